@@ -1,0 +1,238 @@
+"""A scenario: system, load, timeline, checks. The shape of the file, and nothing that needs the registry.
+
+Names of faults, checks, brokers and services are plain strings here; `harness.scenario` holds them against the
+registry that it is given, and validates their parameters with the models that the registry's entries bring.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Union
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from harness.model.quantities import Duration, Rate
+
+__all__ = [
+    "BrokerSpec",
+    "Call",
+    "Chord",
+    "Drain",
+    "LoadItem",
+    "Scenario",
+    "System",
+    "TimeScale",
+    "TimelineItem",
+    "Trigger",
+    "WorkerGroup",
+]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+def _callable_path(value: str) -> str:
+    module, _, name = value.partition(":")
+    if not module or not name or " " in value:
+        raise ValueError(f"{value!r} does not name an object: write module:name, such as sample_tasks.orders_world:charges")
+    return value
+
+
+#: "module:name" of something in the user's code; imported in a child process under the user's Python, never here.
+ObjectPath = Annotated[str, AfterValidator(_callable_path)]
+
+
+class BrokerSpec(_Frozen):
+    """A broker or result backend. ``broker: redis`` is short for ``broker: {kind: redis}``."""
+
+    kind: str
+    proxy: bool = Field(default=False, description="put a network proxy before it, for network faults")
+    tls: bool = False
+    persistence: bool = Field(default=True, description="keep messages over a restart (Redis: append-only file, fsync always)")
+
+
+class WorkerGroup(_Frozen):
+    """Workers that are alike. Each replica is a process (or container) and a session of its own."""
+
+    replicas: Annotated[int, Field(ge=1, le=64)] = 1
+    queues: tuple[str, ...] = Field(default=(), description="queues to consume; none: the app's own default")
+    pool: Literal["prefork", "threads", "solo", "gevent", "eventlet"] = "prefork"
+    concurrency: Annotated[int, Field(ge=1, le=256)] = 2
+    prefetch_multiplier: Annotated[int, Field(ge=0)] | None = Field(default=None, description="none: the app's own")
+    options: tuple[str, ...] = Field(default=(), description="further options of `celery worker`, e.g. --max-tasks-per-child=1")
+
+
+class System(_Frozen):
+    """What is started: the user's app on brokers, backends and services of our own."""
+
+    app: ObjectPath
+    python: str = Field(default="", description="interpreter of the environment that holds the app; none: the one running the harness")
+    path: str = Field(default=".", description="working folder of worker and producer, relative to the scenario file's project")
+    setup: ObjectPath | None = Field(default=None, description="called on every fresh world: tables, first rows")
+    broker: BrokerSpec | str = "redis"
+    backend: BrokerSpec | str | None = Field(default=None, description="result backend; none: results are disabled unless the app needs them")
+    redelivery: Duration | None = Field(
+        default=None, gt=0, description="Redis: visibility timeout and both sweep options together; none: the app's own"
+    )
+    services: dict[str, str | dict[str, Any]] = {}
+    env: dict[str, str] = Field(default={}, description="environment of the app; ${{ service.url }} is replaced")
+    config: dict[str, Any] = Field(default={}, description="overrides of the app's own configuration; named in the verdict line")
+    egress: tuple[str, ...] = Field(default=(), description="host or host:port that the app may connect to")
+    workers: dict[str, WorkerGroup] = Field(default_factory=lambda: {"worker": WorkerGroup()})
+
+    @property
+    def broker_spec(self) -> BrokerSpec:
+        """The broker with the short form written out."""
+        return self.broker if isinstance(self.broker, BrokerSpec) else BrokerSpec(kind=self.broker)
+
+    @property
+    def backend_spec(self) -> BrokerSpec | None:
+        """The result backend with the short form written out."""
+        if self.backend is None or isinstance(self.backend, BrokerSpec):
+            return self.backend
+        return BrokerSpec(kind=self.backend)
+
+
+class Call(_Frozen):
+    """One task with its arguments. A string names a callable or Hypothesis strategy that yields ``(args, kwargs)``."""
+
+    send: str = Field(description="name of the task")
+    args: Union[ObjectPath, tuple[Any, ...]] = ()
+    kwargs: dict[str, Any] = {}
+    queue: str | None = None
+    countdown: Duration | None = None
+    eta: Duration | None = Field(default=None, description="as a duration from the moment of publishing")
+    expires: Duration | None = None
+    priority: Annotated[int, Field(ge=0, le=255)] | None = None
+
+
+class Chord(_Frozen):
+    """A chord: the header's tasks in parallel, then the body once."""
+
+    header: tuple[Call, ...] = Field(min_length=1)
+    body: Call
+
+
+class LoadItem(_Frozen):
+    """One stream of calls, open loop: arrivals do not wait for answers.
+
+    Exactly one of ``send``, ``chain``, ``group`` and ``chord``; its size by ``count``, or by ``rate`` and ``for``.
+    """
+
+    send: str | None = None
+    args: Union[ObjectPath, tuple[Any, ...]] = ()
+    kwargs: dict[str, Any] = {}
+    queue: str | None = None
+    countdown: Duration | None = None
+    eta: Duration | None = None
+    expires: Duration | None = None
+    priority: Annotated[int, Field(ge=0, le=255)] | None = None
+    chain: tuple[Call, ...] = ()
+    group: tuple[Call, ...] = ()
+    chord: Chord | None = None
+
+    arrival: Literal["constant", "ramp", "burst", "poisson"] = "constant"
+    rate: Rate | None = Field(default=None, description="arrivals per time; for a ramp the rate at its end")
+    start_rate: Rate | None = Field(default=None, description="ramp: rate at its start; none: near 0")
+    duration: Duration | None = Field(default=None, alias="for", gt=0)
+    count: Annotated[int, Field(ge=1, le=10_000_000)] | None = None
+    every: Duration | None = Field(default=None, gt=0, description="burst: time between bursts; `count` calls each")
+    at: Duration = Field(default=0.0, description="when this stream begins, from the start of the load")
+
+    @model_validator(mode="after")
+    def _one_kind_and_a_size(self) -> "LoadItem":
+        kinds = [k for k in ("send", "chain", "group", "chord") if getattr(self, k)]
+        if len(kinds) != 1:
+            raise ValueError("a load item holds exactly one of send, chain, group and chord" + (f", not {' and '.join(kinds)}" if kinds else ""))
+        if self.arrival == "burst":
+            if self.count is None:
+                raise ValueError("a burst needs `count`, the calls of one burst")
+            if (self.every is None) != (self.duration is None):
+                raise ValueError("repeated bursts need both `every` and `for`")
+        elif self.rate is None:
+            if self.count is None or self.duration is not None:
+                raise ValueError("write `rate` and `for`, or `rate` and `count`, or `count` alone (all at once)")
+            if self.arrival != "constant":
+                raise ValueError(f"{self.arrival} arrivals need a `rate`")
+        elif (self.duration is None) == (self.count is None):
+            raise ValueError("with `rate`, write either `for` or `count`")
+        if self.arrival == "ramp" and self.duration is None:
+            raise ValueError("a ramp needs `for`")
+        if self.start_rate is not None and self.arrival != "ramp":
+            raise ValueError("`start_rate` belongs to arrival: ramp")
+        return self
+
+
+class Trigger(_Frozen):
+    """An event inside a worker: the n-th time that a task reaches a point, counted over all workers; or one given call's."""
+
+    task: str
+    reaches: str = Field(
+        default="start",
+        description="start, end, before_ack, after_ack, or a line: file.py:41, file.py:41#2 (second hit in one execution)",
+    )
+    nth: Annotated[int, Field(ge=1)] = 1
+    call: Annotated[int, Field(ge=1)] | None = Field(
+        default=None, description="only this call of the load (from 1): the same arguments in every run with the same seed"
+    )
+
+
+class TimelineItem(BaseModel):
+    """One fault, planned by time (``at``) or by an event (``when``); further keys are the fault's own parameters."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", populate_by_name=True)
+
+    fault: str
+    at: Duration | None = None
+    when: Trigger | None = None
+    duration: Duration | None = Field(default=None, alias="for", gt=0, description="healed after this long; none: at the end of the load")
+
+    @model_validator(mode="after")
+    def _planned_once(self) -> "TimelineItem":
+        if (self.at is None) == (self.when is None):
+            raise ValueError("a fault is planned either `at` a time or `when` an event happens")
+        return self
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The fault's own keys, as written."""
+        return dict(self.model_extra or {})
+
+
+class Drain(_Frozen):
+    """How long the system may take, after the load and the healing, to become quiet."""
+
+    timeout: Duration = Field(default=60.0, gt=0)
+
+
+class TimeScale(_Frozen):
+    """Shortens times that Celery would wait for real; what was asked for is recorded and judged."""
+
+    retries: Annotated[str, Field(pattern=r"^/\d+$", description="divide retry delays, e.g. /60")] = "/1"
+
+    @property
+    def retry_divisor(self) -> int:
+        """60 for '/60'."""
+        return max(1, int(self.retries[1:]))
+
+
+class Scenario(_Frozen):
+    """One scenario, its matrix and `extends` already resolved."""
+
+    version: Literal[1]
+    description: str = ""
+    tags: tuple[str, ...] = ()
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    extends: str | None = Field(default=None, description="another scenario file; mappings are merged, lists replaced")
+    matrix: dict[str, tuple[Any, ...]] = {}
+    runtime: Literal["auto", "containers", "processes"] = "auto"
+    system: System
+    load: tuple[LoadItem, ...] = Field(min_length=1)
+    timeline: tuple[TimelineItem, ...] = ()
+    time: TimeScale = TimeScale()
+    drain: Drain = Drain()
+    checks: dict[str, dict[str, Any]] = {}
+    thresholds: dict[str, tuple[str, ...]] = {}
+    semantics: dict[str, Literal["at_least_once", "at_most_once"]] = Field(
+        default={}, description="per task name or pattern; default from its acks"
+    )

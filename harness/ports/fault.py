@@ -1,0 +1,85 @@
+"""A fault: begins, is healed, and says afterwards whether it bit."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol
+
+from pydantic import BaseModel, ConfigDict
+
+from harness.model.history import Evidence, FaultRecord, History
+from harness.ports.system import RunningSystem
+
+__all__ = ["Begun", "Fault", "FaultParameters", "NoFault"]
+
+
+class FaultParameters(BaseModel):
+    """Base of every fault's own keys: unknown ones are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """What a fault did when it began."""
+
+    target: str = ""
+    killed: tuple[int, ...] = ()
+    note: str = ""
+    numbers: dict[str, float] = field(default_factory=dict)
+
+
+class Fault(Protocol):
+    """One fault of the timeline. The runner calls begin once, tick while it lasts, end once, evidence after the run.
+
+    ``strike``: what the agent does by itself when the fault is armed by an event: 'kill_group', 'kill_child',
+    'pause_group'; '' means that the task is held at the point until the harness has begun the fault.
+    """
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    Parameters: ClassVar[type[FaultParameters]]
+    needs: ClassVar[tuple[type[Any], ...]]
+    strike: ClassVar[str]
+
+    def __init__(self, parameters: Any, rng: random.Random) -> None: ...
+
+    def begin(self, system: Any) -> Begun:
+        """Do it; returns soon (under a second), waiting is `tick`'s."""
+
+    def tick(self, system: Any) -> None:
+        """Called about every 50 ms while the fault lasts."""
+
+    def end(self, system: Any) -> None:
+        """Heal; must work at any moment after begin, also twice."""
+
+    def evidence(self, record: FaultRecord, history: History) -> Evidence:
+        """Did it bite? Judged on the history alone."""
+
+
+class NoFault:
+    """The no-op: begins, heals, never bites. The first implementation, and the one that tests of the runner use."""
+
+    name: ClassVar[str] = "none"
+    summary: ClassVar[str] = "does nothing"
+    Parameters: ClassVar[type[FaultParameters]] = FaultParameters
+    needs: ClassVar[tuple[type[Any], ...]] = ()
+    strike: ClassVar[str] = ""
+
+    def __init__(self, parameters: Any, rng: random.Random) -> None:
+        self.parameters = parameters
+
+    def begin(self, system: RunningSystem) -> Begun:
+        """Nothing."""
+        return Begun()
+
+    def tick(self, system: RunningSystem) -> None:
+        """Nothing."""
+
+    def end(self, system: RunningSystem) -> None:
+        """Nothing."""
+
+    def evidence(self, record: FaultRecord, history: History) -> Evidence:
+        """It never bites."""
+        return Evidence(False, "does nothing")

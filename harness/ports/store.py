@@ -1,0 +1,74 @@
+"""Stores: the part of a service that holds state. It can be observed, saved and restored."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+from pydantic import BaseModel, ConfigDict
+
+from harness.model.world import StoreState
+from harness.ports.broker import Endpoint
+
+__all__ = ["Store", "StoreHost", "StoreParameters"]
+
+
+class StoreParameters(BaseModel):
+    """Base of every store's own keys in `services:`; unknown ones are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+class StoreHost(Protocol):
+    """What a runtime gives to a store that needs more than a folder."""
+
+    def folder(self, name: str) -> Path:
+        """An empty folder of the run's own, removed with it."""
+
+    def server(self, kind: str, name: str) -> Endpoint:
+        """A running server of that kind (e.g. 'redis') for this store alone."""
+
+    def call_user_code(self, path: str, *arguments: Any) -> Any:
+        """Call module:name of the user's in a child under the user's Python with the app's environment; JSON in, JSON out."""
+
+
+class Store(Protocol):
+    """One service of the scenario. Started once per run; emptied before every pass.
+
+    ``observe`` shows what others see (committed state only) and never disturbs. ``touched`` is a cheap number that
+    is equal at two moments only if nothing changed between them.
+    """
+
+    kind: ClassVar[str]
+    summary: ClassVar[str]
+    Parameters: ClassVar[type[StoreParameters]]
+
+    def __init__(self, name: str, parameters: Any) -> None: ...
+
+    def start(self, host: StoreHost) -> None:
+        """Bring it up."""
+
+    def offers(self) -> Mapping[str, str]:
+        """For ${{ name.key }} in the scenario's env: url, host, port; path for sqlite and files."""
+
+    def addresses(self) -> tuple[tuple[str, int], ...]:
+        """(host, port) that the app may connect to."""
+
+    def clear(self) -> None:
+        """Empty it, as before the user's setup."""
+
+    def observe(self) -> StoreState:
+        """What it holds now."""
+
+    def touched(self) -> int:
+        """Changes when the state does."""
+
+    def save(self) -> Any:
+        """An image of the state, opaque to others."""
+
+    def restore(self, image: Any) -> None:
+        """Back to an image of this store."""
+
+    def stop(self) -> None:
+        """Take it down; nothing is left, also after a failed start; also twice."""

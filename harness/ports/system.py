@@ -1,0 +1,123 @@
+"""What faults may talk to: the running system and its optional abilities, each a protocol of its own.
+
+A runtime implements the abilities that it has; a fault names those it needs (`needs`); where one is missing the
+scenario is refused before anything starts, naming both.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
+
+from harness.ports.broker import BrokerInspector
+from harness.ports.clock import Clock
+
+__all__ = [
+    "InspectsBroker",
+    "KillsWorkers",
+    "PausesBroker",
+    "PausesWorkers",
+    "RestartsBroker",
+    "RunningSystem",
+    "ScalesWorkers",
+    "StopsWorkers",
+    "Worker",
+]
+
+
+class Worker(Protocol):
+    """One worker process (with its pool children), in a session of its own."""
+
+    name: str
+    group: str
+    pid: int
+
+    def alive(self) -> bool:
+        """Is its main process running?"""
+
+    def children(self) -> Sequence[int]:
+        """Pool children's pids, running now."""
+
+
+class RunningSystem(Protocol):
+    """The least that every runtime offers."""
+
+    clock: Clock
+
+    def workers(self, target: str = "") -> Sequence[Worker]:
+        """Running workers: all, of a group ('pay'), or one ('pay-1')."""
+
+    def start_worker(self, worker: Worker) -> None:
+        """Start a worker again under its name; returns at once, readiness comes by an agent event."""
+
+
+@runtime_checkable
+class KillsWorkers(Protocol):
+    """SIGKILL, to a whole worker or one child."""
+
+    def kill_group(self, worker: Worker) -> Sequence[int]:
+        """SIGKILL main process and children; the pids that were hit."""
+
+    def kill_child(self, worker: Worker, rng: random.Random) -> int | None:
+        """SIGKILL one pool child, a running one where there is one; its pid, or None without children."""
+
+
+@runtime_checkable
+class PausesWorkers(Protocol):
+    """SIGSTOP and SIGCONT to the whole group."""
+
+    def pause_group(self, worker: Worker) -> None:
+        """Freeze; returns when the kernel shows the main process as stopped."""
+
+    def resume_group(self, worker: Worker) -> None:
+        """Thaw."""
+
+
+@runtime_checkable
+class StopsWorkers(Protocol):
+    """Celery's own shutdowns."""
+
+    def stop_warm(self, worker: Worker) -> None:
+        """SIGTERM to the main process: finish what runs, then leave."""
+
+    def stop_cold(self, worker: Worker) -> None:
+        """SIGQUIT to the main process: leave at once."""
+
+
+@runtime_checkable
+class ScalesWorkers(Protocol):
+    """More or fewer replicas."""
+
+    def scale(self, group: str, replicas: int) -> tuple[int, int]:
+        """Start or warmly stop workers until `replicas` run; (before, after)."""
+
+
+@runtime_checkable
+class RestartsBroker(Protocol):
+    """Stop and start the broker under the same address."""
+
+    def stop_broker(self, *, keep: bool) -> None:
+        """Stop it; without `keep` its messages are gone at the next start."""
+
+    def start_broker(self) -> None:
+        """Start it again; returns when it answers."""
+
+
+@runtime_checkable
+class PausesBroker(Protocol):
+    """SIGSTOP and SIGCONT to the broker's server: connections stay, nobody answers."""
+
+    def pause_broker(self) -> None:
+        """Freeze."""
+
+    def resume_broker(self) -> None:
+        """Thaw."""
+
+
+@runtime_checkable
+class InspectsBroker(Protocol):
+    """A look into the broker, and message faults."""
+
+    def broker(self) -> BrokerInspector:
+        """The inspector of the scenario's broker."""
