@@ -1,0 +1,1 @@
+"""Frozen values: scenario, history, world, finding, verdict, result."""

@@ -33,7 +33,8 @@ class Delivery:
     text: str = ""  # its message, cut at 300 characters
     file: str = ""  # innermost frame of the user's code in its traceback, if any
     line: int | None = None
-    retry_delay: float | None = None  # seconds asked for, measured at the retry's publish
+    retry_delay: float | None = None  # seconds asked for
+    retry_exact: bool = True  # False: measured at the retry's publish, because an ETA was asked for instead of a countdown
     ack: float | None = None
     reject: float | None = None
     requeue: bool = False
@@ -86,6 +87,7 @@ class Call:
     publish: str = "begun"  # begun, ok, failed, unknown
     error: str = ""
     root_task_id: str = ""
+    task_ids: tuple[str, ...] = ()  # of a canvas: every task id that the caller was told; () for a single task
     messages: list[Message] = field(default_factory=list)
 
 
@@ -187,6 +189,7 @@ class History:
     load_ended: float | None = None
     healed_at: float | None = None
     quiet_at: float | None = None  # None: the drain timed out
+    stopped_at: float | None = None  # when the harness began to stop the workers: later deaths are its own doing
     ended: float | None = None  # when the workers had stopped
     torn: int = 0  # records whose process died inside the copy
     records: int = 0

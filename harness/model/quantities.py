@@ -68,6 +68,14 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-Duration = Annotated[float, BeforeValidator(parse_duration), WithJsonSchema({"type": "string", "pattern": _DURATION_PATTERN, "examples": ["5s"]})]
-Rate = Annotated[float, BeforeValidator(parse_rate), WithJsonSchema({"type": "string", "pattern": r"^\d+(\.\d+)?\s*/\s*(ms|s|min|m|h|d)$", "examples": ["50/s"]})]
-Share = Annotated[float, BeforeValidator(parse_share), WithJsonSchema({"type": "string", "pattern": r"^\d+(\.\d+)?\s*%$", "examples": ["20%"]})]
+Duration = Annotated[
+    float, BeforeValidator(parse_duration), WithJsonSchema({"type": "string", "pattern": _DURATION_PATTERN, "examples": ["5s"]})
+]
+Rate = Annotated[
+    float,
+    BeforeValidator(parse_rate),
+    WithJsonSchema({"type": "string", "pattern": r"^\d+(\.\d+)?\s*/\s*(ms|s|min|m|h|d)$", "examples": ["50/s"]}),
+]
+Share = Annotated[
+    float, BeforeValidator(parse_share), WithJsonSchema({"type": "string", "pattern": r"^\d+(\.\d+)?\s*%$", "examples": ["20%"]})
+]

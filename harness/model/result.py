@@ -106,7 +106,7 @@ class Reproduction(_Frozen):
 class RunResult(_Frozen):
     """One scenario cell, run once."""
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[1] = 1
     run_id: str
     scenario: str
     file: str
@@ -125,7 +125,9 @@ class RunResult(_Frozen):
     load_seconds: float = 0.0
     calls: int = 0
     fates: dict[str, int] = Field(default={}, description="tasks by fate")
-    publishes: dict[str, int] = Field(default={}, description="publishes of the load by outcome: ok, failed, unknown; and late, dropped arrivals")
+    publishes: dict[str, int] = Field(
+        default={}, description="publishes of the load by outcome: ok, failed, unknown; and late, dropped arrivals"
+    )
     faults: tuple[FaultResult, ...] = ()
     checks: tuple[CheckResult, ...] = ()
     timings: tuple[Timing, ...] = ()

@@ -70,7 +70,9 @@ class System(_Frozen):
     path: str = Field(default=".", description="working folder of worker and producer, relative to the scenario file's project")
     setup: ObjectPath | None = Field(default=None, description="called on every fresh world: tables, first rows")
     broker: BrokerSpec | str = "redis"
-    backend: BrokerSpec | str | None = Field(default=None, description="result backend; none: results are disabled unless the app needs them")
+    backend: BrokerSpec | str | None = Field(
+        default=None, description="result backend; none: results are disabled unless the app needs them"
+    )
     redelivery: Duration | None = Field(
         default=None, gt=0, description="Redis: visibility timeout and both sweep options together; none: the app's own"
     )
@@ -143,7 +145,9 @@ class LoadItem(_Frozen):
     def _one_kind_and_a_size(self) -> "LoadItem":
         kinds = [k for k in ("send", "chain", "group", "chord") if getattr(self, k)]
         if len(kinds) != 1:
-            raise ValueError("a load item holds exactly one of send, chain, group and chord" + (f", not {' and '.join(kinds)}" if kinds else ""))
+            raise ValueError(
+                "a load item holds exactly one of send, chain, group and chord" + (f", not {' and '.join(kinds)}" if kinds else "")
+            )
         if self.arrival == "burst":
             if self.count is None:
                 raise ValueError("a burst needs `count`, the calls of one burst")

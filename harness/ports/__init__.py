@@ -1,0 +1,1 @@
+"""Protocols and no-ops: what plugs into what."""

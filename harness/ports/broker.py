@@ -41,7 +41,10 @@ class BrokerInspector(Protocol):
         """Every message that the broker holds. ``wall_offset``: wall seconds minus the history's clock. Atomic where the broker allows."""
 
     def duplicate(self, queue: str, *, share: float, count: int | None, together: bool, rng: random.Random, seen: set[str]) -> int:
-        """Copy messages (running ones too where ``together``) as true second deliveries; how many. ``seen``: message ids decided on already."""
+        """Copy messages (running ones too where ``together``) as true second deliveries; how many.
+
+        ``seen``: ids of messages that were decided on already; it grows.
+        """
 
     def results(self) -> dict[str, dict[str, Any]]:
         """Where the result backend lives in the same kind of server: task id -> decoded result document."""

@@ -35,6 +35,7 @@ class Fault(Protocol):
 
     ``strike``: what the agent does by itself when the fault is armed by an event: 'kill_group', 'kill_child',
     'pause_group'; '' means that the task is held at the point until the harness has begun the fault.
+    ``lasts``: seconds until it is healed, where its parameters say so; the timeline's `for` goes before; None: the end of the load.
     """
 
     name: ClassVar[str]
@@ -42,17 +43,24 @@ class Fault(Protocol):
     Parameters: ClassVar[type[FaultParameters]]
     needs: ClassVar[tuple[type[Any], ...]]
     strike: ClassVar[str]
+    lasts: float | None
 
     def __init__(self, parameters: Any, rng: random.Random) -> None: ...
 
     def begin(self, system: Any) -> Begun:
         """Do it; returns soon (under a second), waiting is `tick`'s."""
 
+    def adopt(self, system: Any, worker: str) -> None:
+        """Armed faults: the agent in that worker has struck; remember what `end` must heal."""
+
     def tick(self, system: Any) -> None:
         """Called about every 50 ms while the fault lasts."""
 
     def end(self, system: Any) -> None:
         """Heal; must work at any moment after begin, also twice."""
+
+    def healed(self, system: Any) -> bool:
+        """Probe: has healing taken? `end` is called again until it has."""
 
     def evidence(self, record: FaultRecord, history: History) -> Evidence:
         """Did it bite? Judged on the history alone."""
@@ -69,16 +77,24 @@ class NoFault:
 
     def __init__(self, parameters: Any, rng: random.Random) -> None:
         self.parameters = parameters
+        self.lasts: float | None = None
 
     def begin(self, system: RunningSystem) -> Begun:
         """Nothing."""
         return Begun()
+
+    def adopt(self, system: RunningSystem, worker: str) -> None:
+        """Nothing."""
 
     def tick(self, system: RunningSystem) -> None:
         """Nothing."""
 
     def end(self, system: RunningSystem) -> None:
         """Nothing."""
+
+    def healed(self, system: RunningSystem) -> bool:
+        """Always."""
+        return True
 
     def evidence(self, record: FaultRecord, history: History) -> Evidence:
         """It never bites."""

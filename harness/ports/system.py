@@ -29,9 +29,17 @@ __all__ = [
 class Worker(Protocol):
     """One worker process (with its pool children), in a session of its own."""
 
-    name: str
-    group: str
-    pid: int
+    @property
+    def name(self) -> str:
+        """E.g. pay-1."""
+
+    @property
+    def group(self) -> str:
+        """E.g. pay."""
+
+    @property
+    def pid(self) -> int:
+        """The main process of its current life."""
 
     def alive(self) -> bool:
         """Is its main process running?"""
@@ -40,6 +48,7 @@ class Worker(Protocol):
         """Pool children's pids, running now."""
 
 
+@runtime_checkable
 class RunningSystem(Protocol):
     """The least that every runtime offers."""
 
@@ -47,6 +56,9 @@ class RunningSystem(Protocol):
 
     def workers(self, target: str = "") -> Sequence[Worker]:
         """Running workers: all, of a group ('pay'), or one ('pay-1')."""
+
+    def started_workers(self) -> Sequence[Worker]:
+        """All workers of this pass, also those that have ended."""
 
     def start_worker(self, worker: Worker) -> None:
         """Start a worker again under its name; returns at once, readiness comes by an agent event."""

@@ -1,0 +1,31 @@
+"""task.crash: the worker dies exactly where a task reaches a point: start, end, a line, before or after its ack."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from harness.faults.kill_worker import KillWorker
+from harness.model.history import Evidence, FaultRecord, History
+from harness.ports.fault import Begun
+from harness.ports.system import KillsWorkers
+
+__all__ = ["CrashTask"]
+
+
+class CrashTask(KillWorker):
+    """Needs `when`. The same SIGKILL as worker.kill, but never at a time: always at a point."""
+
+    name: ClassVar[str] = "task.crash"
+    summary: ClassVar[str] = "SIGKILL to the worker when a task reaches a point"
+    needs_event: ClassVar[bool] = True
+
+    def begin(self, system: KillsWorkers) -> Begun:
+        """Never called: the agent strikes."""
+        raise AssertionError("task.crash is armed in the agent")
+
+    def evidence(self, record: FaultRecord, history: History) -> Evidence:
+        """The point was reached and the worker died there. A crash after the ack leaves no open delivery, and yet it bit."""
+        if record.begun is None:
+            return Evidence(False, "never begun: the point was not reached")
+        where = f" before {record.file}:{record.line}" if record.file and record.line else ""
+        return Evidence(True, f"the worker died in task {record.task_id[:8]}{where}")

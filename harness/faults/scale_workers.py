@@ -1,0 +1,53 @@
+"""worker.scale: more or fewer replicas, warmly, as an autoscaler does it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar
+
+from pydantic import Field
+
+from harness.faults._base import BaseFault
+from harness.model.history import Evidence, FaultRecord, History
+from harness.ports.fault import Begun, FaultParameters
+from harness.ports.system import ScalesWorkers
+
+__all__ = ["ScaleWorkers"]
+
+
+class ScaleParameters(FaultParameters):
+    """Which group, and to how many."""
+
+    target: str = Field(description="a worker group")
+    replicas: Annotated[int, Field(ge=0, le=64)]
+
+
+class ScaleWorkers(BaseFault):
+    """Healed by going back to the number before."""
+
+    name: ClassVar[str] = "worker.scale"
+    summary: ClassVar[str] = "change the number of replicas of a group"
+    Parameters: ClassVar[type[FaultParameters]] = ScaleParameters
+    needs: ClassVar[tuple[type[Any], ...]] = (ScalesWorkers,)
+    _before: int | None = None
+
+    def begin(self, system: ScalesWorkers) -> Begun:
+        """Scale."""
+        self._before, after = system.scale(self.parameters.target, self.parameters.replicas)
+        return Begun(self.parameters.target, numbers={"before": self._before, "after": after}, note=f"{self._before} → {after}")
+
+    def end(self, system: ScalesWorkers) -> None:
+        """Back."""
+        if self._before is not None:
+            system.scale(self.parameters.target, self._before)
+
+    def evidence(self, record: FaultRecord, history: History) -> Evidence:
+        """Processes came or went after it began."""
+        if record.begun is None:
+            return Evidence(False, "never begun: the event did not happen")
+        begun, ended = record.begun, record.ended if record.ended is not None else float("inf")
+        workers = [p for p in history.processes if p.kind == "worker" and p.name.rsplit("-", 1)[0] == self.parameters.target]
+        came = sum(1 for p in workers if begun <= p.up <= ended)
+        went = sum(1 for p in workers if p.down is not None and begun <= p.down <= ended)
+        if came or went:
+            return Evidence(True, f"{came} came, {went} left", {"came": float(came), "went": float(went)})
+        return Evidence(False, "no worker came or left before it was healed")

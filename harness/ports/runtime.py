@@ -1,0 +1,114 @@
+"""A runtime: starts the system of a scenario, pass by pass, and takes all of it down again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from harness.model.scenario import Scenario
+from harness.model.world import World
+from harness.ports.broker import BrokerInspector, BrokerKind
+from harness.ports.clock import Clock
+from harness.ports.store import Store
+from harness.ports.system import RunningSystem
+
+__all__ = ["Death", "LiveSystem", "PassPlan", "Runtime", "SystemPlan"]
+
+
+@dataclass(frozen=True, slots=True)
+class SystemPlan:
+    """All that a runtime needs to know. ``root``: the user's project folder; ``folder``: the run's report folder."""
+
+    run_id: str
+    scenario: Scenario
+    root: Path
+    folder: Path
+    broker: BrokerKind
+    backend: BrokerKind | None
+    stores: Mapping[str, Store]
+    clock: Clock
+
+
+@dataclass(frozen=True, slots=True)
+class PassPlan:
+    """One pass: ``clean1``, ``clean2`` or ``faults``. ``alone``: one replica with concurrency 1 per group."""
+
+    name: str
+    calls: Sequence[tuple[int, int, int]]  # (number, index of the load item, due in ns after t0)
+    mode: str  # timed, fast, single
+    order: Sequence[int] = ()
+    triggers: Sequence[Mapping[str, Any]] = ()
+    alone: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Death:
+    """A process of ours ended. ``at`` on the clock; ``status`` as subprocess has it (negative: signal)."""
+
+    name: str
+    kind: str
+    pid: int
+    at: float
+    status: int
+    children: tuple[int, ...] = field(default=())
+    expected: bool = False
+
+
+class LiveSystem(RunningSystem, Protocol):
+    """A started system. Everything that it starts, `close` stops, also after an error half-way."""
+
+    def open(self) -> str:
+        """Start brokers and stores; what is ready, in words."""
+
+    def examine(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Import the app in a child without any connection and answer what the scenario asks of it (docs/journal.md, `check`)."""
+
+    def begin_pass(self, plan: PassPlan) -> Path:
+        """Empty brokers and stores, run the user's setup, start producer and workers; the folder of the journals."""
+
+    def tell_producer(self, line: str) -> None:
+        """One line to the producer: go, call, stop."""
+
+    def release(self, fault: int) -> None:
+        """Let a task go that is held at an armed point."""
+
+    def poll(self) -> Sequence[Death]:
+        """Processes that ended since the last call."""
+
+    def stop_workers(self, grace: float) -> None:
+        """SIGTERM, then SIGKILL to what is left after `grace` seconds (0: SIGKILL at once); the producer too."""
+
+    def observe(self) -> World:
+        """All stores, now."""
+
+    def touched(self) -> tuple[int, ...]:
+        """Equal at two moments only if no store changed between them."""
+
+    def broker(self) -> BrokerInspector:
+        """The broker's inspector."""
+
+    def backend_results(self) -> dict[str, dict[str, Any]] | None:
+        """What the result backend's keys hold; None: there is none, or it cannot be read."""
+
+    def environment(self) -> dict[str, str]:
+        """Versions and addresses for the report, without secrets."""
+
+    def logs(self) -> Mapping[str, Path]:
+        """Log files by process name."""
+
+    def close(self) -> None:
+        """Stop and remove everything; never raises; also twice."""
+
+
+class Runtime(Protocol):
+    """Makes systems. ``name`` is what `--runtime` takes."""
+
+    name: str
+
+    def available(self) -> str:
+        """'' where it can be used on this machine, else why not."""
+
+    def system(self, plan: SystemPlan) -> LiveSystem:
+        """A system that is not started yet."""

@@ -1,0 +1,95 @@
+"""For every fault: a history in which it bit, one in which it did not, and one in which it never began."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+
+from harness.faults import FAULTS
+from harness.model.history import Delivery, FaultRecord, History, Message, ProcessLife
+
+PARAMETERS: dict[str, dict[str, Any]] = {
+    "message.duplicate": {"queue": "q", "count": 1},
+    "worker.scale": {"target": "pay", "replicas": 3},
+}
+
+
+def fault(name: str) -> Any:
+    kind = FAULTS[name]
+    return kind(kind.Parameters.model_validate(PARAMETERS.get(name, {})), random.Random(1))
+
+
+def record(**more: Any) -> FaultRecord:
+    return FaultRecord(**{"index": 0, "name": "x", "planned": "at 1 s", "begun": 1.0, "ended": 2.0, **more})
+
+
+def one_delivery(**more: Any) -> tuple[History, Delivery]:
+    history = History()
+    message = Message("m1", "t1", "pay.charge", 0, 1, begun=0.1, ok=0.1)
+    delivery = Delivery(**{"id": "d1", "message": message, "worker": "pay-1", "pid": 10, "at": 0.5, "tag": "x", "redelivered": False, **more})
+    message.deliveries.append(delivery)
+    history.messages["m1"], history.deliveries["d1"] = message, delivery
+    return history, delivery
+
+
+def life(**more: Any) -> ProcessLife:
+    return ProcessLife(**{"name": "pay-1", "kind": "worker", "pid": 10, "up": -1.0, **more})
+
+
+def bitten(name: str) -> tuple[FaultRecord, History]:
+    """A history in which the fault bit."""
+    history, _ = one_delivery(start=0.6, died=1.0, died_by=0)
+    history.processes = [life(down=1.5, disconnected=[1.2])]
+    if name == "message.duplicate":
+        history.deliveries["d1"].copy = 1
+    if name == "worker.scale":
+        history.processes.append(life(name="pay-2", pid=11, up=1.2))
+    if name == "broker.pause":
+        history, _ = one_delivery(at=2.1)
+        history.messages["m1"].begun, history.messages["m1"].ok = 1.5, 2.1
+    return record(killed_pids=(10,), target="pay-1"), history
+
+
+def missed(name: str) -> tuple[FaultRecord, History]:
+    """It began, and nothing was there to hit."""
+    history = History()
+    history.processes = [life()]
+    return record(killed_pids=(10,), target="pay-1"), history
+
+
+@pytest.mark.parametrize("name", sorted(FAULTS))
+def test_evidence_says_that_it_bit(name: str) -> None:
+    evidence = fault(name).evidence(*bitten(name))
+    assert evidence.bit is True
+    assert any(character.isdigit() for character in evidence.text) or "died" in evidence.text
+
+
+@pytest.mark.parametrize("name", sorted(set(FAULTS) - {"task.crash"}))
+def test_evidence_says_that_it_missed(name: str) -> None:
+    assert fault(name).evidence(*missed(name)).bit is False
+
+
+@pytest.mark.parametrize("name", sorted(FAULTS))
+def test_a_fault_that_never_began_did_not_bite(name: str) -> None:
+    evidence = fault(name).evidence(record(begun=None, ended=None, killed_pids=()), History())
+    assert evidence.bit is False
+    assert "never begun" in evidence.text
+
+
+def test_a_kill_of_a_worker_that_only_held_messages_says_so() -> None:
+    history, _ = one_delivery(died=1.0, died_by=0)
+    evidence = fault("worker.kill").evidence(record(), history)
+    assert evidence.bit is True
+    assert evidence.text.startswith("no task was running; 1 held")
+
+
+def test_a_death_by_another_fault_is_not_this_ones_evidence() -> None:
+    history, _ = one_delivery(start=0.6, died=1.0, died_by=1)
+    assert fault("worker.kill").evidence(record(), history).bit is False
+
+
+def test_a_broker_pause_during_which_nothing_was_sent_did_not_bite() -> None:
+    history, _ = one_delivery(end=0.8)
+    assert fault("broker.pause").evidence(record(), history).bit is False
