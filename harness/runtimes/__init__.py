@@ -1,0 +1,1 @@
+"""Runtimes: where brokers and workers run."""

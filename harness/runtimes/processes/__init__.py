@@ -1,0 +1,1 @@
+"""The processes runtime: nothing to install but Python and a Redis."""

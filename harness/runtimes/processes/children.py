@@ -1,0 +1,139 @@
+"""Python children under the user's interpreter: worker, producer, check, call; their settings and environment."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from harness.errors import EnvironmentFault, ScenarioError
+from harness.runtimes.processes.process import LAUNCHER
+
+__all__ = ["AGENT_FOLDER", "ask", "child_environment", "interpreter", "resolve_placeholders", "write_private"]
+
+AGENT_FOLDER = LAUNCHER.parent.parent
+_PLACEHOLDER = re.compile(r"\$\{\{\s*([\w-]+)\.([\w-]+)\s*\}\}")
+_ANSWER_SECONDS = 60
+
+
+def interpreter(python: str, root: Path) -> str:
+    """The interpreter of the environment that holds the app: `system.python`, else the one that runs the harness."""
+    if not python:
+        return sys.executable
+    path = Path(python).expanduser()
+    candidate = path if path.is_absolute() or "/" not in python else root / path
+    if "/" in python and not os.access(candidate, os.X_OK):
+        raise ScenarioError(
+            f"system.python: {python} is not an executable file", hint="name the interpreter of the environment that holds your app"
+        )
+    return str(candidate) if "/" in python else python
+
+
+def resolve_placeholders(text: str, offers: Mapping[str, Mapping[str, str]]) -> str:
+    """``${{ db.url }}`` -> what the service offers. The loader has checked the names already."""
+
+    def value(found: re.Match[str]) -> str:
+        try:
+            return offers[found[1]][found[2]]
+        except KeyError:
+            raise ScenarioError(
+                f"system.env: nothing offers ${{{{ {found[1]}.{found[2]} }}}}", hint="a service offers url, host and port"
+            ) from None
+
+    return _PLACEHOLDER.sub(value, text)
+
+
+def child_environment(run_id: str, app_env: Mapping[str, str], root: Path, settings: Path) -> dict[str, str]:
+    """The environment of a child: ours without Celery's variables, the app's on top, the agent on the path."""
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("CELERY_", "PYTHONSTARTUP", "COVERAGE_"))}
+    env.update(app_env)
+    paths = [str(AGENT_FOLDER), str(root), *filter(None, [env.get("PYTHONPATH", "")])]
+    env.update(
+        PYTHONPATH=os.pathsep.join(paths),
+        PYTHONUNBUFFERED="1",
+        CELERY_HARNESS_RUN=run_id,
+        CELERY_HARNESS_AGENT=str(settings),
+    )
+    return env
+
+
+def write_private(path: Path, document: Mapping[str, Any]) -> Path:
+    """JSON that may hold credentials: mode 0600, complete before it has its name."""
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".settings-")
+    with os.fdopen(descriptor, "w") as stream:
+        json.dump(document, stream)
+    Path(name).replace(path)
+    return path
+
+
+def ask(program: str, python: str, request: Mapping[str, Any], *, env: Mapping[str, str], cwd: Path, log: Path) -> dict[str, Any]:
+    """Run one of the agent's question-and-answer programs (`check`, `call`); its JSON answer.
+
+    The user's own printing goes to the log, never into the answer: that has a file descriptor of its own.
+    """
+    read_end, write_end = os.pipe()
+    try:
+        with log.open("ab") as out:
+            child = subprocess.Popen(
+                [sys.executable, "-I", "-S", str(LAUNCHER), python, "-m", "celery_harness_agent", program],
+                env={**env, "CELERY_HARNESS_OUT": str(write_end), "CELERY_HARNESS_PARENT": str(os.getpid())},
+                cwd=cwd,
+                stdin=subprocess.PIPE,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                pass_fds=(write_end,),
+            )
+    except OSError as exc:
+        os.close(read_end)
+        raise EnvironmentFault(f"{python} could not be started: {exc}") from exc
+    finally:
+        os.close(write_end)
+    try:
+        assert child.stdin is not None
+        with child.stdin as stdin:
+            stdin.write(json.dumps(request).encode())
+        return _answer(child, read_end, program, log)
+    finally:
+        if child.poll() is None:
+            child.kill()
+            child.wait()
+
+
+def _answer(child: subprocess.Popen[bytes], read_end: int, program: str, log: Path) -> dict[str, Any]:
+    with os.fdopen(read_end, "rb") as stream:
+        os.set_blocking(stream.fileno(), True)
+        raw = _read_until_closed(child, stream.fileno())
+    try:
+        answer = json.loads(raw)
+    except ValueError:
+        tail = "\n  ".join(log.read_text(errors="replace").splitlines()[-12:])
+        raise EnvironmentFault(
+            f"the child that runs `{program}` for your app ended without an answer (status {child.poll()})\n  {tail}", where=str(log)
+        ) from None
+    if not isinstance(answer, dict):
+        raise EnvironmentFault(f"`{program}` answered something else than a document", where=str(log))
+    return answer
+
+
+def _read_until_closed(child: subprocess.Popen[bytes], descriptor: int) -> bytes:
+    import select
+    import time
+
+    deadline = time.monotonic() + _ANSWER_SECONDS
+    parts: list[bytes] = []
+    while time.monotonic() < deadline:
+        ready, _, _ = select.select([descriptor], [], [], 0.5)
+        if ready:
+            part = os.read(descriptor, 1 << 16)
+            if not part:
+                child.wait(10)
+                break
+            parts.append(part)
+    return b"".join(parts)

@@ -1,0 +1,87 @@
+"""What a run that was SIGKILLed left: processes with its id in their environment, and temporary folders."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+__all__ = ["Leftovers", "claim", "leftovers", "remove"]
+
+_FOLDER = re.compile(r"celery-harness-(\d{4}-\d{6}-[0-9a-f]{4})-")
+_GONE_SECONDS = 5.0
+_YOUNG_SECONDS = 10.0
+_OWNER = "owner"
+
+
+@dataclass
+class Leftovers:
+    """Found, not removed yet."""
+
+    processes: list[tuple[int, str, str]] = field(default_factory=list)  # (pid, run id, command)
+    folders: list[Path] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.processes or self.folders)
+
+    def describe(self) -> list[str]:
+        """A line each."""
+        lines = [f"process {pid} of run {run}: {command}" for pid, run, command in self.processes]
+        return lines + [f"folder {folder}" for folder in self.folders]
+
+
+def claim(folder: Path) -> None:
+    """Write who owns a run's temporary folder: this process, told apart from a later one with the same pid by its start time."""
+    (folder / _OWNER).write_text(f"{os.getpid()} {psutil.Process().create_time()}")
+
+
+def leftovers() -> Leftovers:
+    """Processes and folders of runs whose harness is gone. Only this user's."""
+    found = Leftovers()
+    living: set[str] = set()
+    for folder in sorted(Path(tempfile.gettempdir()).glob("celery-harness-*")):
+        match = _FOLDER.match(folder.name)
+        if match and folder.is_dir() and folder.stat().st_uid == os.getuid():
+            if _owned(folder):
+                living.add(match[1])
+            else:
+                found.folders.append(folder)
+    for process in psutil.process_iter(["pid"]):
+        with contextlib.suppress(psutil.Error, OSError):
+            run = process.environ().get("CELERY_HARNESS_RUN")
+            if run and run not in living and process.uids().real == os.getuid() and process.status() != psutil.STATUS_ZOMBIE:
+                found.processes.append((process.pid, run, " ".join(process.cmdline())[:100]))
+    return found
+
+
+def _owned(folder: Path) -> bool:
+    """Is the harness that made it alive? A folder made a moment ago may not say so yet."""
+    try:
+        pid, started = (folder / _OWNER).read_text().split()
+    except (OSError, ValueError):
+        return time.time() - folder.stat().st_mtime < _YOUNG_SECONDS
+    try:
+        return abs(psutil.Process(int(pid)).create_time() - float(started)) < 1.0
+    except (psutil.Error, ValueError):
+        return False
+
+
+def remove(found: Leftovers) -> None:
+    """SIGKILL and wait; then the folders."""
+    victims = []
+    for pid, run, _ in found.processes:
+        with contextlib.suppress(psutil.Error):
+            process = psutil.Process(pid)
+            if process.environ().get("CELERY_HARNESS_RUN") == run:  # the pid may have been given to somebody else meanwhile
+                process.kill()
+                victims.append(process)
+    psutil.wait_procs(victims, timeout=_GONE_SECONDS)
+    for folder in found.folders:
+        shutil.rmtree(folder, ignore_errors=True)

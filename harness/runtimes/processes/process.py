@@ -1,0 +1,132 @@
+"""One process of ours: in a session of its own, with a log, that dies with us."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+import psutil
+
+from harness.errors import EnvironmentFault
+from harness.ports.clock import Clock
+
+__all__ = ["LAUNCHER", "ManagedProcess", "log_tail", "spawn"]
+
+#: Sets a parent-death signal and execs: the process ends when the harness does, also after a SIGKILL of it.
+LAUNCHER = Path(__file__).resolve().parents[2] / "agent" / "celery_harness_agent" / "launch.py"
+
+
+@dataclass
+class ManagedProcess:
+    """A started process and the leader of its own group (pgid == pid)."""
+
+    name: str
+    kind: str
+    popen: subprocess.Popen[bytes]
+    log: Path
+    clock: Clock
+    up: float
+    group: str = ""
+    down: float | None = None
+    expected_end: bool = False
+    reported: bool = False
+    known_children: set[int] = field(default_factory=set)
+
+    @property
+    def pid(self) -> int:
+        """The main process."""
+        return self.popen.pid
+
+    def alive(self) -> bool:
+        """Running (a zombie is not)."""
+        if self.down is None and self.popen.poll() is not None:
+            self.down = self.clock.now()
+        return self.down is None
+
+    def children(self) -> list[int]:
+        """Pids of the children that run now, by pid."""
+        try:
+            found = sorted(p.pid for p in psutil.Process(self.pid).children(recursive=True))
+        except psutil.Error:
+            return []
+        self.known_children.update(found)
+        return found
+
+    def signal_group(self, number: int) -> None:
+        """Signal the whole session's group; gone already is fine."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, number)
+
+    def signal_main(self, number: int) -> None:
+        """Signal the main process alone."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, number)
+
+    def kill(self) -> tuple[int, ...]:
+        """SIGKILL the group and reap it; the pids that were hit. Orphans in the group go too."""
+        hit = (self.pid, *self.children()) if self.alive() else ()
+        self.signal_group(signal.SIGKILL)
+        if self.alive():
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.popen.wait(10)
+        self.alive()
+        return hit
+
+    def stopped(self) -> bool:
+        """Does the kernel show the main process as stopped?"""
+        try:
+            return bool(psutil.Process(self.pid).status() == psutil.STATUS_STOPPED)
+        except psutil.Error:
+            return False
+
+
+def spawn(
+    name: str,
+    kind: str,
+    argv: Sequence[str],
+    *,
+    env: Mapping[str, str],
+    cwd: Path,
+    log: Path,
+    clock: Clock,
+    stdin: int | IO[bytes] = subprocess.DEVNULL,
+    group: str = "",
+    pass_fds: Sequence[int] = (),
+) -> ManagedProcess:
+    """Start `argv` through the launcher. EnvironmentFault where the program cannot be started."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-I", "-S", str(LAUNCHER), *argv]
+    try:
+        with log.open("ab") as out:
+            popen = subprocess.Popen(
+                command,
+                env={**env, "CELERY_HARNESS_PARENT": str(os.getpid())},
+                cwd=cwd,
+                stdin=stdin,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                pass_fds=tuple(pass_fds),
+            )
+    except OSError as exc:
+        raise EnvironmentFault(f"{name} could not be started: {exc}", where=argv[0]) from exc
+    return ManagedProcess(name, kind, popen, log, clock, clock.now(), group)
+
+
+def log_tail(path: Path, lines: int = 12) -> tuple[str, ...]:
+    """The last lines of a log, for errors and reports."""
+    try:
+        with path.open("rb") as stream:
+            stream.seek(0, os.SEEK_END)
+            stream.seek(max(0, stream.tell() - 16_384))
+            text = stream.read().decode("utf-8", "replace")
+    except OSError:
+        return ()
+    return tuple(line.rstrip() for line in text.splitlines() if line.strip())[-lines:]
