@@ -1,0 +1,79 @@
+"""Before anything is judged: does the app import, are its tasks registered, do the named objects exist? Exit code 2 if not."""
+
+from __future__ import annotations
+
+import difflib
+import fnmatch
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from harness.errors import ScenarioError
+from harness.model.scenario import Call, LoadItem, Scenario
+
+__all__ = ["check_app", "examination", "task_names"]
+
+
+def _calls(item: LoadItem) -> list[LoadItem | Call]:
+    """Every task call of one stream."""
+    if item.send:
+        return [item]
+    if item.chord:
+        return [*item.chord.header, item.chord.body]
+    return [*item.chain, *item.group]
+
+
+def task_names(item: LoadItem) -> list[str]:
+    """All tasks that one stream of the load sends."""
+    return [call.send for call in _calls(item) if call.send]
+
+
+def _argument_paths(item: LoadItem) -> Iterable[str]:
+    return [call.args for call in _calls(item) if isinstance(call.args, str)]
+
+
+def examination(scenario: Scenario) -> dict[str, Any]:
+    """The question that the `check` program answers (docs/journal.md)."""
+    objects = [path for item in scenario.load for path in _argument_paths(item)]
+    if scenario.system.setup:
+        objects.append(scenario.system.setup)
+    wanted = sorted({name for item in scenario.load for name in task_names(item)})
+    return {
+        "app": scenario.system.app,
+        "objects": sorted(set(objects)),
+        "tasks": wanted,
+        "retry_patterns": sorted(scenario.checks.get("retry_policy", {}) or {}),
+    }
+
+
+def check_app(scenario: Scenario, answer: dict[str, Any], where: Callable[..., str]) -> None:
+    """ScenarioError for an app that does not import, an object that is not there, a task that is not registered."""
+    if not answer.get("ok"):
+        error = answer.get("error") or {}
+        place = f"{error['file']}:{error['line']}" if error.get("file") else where("system", "app")
+        trace = f"\n{error['traceback'].rstrip()}" if error.get("traceback") else ""
+        raise ScenarioError(f"{error.get('what', 'the app cannot be imported')}{trace}", where=place, hint=_import_hint(scenario, error))
+    registered = [t for t in answer.get("tasks", []) if not t.startswith("celery.")]
+    for index, item in enumerate(scenario.load):
+        for name in task_names(item):
+            if name not in answer.get("tasks", []):
+                place = where("load", index, "send" if item.send else "")
+                raise ScenarioError(f"task {name} is not registered in {scenario.system.app}", where=place, hint=_nearest(name, registered))
+    for index, planned in enumerate(scenario.timeline):
+        if planned.when and not fnmatch.filter(answer.get("tasks", []), planned.when.task):
+            place = where("timeline", index, "when", "task")
+            raise ScenarioError(
+                f"no registered task matches {planned.when.task}", where=place, hint=_nearest(planned.when.task, registered)
+            )
+
+
+def _import_hint(scenario: Scenario, error: dict[str, Any]) -> str:
+    if error.get("kind") == "import":
+        return "run the harness from the folder your app is imported from, or set system.path; set system.python to your app's interpreter"
+    return f"system.app is {scenario.system.app}"
+
+
+def _nearest(name: str, names: list[str]) -> str:
+    near = difflib.get_close_matches(name, names, n=3, cutoff=0.4)
+    if near:
+        return "did you mean " + " or ".join(near) + "?"
+    return "registered: " + (", ".join(sorted(names)[:12]) or "none; does the app import the module that defines it?")

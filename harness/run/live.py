@@ -1,0 +1,163 @@
+"""What the lifecycle must know while a run goes on: who is ready, what is open, which armed faults have struck.
+
+Fed with the records of the journals as they grow. Nothing here judges: verdicts come from the whole history, later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+__all__ = ["LiveState", "OpenDelivery"]
+
+_ENDS = frozenset({"end", "undecodable", "unknown", "invalid", "revoked"})
+
+
+@dataclass(slots=True)
+class OpenDelivery:
+    """Delivered, not ended."""
+
+    pid: int
+    message: str
+    task_id: str
+    eta_wall: float | None
+    started_by: int = 0
+
+
+@dataclass
+class LiveState:
+    """Counters and sets, updated by `feed`."""
+
+    ready: dict[str, int] = field(default_factory=dict)  # process name -> pid that became ready last
+    names: dict[int, tuple[str, str, int]] = field(default_factory=dict)  # pid -> (name, role, ppid)
+    published: set[str] = field(default_factory=set)
+    finished: set[str] = field(default_factory=set)
+    open: dict[str, OpenDelivery] = field(default_factory=dict)
+    ended: set[str] = field(default_factory=set)  # delivery ids
+    calls_sent: set[int] = field(default_factory=set)
+    calls_failed: set[int] = field(default_factory=set)
+    load_done: bool = False
+    strikes: list[dict[str, Any]] = field(default_factory=list)
+    waiting: list[dict[str, Any]] = field(default_factory=list)
+    refused: list[dict[str, Any]] = field(default_factory=list)
+    finished_tasks: int = 0
+    connected: dict[int, bool] = field(default_factory=dict)
+    records: int = 0
+
+    def feed(self, records: Iterable[Mapping[str, Any]]) -> int:
+        """Take new records in; how many there were."""
+        count = 0
+        for record in records:
+            count += 1
+            handler = _HANDLERS.get(record["k"])
+            if handler is not None:
+                handler(self, record)
+        self.records += count
+        return count
+
+    def died(self, pids: Iterable[int]) -> None:
+        """Processes are gone: what they held is nobody's, until the broker delivers it again."""
+        gone = set(pids)
+        for delivery in [d for d, o in self.open.items() if o.pid in gone or o.started_by in gone]:
+            del self.open[delivery]
+
+    @property
+    def outstanding(self) -> int:
+        """Messages published and not finished; exact where nothing crashes (clean passes)."""
+        return len(self.published - self.finished)
+
+    def busy(self, horizon_wall: float) -> bool:
+        """Does a living worker hold something that it may still run before the horizon?"""
+        return any(o.eta_wall is None or o.eta_wall <= horizon_wall for o in self.open.values())
+
+    # --- one small handler per kind -----------------------------------------------------------------------------
+
+    def _open(self, r: Mapping[str, Any]) -> None:
+        self.names[r["pid"]] = (r.get("name", ""), r.get("role", ""), r.get("ppid", 0))
+
+    def _ready(self, r: Mapping[str, Any]) -> None:
+        pid = r["_pid"]
+        self.ready[self.names.get(pid, ("", "", 0))[0]] = pid
+
+    def _publish(self, r: Mapping[str, Any]) -> None:
+        self.published.add(r["msg"])
+
+    def _deliver(self, r: Mapping[str, Any]) -> None:
+        if r["d"] not in self.ended:
+            self.open[r["d"]] = OpenDelivery(r["_pid"], r["msg"], r["id"], _wall(r.get("eta")))
+        elif r["msg"]:
+            self.finished.add(r["msg"])
+
+    def _start(self, r: Mapping[str, Any]) -> None:
+        delivery = self.open.get(r["d"])
+        if delivery is not None:
+            delivery.started_by = r["_pid"]
+            delivery.eta_wall = None
+
+    def _end(self, r: Mapping[str, Any]) -> None:
+        delivery = self.open.pop(r["d"], None)
+        self.ended.add(r["d"])
+        self.finished_tasks += 1
+        if delivery is not None:
+            self.finished.add(delivery.message)
+        if r.get("msg"):
+            self.finished.add(r["msg"])
+
+    def _failed(self, r: Mapping[str, Any]) -> None:
+        for key in [d for d, o in self.open.items() if o.task_id == r["id"]]:
+            self.finished.add(self.open.pop(key).message)
+            self.ended.add(key)
+
+    def _call_ok(self, r: Mapping[str, Any]) -> None:
+        self.calls_sent.add(r["no"])
+
+    def _call_failed(self, r: Mapping[str, Any]) -> None:
+        self.calls_failed.add(r["no"])
+
+    def _load_done(self, r: Mapping[str, Any]) -> None:
+        self.load_done = True
+
+    def _strike(self, r: Mapping[str, Any]) -> None:
+        self.strikes.append(dict(r))
+
+    def _waiting(self, r: Mapping[str, Any]) -> None:
+        self.waiting.append(dict(r))
+
+    def _refused(self, r: Mapping[str, Any]) -> None:
+        self.refused.append(dict(r))
+
+    def _connected(self, r: Mapping[str, Any]) -> None:
+        self.connected[r["_pid"]] = True
+
+    def _disconnected(self, r: Mapping[str, Any]) -> None:
+        self.connected[r["_pid"]] = False
+
+
+def _wall(eta: Any) -> float | None:
+    if not eta:
+        return None
+    try:
+        return datetime.fromisoformat(str(eta).replace("Z", "+00:00")).timestamp()
+    except ValueError:
+        return None
+
+
+_HANDLERS: dict[str, Any] = {
+    "open": LiveState._open,
+    "ready": LiveState._ready,
+    "publish": LiveState._publish,
+    "deliver": LiveState._deliver,
+    "start": LiveState._start,
+    "failed": LiveState._failed,
+    "call_ok": LiveState._call_ok,
+    "call_failed": LiveState._call_failed,
+    "load_done": LiveState._load_done,
+    "strike": LiveState._strike,
+    "waiting": LiveState._waiting,
+    "refused": LiveState._refused,
+    "connected": LiveState._connected,
+    "disconnected": LiveState._disconnected,
+    **dict.fromkeys(_ENDS, LiveState._end),
+}

@@ -1,0 +1,312 @@
+"""The passes of a run: two clean ones for reference, one with faults. Each ends when the system is quiet."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from harness.errors import EnvironmentFault, ScenarioError
+from harness.model.history import Depth
+from harness.model.scenario import Scenario
+from harness.model.world import World
+from harness.ports.broker import BrokerInspector
+from harness.ports.clock import Clock
+from harness.ports.reporter import Progress
+from harness.ports.runtime import Death, LiveSystem, PassPlan
+from harness.run.journal import JournalTail
+from harness.run.live import LiveState
+from harness.run.timeline import Timeline
+
+__all__ = ["PassDriver", "PassOutcome"]
+
+_READY_SECONDS = 60.0
+_TICK = 0.01
+_DEPTH_EVERY = 0.2
+_CALM = 0.4  # nothing was recorded for this long, and the broker is empty: quiet
+_STOP_GRACE = 10.0
+
+
+@dataclass
+class PassOutcome:
+    """What one pass leaves, beside its journals. Times in seconds since its load began (``t0`` on the clock)."""
+
+    journal: Path
+    t0: float
+    before: World
+    per_call: dict[int, World] = field(default_factory=dict)
+    deaths: dict[int, float] = field(default_factory=dict)
+    ended: list[Death] = field(default_factory=list)
+    depths: list[Depth] = field(default_factory=list)
+    load_ended: float | None = None
+    healed_at: float | None = None
+    quiet_at: float | None = None
+    stopped_at: float | None = None  # when stopping began
+    ended_at: float | None = None  # when all had stopped
+    ready_after: float = 0.0
+    quiet: bool = False
+    note: str = ""
+
+
+class PassDriver:
+    """Drives one pass. ``interrupted`` is asked at every tick and raises to stop."""
+
+    def __init__(
+        self,
+        system: LiveSystem,
+        scenario: Scenario,
+        clock: Clock,
+        say: Callable[[Progress], None],
+        interrupted: Callable[[], None],
+    ) -> None:
+        self.system = system
+        self.scenario = scenario
+        self.clock = clock
+        self.say = say
+        self.interrupted = interrupted
+        self.live = LiveState()
+        self.outcome: PassOutcome | None = None
+        self._tail: JournalTail | None = None
+        self._inspector: BrokerInspector | None = None
+        self._last_record = 0.0
+        self._next_depth = 0.0
+
+    # --- beginning ----------------------------------------------------------------------------------------------
+
+    def begin(self, plan: PassPlan) -> PassOutcome:
+        """Start workers and producer and wait until all are ready."""
+        asked = self.clock.now()
+        folder = self.system.begin_pass(plan)
+        self._tail = JournalTail(folder)
+        before = self.system.observe()
+        self.outcome = PassOutcome(folder, self.clock.now(), before)
+        wanted = {w.name for w in self.system.started_workers()} | {"producer"}
+        deadline = asked + _READY_SECONDS
+        while not wanted <= set(self.live.ready):
+            self.step()
+            self._refuse_early_end(wanted)
+            if self.clock.now() > deadline:
+                missing = ", ".join(sorted(wanted - set(self.live.ready)))
+                raise EnvironmentFault(
+                    f"not ready after {_READY_SECONDS:.0f} s: {missing}", hint="its log is in the run's folder, under logs/"
+                )
+        self.outcome.ready_after = self.clock.now() - asked
+        return self.outcome
+
+    def _refuse_early_end(self, wanted: set[str]) -> None:
+        assert self.outcome is not None
+        if self.live.refused:
+            refused = self.live.refused[0]
+            raise ScenarioError(
+                f"the app's {refused.get('part')} URL is {refused.get('url')}, not the harness's own; nothing was connected to",
+                hint="let the app take its URLs from CELERY_BROKER_URL and CELERY_RESULT_BACKEND, or set them in system.config",
+            )
+        for death in self.outcome.ended:
+            if death.name in wanted and death.name not in self.live.ready:
+                log = self.system.logs().get(death.name)
+                tail = "\n  ".join(log.read_text(errors="replace").splitlines()[-15:]) if log else ""
+                raise EnvironmentFault(f"{death.name} ended with status {death.status} before it was ready\n  {tail}", where=str(log or ""))
+
+    # --- one tick -----------------------------------------------------------------------------------------------
+
+    def step(self, wait: float = _TICK) -> int:
+        """Read journals, reap processes, sample the broker; the number of new records."""
+        self.interrupted()
+        assert self._tail is not None
+        count = self.live.feed(self._tail.poll())
+        now = self.clock.now()
+        if count:
+            self._last_record = now
+        self._reap()
+        if wait and not count:
+            self.clock.sleep(wait)
+        return count
+
+    def _reap(self) -> None:
+        assert self.outcome is not None
+        for death in self.system.poll():
+            children = {pid for pid, (_, _, parent) in self.live.names.items() if parent == death.pid} | set(death.children)
+            if death.kind != "worker":
+                children = set()
+            for pid in {death.pid, *children}:
+                self.outcome.deaths.setdefault(pid, death.at)
+            self.live.died({death.pid, *children})
+            self.outcome.ended.append(death)
+
+    def now(self) -> float:
+        """Seconds since the load began."""
+        assert self.outcome is not None
+        return self.clock.now() - self.outcome.t0
+
+    def sample(self) -> tuple[int, int] | None:
+        """Depth of the broker, at most every 200 ms; None where it does not answer (a fault of ours, perhaps)."""
+        assert self.outcome is not None
+        now = self.now()
+        if now < self._next_depth:
+            return None
+        self._next_depth = now + _DEPTH_EVERY
+        depth = self.depth()
+        if depth is not None:
+            self.outcome.depths.append(Depth(now, *depth))
+        return depth
+
+    def depth(self) -> tuple[int, int] | None:
+        """(ready, unacked), or None where the broker does not answer."""
+        try:
+            if self._inspector is None:
+                self._inspector = self.system.broker()
+            return self._inspector.depth()
+        except (OSError, EnvironmentFault):
+            self._inspector = None
+            return None
+
+    # --- clean passes -------------------------------------------------------------------------------------------
+
+    def run_single(self, numbers: Sequence[int]) -> None:
+        """One call at a time, the world observed after each: the exact effects of every call."""
+        assert self.outcome is not None
+        self._go()
+        seen: tuple[int, ...] | None = None
+        world = self.outcome.before
+        for done, number in enumerate(numbers, 1):
+            self.system.tell_producer(f"call {number}")
+            if not self._until(partial(self._call_ended, number), self.scenario.drain.timeout):
+                self.outcome.note = f"call {number} did not end within {self.scenario.drain.timeout:.0f} s in the clean pass"
+                break
+            touched = self.system.touched()
+            if touched != seen:
+                world, seen = self.system.observe(), touched
+            self.outcome.per_call[number] = world
+            if done % 50 == 0:
+                self.say(Progress(phase="clean", text="one at a time", done=done, total=len(numbers)))
+        self._finish_clean()
+
+    def run_fast(self, numbers: Sequence[int]) -> None:
+        """All at once, in the plan's own order."""
+        self._go()
+        timeout = self.scenario.drain.timeout + len(numbers) * 0.05
+        if not self._until(lambda: self._answered(set(numbers)) and self.live.outstanding == 0, timeout):
+            assert self.outcome is not None
+            self.outcome.note = "not all calls ended in the clean pass"
+        self._finish_clean()
+
+    def _call_ended(self, number: int) -> bool:
+        return self._answered({number}) and self.live.outstanding == 0
+
+    def _answered(self, numbers: set[int]) -> bool:
+        return numbers <= self.live.calls_sent | self.live.calls_failed
+
+    def _finish_clean(self) -> None:
+        assert self.outcome is not None
+        self.outcome.load_ended = self.outcome.healed_at = self.now()
+        self.outcome.quiet = self._until(lambda: self.depth() == (0, 0), 5.0)
+        self.outcome.quiet_at = self.now() if self.outcome.quiet else None
+        self.stop()
+
+    def _until(self, condition: Callable[[], bool], timeout: float) -> bool:
+        deadline = self.clock.now() + timeout
+        while True:
+            self.step(0.002)
+            if condition():
+                return True
+            if self.clock.now() > deadline:
+                return False
+
+    # --- the pass with faults -----------------------------------------------------------------------------------
+
+    def run_faults(self, timeline: Timeline, load_seconds: float) -> None:
+        """Load and timeline, then heal, then drain."""
+        outcome = self.outcome
+        assert outcome is not None
+        self._go()
+        timeline.t0 = outcome.t0
+        end = max(load_seconds, timeline.last_time())
+        while not (self.live.load_done and self.now() >= end):
+            self._tick(timeline)
+            if self.live.load_done is False and self.now() > load_seconds + _READY_SECONDS + self.scenario.drain.timeout:
+                raise EnvironmentFault(
+                    "the producer did not finish its load", hint="its log is in the run's folder, under logs/producer.log"
+                )
+        outcome.load_ended = self.now()
+        timeline.heal_all(self.now(), self.system)
+        deadline = self.now() + self.scenario.drain.timeout
+        while not timeline.all_healed and self.now() < deadline:
+            self._tick(timeline)
+        outcome.healed_at = self.now()
+        self.say(Progress(phase="healed", text="every fault is healed", at=outcome.healed_at))
+        self._drain(timeline, outcome.healed_at + self.scenario.drain.timeout)
+        timeline.force_heal(self.now(), self.system)
+        self.stop()
+
+    def _tick(self, timeline: Timeline) -> None:
+        self.step()
+        timeline.advance(self.now(), self.system, self.live)
+        for kind, planned in timeline.news:
+            text = planned.record.name if kind == "fault" else f"{planned.record.name} healed"
+            self.say(
+                Progress(phase="fault" if kind == "fault" else "healed", text=text, at=self.now(), detail={"index": planned.record.index})
+            )
+        timeline.news.clear()
+        if self.sample() is not None:
+            total = len(self.live.calls_sent)
+            self.say(Progress(phase="run", text="", at=self.now(), done=self.live.finished_tasks, total=total))
+
+    def _drain(self, timeline: Timeline, deadline: float) -> None:
+        """Until the broker is empty and no worker holds anything; or the time is up; or nothing can happen before it is."""
+        outcome = self.outcome
+        assert outcome is not None
+        next_look = self.now() + 1.0
+        while self.now() < deadline:
+            self._tick(timeline)
+            if not timeline.all_healed:
+                continue
+            calm = self.clock.now() - self._last_record > _CALM
+            wall_deadline = self.clock.wall() + deadline - self.now()
+            if calm and not self.live.open and self.depth() == (0, 0) and self.clock.now() - self._last_record > _CALM:
+                outcome.quiet, outcome.quiet_at = True, self.now()
+                return
+            if calm and self.now() > next_look and not self.live.busy(wall_deadline):
+                next_look = self.now() + 1.0
+                if self._nothing_before(deadline):
+                    outcome.note = "stopped early: the broker gives nothing back before the drain's end"
+                    return
+
+    def _nothing_before(self, deadline: float) -> bool:
+        """Everything that the broker holds returns after the deadline, or never: waiting longer changes nothing."""
+        ready, unacked = self.depth() or (1, 0)
+        if ready or not unacked:
+            return False
+        offset = self.clock.wall() - self.now()
+        try:
+            held = self.system.broker().look(offset)
+        except (OSError, EnvironmentFault):
+            return False
+        return bool(held) and all(h.place == "unacked" and h.returns_at is not None and h.returns_at > deadline + 1.0 for h in held)
+
+    # --- both ---------------------------------------------------------------------------------------------------
+
+    def _go(self) -> None:
+        assert self.outcome is not None
+        self.outcome.t0 = self.clock.now() + 0.02
+        self.system.tell_producer(f"go {int(self.outcome.t0 * 1e9)}")
+
+    def stop(self) -> None:
+        """Stop workers and producer, read what they wrote last."""
+        assert self.outcome is not None
+        with contextlib.suppress(EnvironmentFault):
+            self.system.tell_producer("stop")
+        self.outcome.stopped_at = self.now()
+        # A quiet system holds nothing that a warm shutdown could still finish or give back, and Celery's takes two seconds.
+        self.system.stop_workers(0.0 if self.outcome.quiet else _STOP_GRACE)
+        self.outcome.ended_at = self.now()
+        while self.step(0.0):
+            pass
+        self._reap()
+
+    def finish_quietly(self) -> None:
+        """After an interruption: what can still be read."""
+        if self.outcome is not None and self._tail is not None:
+            self.live.feed(self._tail.poll())
+            self._reap()

@@ -1,0 +1,195 @@
+"""The timeline: faults begin at their time or at their event, are healed, and leave their record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.errors import HarnessError
+from harness.model.history import Evidence, FaultRecord, History
+from harness.model.quantities import format_duration
+from harness.model.scenario import TimelineItem
+from harness.ports.fault import Fault
+from harness.ports.runtime import LiveSystem
+from harness.run.live import LiveState
+
+__all__ = ["Planned", "Timeline", "describe"]
+
+_NTH = {1: "the first time", 2: "the 2nd time", 3: "the 3rd time"}
+
+
+def describe(item: TimelineItem) -> str:
+    """'at 5 s for 2 s', 'when orders.charge reaches start, the 3rd time'."""
+    lasts = f" for {format_duration(item.duration)}" if item.duration else ""
+    if item.when is None:
+        return f"at {format_duration(item.at or 0.0)}{lasts}"
+    which = f"of call {item.when.call}" if item.when.call else _NTH.get(item.when.nth, f"the {item.when.nth}th time")
+    return f"when {item.when.task} reaches {item.when.reaches}, {which}{lasts}"
+
+
+@dataclass
+class Planned:
+    """One fault and where it stands: waiting, active, ended."""
+
+    item: TimelineItem
+    fault: Fault
+    record: FaultRecord
+    heal_at: float | None = None
+    state: str = "waiting"
+
+    @property
+    def lasts(self) -> float | None:
+        """Seconds until it is healed; None: the end of the load."""
+        return self.item.duration or self.fault.lasts
+
+
+@dataclass
+class Timeline:
+    """All faults of a pass. Times are on the history's clock: seconds since the load began."""
+
+    planned: list[Planned]
+    t0: float = 0.0
+    healing: bool = False  # the load is over: what begins now is healed soon
+    struck: int = 0
+    waited: int = 0
+    news: list[tuple[str, Planned]] = field(default_factory=list)  # ("fault" | "healed", which) for whoever watches
+
+    @classmethod
+    def of(cls, items: Sequence[TimelineItem], faults: Sequence[Fault]) -> Timeline:
+        """In the order of the file."""
+        records = [FaultRecord(i, item.fault, describe(item)) for i, item in enumerate(items)]
+        return cls([Planned(item, fault, record) for item, fault, record in zip(items, faults, records, strict=True)])
+
+    def triggers(self) -> list[dict[str, Any]]:
+        """What the agent is armed with (docs/journal.md)."""
+        return [
+            {
+                "fault": p.record.index,
+                "task": p.item.when.task,
+                "point": p.item.when.reaches,
+                "nth": p.item.when.nth,
+                "call": p.item.when.call,
+                "action": p.fault.strike or "wait",
+            }
+            for p in self.planned
+            if p.item.when is not None
+        ]
+
+    def last_time(self) -> float:
+        """When the last fault that is planned by time has ended."""
+        return max((p.item.at + (p.lasts or 0.0) for p in self.planned if p.item.at is not None), default=0.0)
+
+    def advance(self, now: float, system: LiveSystem, live: LiveState) -> None:
+        """Begin what is due, take in what the agent did, tick and heal. ``now``: seconds since the load began."""
+        for p in self.planned:
+            if p.state == "waiting" and p.item.at is not None and now >= p.item.at:
+                self._begin(p, now, system)
+        self._adopt_strikes(system, live)
+        self._answer_waiting(now, system, live)
+        for p in self.planned:
+            if p.state == "active":
+                p.fault.tick(system)
+                if p.heal_at is not None and now >= p.heal_at:
+                    self._heal(p, now, system)
+            elif p.state == "healing":
+                self._probe(p, now, system)
+
+    def heal_all(self, now: float, system: LiveSystem) -> None:
+        """The load is over: heal everything that lasts 'until the end of the load'."""
+        self.healing = True
+        for p in self.planned:
+            if p.state == "active" and p.heal_at is None:
+                p.heal_at = now
+
+    @property
+    def all_healed(self) -> bool:
+        """Nothing is active or half healed (faults that never began do not count)."""
+        return all(p.state in ("waiting", "ended") for p in self.planned)
+
+    def force_heal(self, now: float, system: LiveSystem) -> None:
+        """On the way out: whatever it takes, and errors are notes."""
+        for p in self.planned:
+            if p.state in ("active", "healing"):
+                self._heal(p, now, system)
+
+    def settle(self, history: History) -> None:
+        """After the run: each fault's evidence, from the history alone."""
+        for p in self.planned:
+            try:
+                p.record.evidence = p.fault.evidence(p.record, history)
+            except Exception as exc:
+                p.record.evidence = Evidence(None, f"the evidence could not be read: {type(exc).__name__}: {exc}")
+
+    # --- steps --------------------------------------------------------------------------------------------------
+
+    def _begin(self, p: Planned, now: float, system: LiveSystem) -> None:
+        p.record.begun = now
+        p.record.healed = False
+        try:
+            begun = p.fault.begin(system)
+        except HarnessError as exc:
+            p.state, p.record.ended, p.record.healed, p.record.note = "ended", now, True, exc.what
+            p.record.begun = None
+            return
+        p.record.target, p.record.killed_pids, p.record.note = begun.target, begun.killed, begun.note
+        self._activate(p, now)
+
+    def _activate(self, p: Planned, now: float) -> None:
+        p.state = "active"
+        if p.lasts is not None:
+            p.heal_at = now + p.lasts
+        elif self.healing:
+            p.heal_at = now
+        self.news.append(("fault", p))
+
+    def _adopt_strikes(self, system: LiveSystem, live: LiveState) -> None:
+        for strike in live.strikes[self.struck :]:
+            self.struck += 1
+            p = self.planned[strike["fault"]]
+            if p.state != "waiting":
+                continue
+            _fill(p.record, strike, self.t0)
+            name, _, main = live.names.get(strike["_pid"], ("", "", 0))
+            p.record.target = name
+            p.record.healed = False
+            if p.fault.strike == "kill_child":
+                p.record.killed_pids = (strike["_pid"],)
+            elif p.fault.strike == "kill_group":
+                group = (live.names.get(main, ("", "", 0))[0] == name and main) or strike["_pid"]
+                p.record.killed_pids = (group, *(pid for pid, (_, _, parent) in live.names.items() if parent == group))
+            if p.fault.strike:
+                p.fault.adopt(system, name)
+                self._activate(p, p.record.begun or 0.0)
+
+    def _answer_waiting(self, now: float, system: LiveSystem, live: LiveState) -> None:
+        for held in live.waiting[self.waited :]:
+            self.waited += 1
+            p = self.planned[held["fault"]]
+            if p.state == "waiting":
+                before = (p.record.file, p.record.line, p.record.task_id)
+                self._begin(p, now, system)
+                p.record.file, p.record.line, p.record.task_id = before
+            system.release(held["fault"])
+
+    def _heal(self, p: Planned, now: float, system: LiveSystem) -> None:
+        try:
+            p.fault.end(system)
+        except HarnessError as exc:
+            p.record.note = f"healing failed: {exc.what}"
+        p.state = "healing"
+        self._probe(p, now, system, again=False)
+
+    def _probe(self, p: Planned, now: float, system: LiveSystem, *, again: bool = True) -> None:
+        if again:
+            p.fault.end(system)
+        if p.fault.healed(system):
+            p.state, p.record.ended, p.record.healed = "ended", now, True
+            self.news.append(("healed", p))
+
+
+def _fill(record: FaultRecord, strike: Mapping[str, Any], t0: float) -> None:
+    record.begun = strike["m"] / 1e9 - t0
+    record.file = strike.get("file") or ""
+    record.line = strike.get("line")
+    record.task_id = strike.get("id") or ""

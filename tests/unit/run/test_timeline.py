@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+import random
+from typing import Any, ClassVar
+
+import pytest
+
+from harness.errors import EnvironmentFault
+from harness.model.history import Evidence, FaultRecord, History
+from harness.model.scenario import TimelineItem
+from harness.ports.fault import Begun, FaultParameters, NoFault
+from harness.run.live import LiveState
+from harness.run.timeline import Timeline, describe
+
+
+class Recording(NoFault):
+    """Remembers what the timeline did with it."""
+
+    name: ClassVar[str] = "recording"
+
+    def __init__(self, lasts: float | None = None, strike: str = "", heals_after: int = 1) -> None:
+        super().__init__(FaultParameters(), random.Random(0))
+        self.lasts, self.log, self.heals_after = lasts, list[str](), heals_after
+        self.strike = strike  # type: ignore[misc]
+
+    def begin(self, system: Any) -> Begun:
+        self.log.append("begin")
+        return Begun("pay-1", (10,))
+
+    def adopt(self, system: Any, worker: str) -> None:
+        self.log.append(f"adopt {worker}")
+
+    def end(self, system: Any) -> None:
+        self.log.append("end")
+
+    def healed(self, system: Any) -> bool:
+        return self.log.count("end") >= self.heals_after
+
+
+class FakeSystem:
+    def __init__(self) -> None:
+        self.released: list[int] = []
+
+    def release(self, fault: int) -> None:
+        self.released.append(fault)
+
+
+def timeline(fault: NoFault, **item: Any) -> Timeline:
+    return Timeline.of([TimelineItem.model_validate({"fault": "x", **item})], [fault])
+
+
+def test_a_fault_begins_at_its_time_and_heals_after_its_duration() -> None:
+    fault = Recording()
+    plan, system = timeline(fault, at="1s", **{"for": "2s"}), FakeSystem()
+    for now in (0.5, 1.0, 2.9, 3.1):
+        plan.advance(now, system, LiveState())  # type: ignore[arg-type]
+    assert fault.log == ["begin", "end"]
+    assert (plan.planned[0].record.begun, plan.planned[0].record.ended) == (1.0, 3.1)
+    assert plan.all_healed
+
+
+def test_a_fault_without_a_duration_heals_at_the_end_of_the_load() -> None:
+    fault = Recording()
+    plan, system = timeline(fault, at="1s"), FakeSystem()
+    plan.advance(1.0, system, LiveState())  # type: ignore[arg-type]
+    plan.advance(50.0, system, LiveState())  # type: ignore[arg-type]
+    assert fault.log == ["begin"]
+    plan.heal_all(60.0, system)  # type: ignore[arg-type]
+    plan.advance(60.0, system, LiveState())  # type: ignore[arg-type]
+    assert fault.log == ["begin", "end"]
+
+
+def test_healing_is_tried_until_it_takes() -> None:
+    fault = Recording(lasts=1.0, heals_after=3)
+    plan, system = timeline(fault, at="1s"), FakeSystem()
+    for now in (1.0, 2.0, 2.1, 2.2):
+        assert not plan.planned[0].state == "ended"
+        plan.advance(now, system, LiveState())  # type: ignore[arg-type]
+    assert fault.log == ["begin", "end", "end", "end"]
+    assert plan.planned[0].record.ended == 2.2
+
+
+def test_a_strike_of_the_agent_is_adopted_with_its_line_and_its_process_group() -> None:
+    fault = Recording(lasts=1.0, strike="kill_group")
+    plan, system, live = timeline(fault, when={"task": "t"}), FakeSystem(), LiveState()
+    plan.t0 = 100.0
+    live.feed(
+        [
+            {"k": "open", "m": 1, "pid": 10, "ppid": 1, "name": "pay-1", "role": "worker"},
+            {"k": "open", "m": 1, "pid": 11, "ppid": 10, "name": "pay-1", "role": "worker"},
+            {"k": "strike", "m": 101_500_000_000, "fault": 0, "id": "task-1", "file": "a.py", "line": 7, "_pid": 11},
+        ]
+    )
+    plan.advance(1.6, system, live)  # type: ignore[arg-type]
+    record = plan.planned[0].record
+    assert record.begun == pytest.approx(1.5)
+    assert (record.file, record.line, record.task_id, record.target) == ("a.py", 7, "task-1", "pay-1")
+    assert set(record.killed_pids) == {10, 11}
+    assert fault.log == ["adopt pay-1"]
+
+
+def test_a_task_held_at_a_point_is_released_after_the_fault_has_begun() -> None:
+    fault = Recording()
+    plan, system, live = timeline(fault, when={"task": "t"}), FakeSystem(), LiveState()
+    live.feed([{"k": "waiting", "m": 1, "fault": 0, "id": "task-1", "_pid": 11}])
+    plan.advance(0.5, system, live)  # type: ignore[arg-type]
+    assert fault.log == ["begin"]
+    assert system.released == [0]
+
+
+def test_what_begins_after_the_load_is_healed_soon() -> None:
+    fault = Recording(strike="kill_group")
+    plan, system, live = timeline(fault, when={"task": "t"}), FakeSystem(), LiveState()
+    plan.heal_all(5.0, system)  # type: ignore[arg-type]
+    live.feed([{"k": "strike", "m": 5_500_000_000, "fault": 0, "id": "x", "file": "", "line": None, "_pid": 11}])
+    plan.advance(5.6, system, live)  # type: ignore[arg-type]
+    plan.advance(5.7, system, live)  # type: ignore[arg-type]
+    assert fault.log == ["adopt ", "end"]
+
+
+def test_a_fault_that_cannot_begin_is_noted_and_never_counts_as_begun() -> None:
+    class Broken(Recording):
+        def begin(self, system: Any) -> Begun:
+            raise EnvironmentFault("no such thing")
+
+    plan = timeline(Broken(), at="0s")
+    plan.advance(0.1, FakeSystem(), LiveState())  # type: ignore[arg-type]
+    assert plan.planned[0].record.begun is None
+    assert plan.planned[0].record.note == "no such thing"
+    assert plan.all_healed
+
+
+def test_evidence_that_crashes_cannot_be_told() -> None:
+    class Broken(Recording):
+        def evidence(self, record: FaultRecord, history: History) -> Evidence:
+            raise ZeroDivisionError
+
+    plan = timeline(Broken(), at="0s")
+    plan.settle(History())
+    assert plan.planned[0].record.evidence.bit is None
+
+
+@pytest.mark.parametrize(
+    ("item", "text"),
+    [
+        ({"at": "5s"}, "at 5.0 s"),
+        ({"at": "5s", "for": "200ms"}, "at 5.0 s for 200 ms"),
+        ({"when": {"task": "t", "nth": 3}}, "when t reaches start, the 3rd time"),
+        ({"when": {"task": "t", "reaches": "a.py:4", "call": 2}}, "when t reaches a.py:4, of call 2"),
+    ],
+)
+def test_the_plan_in_words(item: dict[str, Any], text: str) -> None:
+    assert describe(TimelineItem.model_validate({"fault": "x", **item})) == text
