@@ -25,7 +25,8 @@ __all__ = ["PassDriver", "PassOutcome"]
 _READY_SECONDS = 60.0
 _TICK = 0.01
 _DEPTH_EVERY = 0.2
-_CALM = 0.4  # nothing was recorded for this long, and the broker is empty: quiet
+_CALM = 0.5  # for this long nothing was recorded and every look found the broker empty: quiet
+_LOOK_EVERY = 0.03
 _STOP_GRACE = 10.0
 
 
@@ -72,6 +73,9 @@ class PassDriver:
         self._inspector: BrokerInspector | None = None
         self._last_record = 0.0
         self._next_depth = 0.0
+        self._next_look = 0.0
+        self._calm_since: float | None = None
+        self._calm_records = -1
 
     # --- beginning ----------------------------------------------------------------------------------------------
 
@@ -262,16 +266,32 @@ class PassDriver:
             self._tick(timeline)
             if not timeline.all_healed:
                 continue
-            calm = self.clock.now() - self._last_record > _CALM
-            wall_deadline = self.clock.wall() + deadline - self.now()
-            if calm and not self.live.open and self.depth() == (0, 0) and self.clock.now() - self._last_record > _CALM:
+            if self._calm_for() > _CALM:
                 outcome.quiet, outcome.quiet_at = True, self.now()
                 return
-            if calm and self.now() > next_look and not self.live.busy(wall_deadline):
+            wall_deadline = self.clock.wall() + deadline - self.now()
+            if self.now() > next_look and self.clock.now() - self._last_record > _CALM and not self.live.busy(wall_deadline):
                 next_look = self.now() + 1.0
                 if self._nothing_before(deadline):
                     outcome.note = "stopped early: the broker gives nothing back before the drain's end"
                     return
+
+    def _calm_for(self) -> float:
+        """Seconds for which every look found the broker empty and the workers idle, with no new record between.
+
+        One look is not enough: a message that moves between queue, transport and `unacked` is in neither for a moment.
+        """
+        now = self.clock.now()
+        if self.live.open or self.live.records != self._calm_records:
+            self._calm_records, self._calm_since = self.live.records, None
+            return 0.0
+        if now >= self._next_look:
+            self._next_look = now + _LOOK_EVERY
+            if self.depth() != (0, 0):
+                self._calm_since = None
+            elif self._calm_since is None:
+                self._calm_since = now
+        return now - self._calm_since if self._calm_since is not None else 0.0
 
     def _nothing_before(self, deadline: float) -> bool:
         """Everything that the broker holds returns after the deadline, or never: waiting longer changes nothing."""

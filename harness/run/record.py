@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import heapq
+import os
 import signal
 from collections.abc import Sequence
+from pathlib import Path
 
 from harness.model.history import Depth, FaultRecord, Held, History, Message
 from harness.ports.clock import Clock
@@ -15,8 +17,10 @@ from harness.run.passes import PassOutcome
 __all__ = ["record_pass"]
 
 
-def record_pass(outcome: PassOutcome, faults: Sequence[FaultRecord], system: LiveSystem, clock: Clock, *, results: bool) -> History:
-    """Workers have stopped. Look into broker and backend, read the journals, fold."""
+def record_pass(
+    outcome: PassOutcome, faults: Sequence[FaultRecord], system: LiveSystem, clock: Clock, *, results: bool, root: Path | None = None
+) -> History:
+    """Workers have stopped. Look into broker and backend, read the journals, fold. Files below ``root`` are named from there."""
     offset = clock.wall() - (clock.now() - outcome.t0)
     held = list(_look(system, offset))
     found = system.backend_results() if results else None
@@ -35,6 +39,8 @@ def record_pass(outcome: PassOutcome, faults: Sequence[FaultRecord], system: Liv
         ended=outcome.ended_at,
     )
     _ends(history, outcome)
+    if root is not None:
+        _name_files(history, str(root) + os.sep)
     history.depths = _with_ages(history, outcome.depths)
     return history
 
@@ -58,6 +64,17 @@ def _ends(history: History, outcome: PassOutcome) -> None:
         life.unexpected = not death.expected and by_fault is None
         if by_fault is not None:
             life.how += f" by {by_fault.name}"
+
+
+def _name_files(history: History, root: str) -> None:
+    """As the user names them: from the project's folder."""
+    for fault in history.faults:
+        fault.file = fault.file.removeprefix(root)
+    for delivery in history.deliveries.values():
+        if delivery.file:
+            delivery.file = delivery.file.removeprefix(root)
+        if delivery.last_line:
+            delivery.last_line = delivery.last_line.removeprefix(root)
 
 
 def _signal_name(number: int) -> str:

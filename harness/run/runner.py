@@ -11,10 +11,10 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from harness.errors import HarnessError, Interrupted, ScenarioError
+from harness.errors import EnvironmentFault, HarnessError, Interrupted, ScenarioError
 from harness.model.finding import CheckResult
 from harness.model.history import History
-from harness.model.result import LogTail, RunResult, Timing
+from harness.model.result import LogTail, Reproduction, RunResult, Timing
 from harness.model.scenario import Scenario
 from harness.ports.check import Check, CleanPass, Recorded
 from harness.ports.clock import Clock, derived_random
@@ -59,9 +59,10 @@ class _Notes:
     environment: dict[str, str] = field(default_factory=dict)
     clean: list[CleanPass] = field(default_factory=list)
     history: History | None = None
+    semantics: Mapping[str, Any] = field(default_factory=dict)
     results: list[CheckResult] = field(default_factory=list)
     logs: list[LogTail] = field(default_factory=list)
-    interrupted: str = ""
+    stop: Interrupted | None = None
     error: HarnessError | None = None
 
 
@@ -82,15 +83,14 @@ def run_cell(
     environment with verdict ``environment``, an interruption with a partial report, then raised as `Interrupted`.
     """
     begun, wall = clock.now(), clock.wall()
-    notes = _Notes()
     plan = cell.system(run_id, folder)
+    notes = _Notes(semantics=plan.broker.semantics)
     system = runtime.system(plan)
-    stop: Interrupted | None = None
     with InterruptGuard() as guard:
         try:
             _Run(cell, system, plan, clock, listener, guard, notes, runtime.name).go()
         except Interrupted as exc:
-            stop, notes.interrupted = exc, exc.what
+            notes.stop = exc
         except ScenarioError:
             raise
         except HarnessError as exc:
@@ -99,14 +99,14 @@ def run_cell(
             notes.environment.update(_environment_of(system))
             notes.logs.extend(_tracebacks(system))
             system.close()
-        result = _result(cell, notes, run_id, wall, clock.now() - begun, runtime.name)
-        for writer in writers:
-            writer.write(result, folder)
+        replay = _save_plan(cell, folder)
+        result = _result(cell, notes, run_id, wall, clock.now() - begun, runtime.name, replay)
+        _write_all(writers, result, folder)
         if not keep:
             _drop_clean_journals(folder)
-    listener.finished(result, folder)
-    if stop is not None:
-        raise stop
+    listener.finished(result, Path(_shown(folder)))
+    if notes.stop is not None:
+        raise notes.stop
     return result
 
 
@@ -158,7 +158,7 @@ class _Run:
             driver.run_single(order)
         else:
             driver.run_fast(order)
-        history = record_pass(outcome, [], self.system, self.clock, results=False)
+        history = record_pass(outcome, [], self.system, self.clock, results=False, root=self.plan.root)
         return CleanPass(history, outcome.before, self.system.observe(), dict(outcome.per_call), tuple(order))
 
     def _with_faults(self) -> None:
@@ -187,7 +187,7 @@ class _Run:
         self._timing("observe", observing, ", ".join(self.plan.stores) or "broker", phase="observe")
 
     def _history(self, outcome: PassOutcome, timeline: Timeline) -> History:
-        history = record_pass(outcome, [p.record for p in timeline.planned], self.system, self.clock, results=True)
+        history = record_pass(outcome, [p.record for p in timeline.planned], self.system, self.clock, results=True, root=self.plan.root)
         timeline.settle(history)
         return history
 
@@ -237,12 +237,38 @@ class _Run:
         return {"Celery": str(answer.get("celery", "")), "Kombu": str(answer.get("kombu", "")), "Python": str(answer.get("python", ""))}
 
 
-def _result(cell: Cell, notes: _Notes, run_id: str, wall: float, took: float, runtime: str) -> RunResult:
+def _write_all(writers: Sequence[Writer], result: RunResult, folder: Path) -> None:
+    try:
+        for writer in writers:
+            writer.write(result, folder)
+    except OSError as exc:
+        raise EnvironmentFault(f"the report cannot be written: {exc}", hint="is the disk full?") from exc
+
+
+def _save_plan(cell: Cell, folder: Path) -> Reproduction:
+    """The scenario as it was run, matrix and seed filled in: one command repeats it from the same working folder."""
+    path = folder / "plans" / f"{cell.name}.yaml"
+    try:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(cell.text)
+    except OSError as exc:
+        raise EnvironmentFault(f"the report cannot be written: {exc}", hint="is the disk full?") from exc
+    return Reproduction(title="This run again", command=f"celery-harness run {_shown(path)}")
+
+
+def _shown(path: Path) -> str:
+    """Relative to the working folder where it lies below it."""
+    with contextlib.suppress(ValueError):
+        return str(path.resolve().relative_to(Path.cwd()))
+    return str(path)
+
+
+def _result(cell: Cell, notes: _Notes, run_id: str, wall: float, took: float, runtime: str, replay: Reproduction) -> RunResult:
     return summarise(
         run_id=run_id,
         scenario=cell.scenario,
         name=cell.name,
-        file=str(cell.file),
+        file=_shown(cell.file),
         cell=dict(cell.values),
         plan=cell.text,
         seed=cell.seed,
@@ -255,10 +281,21 @@ def _result(cell: Cell, notes: _Notes, run_id: str, wall: float, took: float, ru
         history=notes.history,
         checks=notes.results,
         clean=[c.history for c in notes.clean],
+        semantics=notes.semantics,
         logs=notes.logs,
-        interrupted=notes.interrupted,
+        undeclared=_undeclared([*(c.history for c in notes.clean), *([notes.history] if notes.history else [])]),
+        reproduce=(replay, Reproduction(title="These reports again", command=f"celery-harness report {run_id}")),
+        ignored=sorted({column for check in notes.results for column in check.ignored}),
+        interrupted=notes.stop.what if notes.stop else "",
+        signal_number=notes.stop.signal_number if notes.stop else 0,
         error=str(notes.error) if notes.error else "",
     )
+
+
+def _undeclared(histories: Sequence[History]) -> list[str]:
+    """Connections that the guard refused, once each."""
+    events = [event for history in histories for event in history.events if event.kind == "undeclared"]
+    return list(dict.fromkeys(event.text for event in events))
 
 
 def _environment_of(system: LiveSystem) -> dict[str, str]:

@@ -168,7 +168,11 @@ class ProcessSystem(Control):
     def _env(self, settings: Path, offers: Mapping[str, Mapping[str, str]] | None = None) -> dict[str, str]:
         offers = self.offers() if offers is None else offers
         app_env = {k: resolve_placeholders(v, offers) for k, v in self.plan.scenario.system.env.items()}
-        return child_environment(self.plan.run_id, app_env, self._cwd(), settings)
+        assert self.temporary is not None
+        # A killed worker leaves its temporary files (Python's multiprocessing has some): here they go with the run.
+        scratch = self.temporary / "tmp"
+        scratch.mkdir(exist_ok=True, mode=0o700)
+        return child_environment(self.plan.run_id, {"TMPDIR": str(scratch), **app_env}, self._cwd(), settings)
 
     def _settings(self, role: str, name: str, triggers: Sequence[Mapping[str, Any]] | None) -> Path:
         assert self.temporary is not None

@@ -1,0 +1,168 @@
+"""From what a run recorded to its result: verdict, faults, series and tasks. Pure: no clock, no file, no network."""
+
+from __future__ import annotations
+
+import shlex
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from harness.model.fates import fates
+from harness.model.finding import CheckResult
+from harness.model.history import History
+from harness.model.recovering import recoveries
+from harness.model.result import FaultResult, LogTail, Reproduction, RunResult, TaskColumns, Timing
+from harness.model.scenario import Scenario
+from harness.model.verdict import EXIT_CODES, Verdict, combine
+from harness.run.columns import storable, task_columns
+from harness.run.over_time import lanes, series
+
+__all__ = ["overall", "summarise"]
+
+_FATES = ("succeeded", "failed", "lost", "stranded")
+_SIGINT = 2
+
+
+def summarise(
+    *,
+    run_id: str,
+    scenario: Scenario,
+    name: str,
+    file: str,
+    cell: Mapping[str, Any],
+    plan: str,
+    seed: int,
+    started: str,
+    took: float,
+    runtime: str,
+    environment: Mapping[str, str],
+    overrides: Mapping[str, Any],
+    timings: Sequence[Timing],
+    history: History | None,
+    checks: Sequence[CheckResult],
+    clean: Sequence[History] = (),
+    semantics: Mapping[str, Any] | None = None,
+    logs: Sequence[LogTail] = (),
+    undeclared: Sequence[str] = (),
+    reproduce: Sequence[Reproduction] = (),
+    ignored: Sequence[str] = (),
+    interrupted: str = "",
+    signal_number: int = _SIGINT,
+    error: str = "",
+) -> RunResult:
+    """The result of one cell. ``history`` None: the faults' pass never ran.
+
+    ``semantics`` are the broker's (`BrokerKind.semantics`). ``started``: UTC, ISO 8601. ``took`` in seconds.
+    ``interrupted`` and ``error`` say why, or are empty; ``signal_number`` counts only when interrupted.
+    """
+    faults = _faults(history) if history else ()
+    refused = tuple(dict.fromkeys(storable(text) for text in (*undeclared, *_undeclared((*clean, *([history] if history else []))))))
+    verdict = overall(checks, faults, refused, interrupted=bool(interrupted), error=bool(error))
+    tasks = task_columns(history, fates(history, semantics or {}), checks) if history else None
+    return RunResult(
+        run_id=run_id,
+        scenario=name,
+        file=storable(file),
+        description=scenario.description,
+        cell=dict(cell),
+        seed=seed,
+        verdict=verdict,
+        exit_code=128 + signal_number if interrupted else EXIT_CODES[verdict],
+        interrupted=interrupted,
+        error=storable(error),
+        started=started,
+        took=took,
+        runtime=runtime,
+        environment={key: storable(value) for key, value in environment.items()},
+        overrides=dict(overrides),
+        load_seconds=max(0.0, history.load_ended or 0.0) if history else 0.0,
+        calls=len(history.calls) if history else 0,
+        fates=_counted(tasks) if tasks else {},
+        publishes=_publishes(history) if history else {},
+        faults=faults,
+        checks=tuple(checks),
+        timings=tuple(timings),
+        series=series(history, tasks) if history and tasks else None,
+        lanes=lanes(history) if history else (),
+        tasks=tasks,
+        logs=tuple(logs),
+        undeclared=refused,
+        plan=storable(plan),
+        reproduce=tuple(reproduce) or _reproduction(file, cell, seed),
+        ignored=tuple(ignored),
+    )
+
+
+def overall(
+    checks: Sequence[CheckResult],
+    faults: Sequence[FaultResult],
+    undeclared: Sequence[str] = (),
+    *,
+    interrupted: bool = False,
+    error: bool = False,
+) -> Verdict:
+    """Fail, then environment, then inconclusive, then pass.
+
+    A fault without evidence that it bit, a refused connection to an undeclared service and an interruption make a pass
+    inconclusive: what was to be shown was not. None of them hides a failure.
+    """
+    verdicts = [check.verdict for check in checks]
+    if error:
+        verdicts.append(Verdict.ENVIRONMENT)
+    if interrupted or undeclared or any(fault.bit is not True for fault in faults):
+        verdicts.append(Verdict.INCONCLUSIVE)
+    return combine(verdicts) if checks or error else Verdict.INCONCLUSIVE
+
+
+def _faults(history: History) -> tuple[FaultResult, ...]:
+    recovered = {r.fault: r.seconds for r in recoveries(history)}
+    return tuple(
+        FaultResult(
+            index=record.index,
+            name=record.name,
+            planned=record.planned,
+            target=storable(record.target),
+            begun=record.begun,
+            ended=record.ended,
+            bit=record.evidence.bit if record.begun is not None else False,
+            evidence=storable(record.evidence.text),
+            healed=record.healed,
+            file=storable(record.file),
+            line=record.line,
+            recovery=recovered.get(record.index) if record.begun is not None else None,
+            note=storable(record.note),
+        )
+        for record in history.faults
+    )
+
+
+def _undeclared(histories: Sequence[History]) -> list[str]:
+    found = []
+    for history in histories:
+        for event in history.events:
+            if event.kind == "undeclared":
+                stack = event.detail.get("stack") or []
+                where = stack[0] if isinstance(stack, (list, tuple)) and stack else stack  # the innermost frame comes first
+                found.append(f"{event.text} ({where})" if where else event.text)
+    return found
+
+
+def _counted(tasks: TaskColumns) -> dict[str, int]:
+    """Tasks by fate: the usual words first, the others as they come."""
+    counts = Counter(tasks.fate)
+    order = [*(word for word in _FATES if word in counts), *sorted(word for word in counts if word not in _FATES)]
+    return {word: counts[word] for word in order}
+
+
+def _publishes(history: History) -> dict[str, int]:
+    counts: dict[str, int] = dict(Counter(call.publish for call in history.calls.values()))
+    if history.late_arrivals:
+        counts["late"] = history.late_arrivals
+    if history.dropped_arrivals:
+        counts["dropped"] = history.dropped_arrivals
+    return counts
+
+
+def _reproduction(file: str, cell: Mapping[str, Any], seed: int) -> tuple[Reproduction, ...]:
+    title = "The same run again" + (f", cell {', '.join(f'{k}={v}' for k, v in cell.items())}" if cell else "")
+    return (Reproduction(title=title, command=f"celery-harness run {shlex.quote(storable(file))} --seed {seed}"),)

@@ -1,0 +1,114 @@
+"""The table of kills x acknowledgement of Celery on Redis, and LOST and STRANDED against what the broker itself holds.
+
+The broker is looked at by the test's own Redis client, key by key, before it is stopped: it shares nothing with the
+harness's inspector. No `redelivery` is set, so what a killed worker held stays in `unacked` (visibility timeout: 1 h).
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from harness.assembly import build_cell, choose_runtime, registry
+from harness.model.fates import fates
+from harness.model.history import History
+from harness.ports.clock import MonotonicClock
+from harness.ports.runtime import PassPlan
+from harness.run.passes import PassDriver
+from harness.run.record import record_pass
+from harness.run.timeline import Timeline
+from harness.scenario import load_scenarios
+from tests.e2e.support import APP, project
+
+CALLS = 40
+#: Half-way through a task: the other child is half-way too, so no fetch is under way and F67 plays no part.
+MIDDLE = f"shop.py:{next(n for n, line in reversed(list(enumerate(APP.splitlines(), 1))) if 'time.sleep' in line)}"
+CONCURRENCY = 2
+
+
+def killed_once(folder: Path, *, acks_late: bool, prefetch: int) -> tuple[History, set[str], dict[str, int], Any]:
+    """One SIGKILL of the only worker in the middle of the load, nobody after it. (history, ids in the broker, keys, cell)."""
+    shop = project(folder)
+    file = shop.scenario(
+        system={
+            "env": {"SHOP_SECONDS": "0.2"},
+            "redelivery": None,
+            "config": {"task_acks_late": acks_late},
+            "workers": {"pay": {"replicas": 1, "concurrency": CONCURRENCY, "prefetch_multiplier": prefetch}},
+        },
+        load=[{"send": "shop.work", "args": [1], "count": CALLS}],
+        timeline=[{"when": {"task": "shop.work", "reaches": MIDDLE, "nth": 9}, "fault": "worker.kill"}],
+        drain={"timeout": "5s"},
+    )
+    document = json.loads(file.read_text())
+    del document["system"]["redelivery"]
+    file.write_text(json.dumps(document))
+    clock = MonotonicClock()
+    (loaded,) = load_scenarios(file, registry())
+    cell = build_cell(loaded, folder, clock)
+    reports = folder / "run"
+    reports.mkdir()
+    plan = cell.system("0101-000000-0000", reports)
+    system: Any = choose_runtime("processes").system(plan)
+    try:
+        system.open()
+        timeline = Timeline.of(cell.scenario.timeline, cell.faults(1))
+        driver = PassDriver(system, cell.scenario, clock, lambda event: None, lambda: None)
+        outcome = driver.begin(PassPlan("faults", cell.calls, "timed", triggers=timeline.triggers()))
+        driver._go()
+        timeline.t0 = outcome.t0
+        deadline = clock.now() + 30
+        while timeline.planned[0].state == "waiting" and clock.now() < deadline:
+            driver.step()
+            timeline.advance(driver.now(), system, driver.live)
+        while (not driver.live.load_done or not outcome.ended) and clock.now() < deadline:
+            driver.step()
+        timeline.planned[0].state = "ended"  # never healed: nobody takes up what the dead worker left
+        driver.stop()
+        ids, keys = in_the_broker(system.broker_server.endpoint)
+        history = record_pass(outcome, [p.record for p in timeline.planned], system, clock, results=False)
+        timeline.settle(history)
+    finally:
+        system.close()
+    return history, ids, keys, plan
+
+
+def in_the_broker(endpoint: Any) -> tuple[set[str], dict[str, int]]:
+    """Task ids in every list and in `unacked`, and how many are where."""
+    client = redis.Redis(host=endpoint.host, port=endpoint.port, password=endpoint.password)
+    ready = [json.loads(item) for key in client.keys() if client.type(key) == b"list" for item in client.lrange(key, 0, -1)]
+    unacked = [json.loads(item)[0] for item in client.hvals("unacked")]
+    client.close()
+    return {m["headers"]["id"] for m in [*ready, *unacked]}, {"ready": len(ready), "unacked": len(unacked)}
+
+
+@pytest.mark.parametrize(
+    ("acks_late", "prefetch", "lost", "unacked"),
+    [
+        # Early acks: what runs is acked and dies with the worker; what was prefetched stays.
+        (False, 4, CONCURRENCY, 4 * CONCURRENCY),
+        (False, 1, CONCURRENCY, CONCURRENCY),
+        # Late acks: nothing that was delivered is lost.
+        (True, 1, 0, CONCURRENCY),
+    ],
+)
+def test_a_kill_loses_and_strands_what_the_table_says(
+    tmp_path: Path, acks_late: bool, prefetch: int, lost: int, unacked: int
+) -> None:
+    history, in_broker, keys, plan = killed_once(tmp_path, acks_late=acks_late, prefetch=prefetch)
+    assert history.faults[0].evidence.bit is True
+    found = fates(history, plan.broker.semantics)
+    by_name: dict[str, set[str]] = {}
+    for task_id, fate in found.items():
+        by_name.setdefault(str(fate.kind).upper(), set()).add(task_id)
+    assert len(found) == CALLS
+    # Soundness: STRANDED is exactly what the broker holds and nobody finished; LOST is in no key at all.
+    assert by_name.get("STRANDED", set()) == in_broker - by_name.get("SUCCEEDED", set())
+    assert not by_name.get("LOST", set()) & in_broker
+    assert not by_name.get("UNKNOWN")
+    assert len(by_name.get("LOST", set())) == lost
+    assert abs(keys["unacked"] - unacked) <= CONCURRENCY

@@ -1,0 +1,128 @@
+"""Everything that is started is stopped: at the end, on Ctrl-C and SIGTERM at any moment, and after a SIGKILL of the harness."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tests.e2e.support import Project, end, processes_of, project, wait_until
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Project:
+    return project(tmp_path)
+
+
+def temporary_folders() -> set[str]:
+    return {p.name for p in Path(tempfile.gettempdir()).glob("celery-harness-*")}
+
+
+def start_until(shop: Project, phase: str, **scenario: object) -> subprocess.Popen[str]:
+    """Start a run and wait until its JSON lines show the phase (or until a server runs, for '')."""
+    file = shop.scenario(**scenario)  # type: ignore[arg-type]
+    process = shop.command("run", str(file), "--json")
+    if not phase:
+        wait_until(lambda: processes_of(shop.folder), "a process of the run")
+        return process
+    assert process.stdout is not None
+    for line in process.stdout:
+        event = json.loads(line)
+        if event.get("phase") == phase:
+            return process
+    raise AssertionError(f"the run ended before {phase}: {process.stderr.read() if process.stderr else ''}")
+
+
+def stopped_clean(shop: Project, folders_before: set[str]) -> None:
+    wait_until(lambda: not processes_of(shop.folder), "no process is left", 15)
+    assert temporary_folders() <= folders_before
+
+
+LONG = {"load": [{"send": "shop.work", "args": [1], "rate": "10/s", "for": "60s"}]}
+MOMENTS: dict[str, dict[str, object]] = {
+    "": {},
+    "ready": LONG,
+    "run": LONG,
+    "fault": {**LONG, "timeline": [{"at": "200ms", "fault": "worker.kill", "target": "pay"}]},
+}
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("phase", list(MOMENTS))
+def test_a_signal_at_any_moment_stops_everything(shop: Project, phase: str, number: int, status: int) -> None:
+    before = temporary_folders()
+    process = start_until(shop, phase, **MOMENTS[phase])
+    end(process, number)
+    assert process.returncode == status
+    stopped_clean(shop, before)
+    if phase in ("run", "fault"):
+        result = shop.result()
+        assert "partial" in result["interrupted"]
+        assert result["verdict"] != "pass"
+
+
+def test_after_a_sigkill_of_the_harness_all_ends_by_itself_and_clean_finds_the_rest(shop: Project) -> None:
+    before = temporary_folders()
+    process = start_until(shop, "run", **LONG)
+    assert processes_of(shop.folder)
+    end(process, signal.SIGKILL)
+    wait_until(lambda: not processes_of(shop.folder), "workers and Redis end with their parent", 15)
+    assert temporary_folders() - before
+    cleaned = shop.run("clean")
+    assert cleaned.returncode == 0
+    assert "removed folder" in cleaned.stdout
+    assert temporary_folders() <= before
+
+
+def test_clean_leaves_a_living_run_alone(shop: Project) -> None:
+    process = start_until(shop, "run", **LONG)
+    running = {p.pid for p in processes_of(shop.folder)}
+    try:
+        shop.run("clean")
+        assert {p.pid for p in processes_of(shop.folder)} >= running
+    finally:
+        end(process, signal.SIGTERM)
+    stopped_clean(shop, temporary_folders())
+
+
+def test_a_run_that_ends_leaves_nothing(shop: Project) -> None:
+    before = temporary_folders()
+    done = shop.run("run", str(shop.scenario()))
+    assert done.returncode == 0, done.stdout + done.stderr
+    stopped_clean(shop, before)
+
+
+def test_an_app_that_fails_in_mid_run_leaves_nothing(tmp_path: Path) -> None:
+    shop = project(tmp_path, shop=_DYING)
+    before = temporary_folders()
+    done = shop.run("run", str(shop.scenario()))
+    assert done.returncode == 3, done.stdout + done.stderr
+    assert "before it was ready" in done.stdout + done.stderr
+    stopped_clean(shop, before)
+
+
+_DYING = """
+import os, sys
+from celery import Celery, signals
+app = Celery("shop")
+
+@signals.worker_init.connect
+def die(**kw):
+    os._exit(9)
+
+@app.task(name="shop.work")
+def work(n):
+    return n
+"""
+
+
+def test_helpers_notice(shop: Project) -> None:
+    """The look for leftovers finds a process that is there: it can fail."""
+    process = start_until(shop, "run", **LONG)
+    found: Callable[[], object] = lambda: processes_of(shop.folder)  # noqa: E731
+    assert found()
+    end(process, signal.SIGTERM)
