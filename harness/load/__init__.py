@@ -1,0 +1,1 @@
+"""Arrival processes: when the calls of a scenario are due."""
