@@ -1,0 +1,175 @@
+"""A folder of files: reports, exports, uploads."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import shutil
+import stat
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+from pydantic import Field
+
+from harness.model.world import Collection, StoreState
+from harness.ports.store import StoreHost, StoreParameters
+from harness.stores._values import stamp
+
+__all__ = ["FilesStore"]
+
+_ATTEMPTS = 5
+
+
+class FilesParameters(StoreParameters):
+    """Keys of a service ``files``."""
+
+    text_limit: int = Field(default=4096, ge=0, description="bytes up to which a UTF-8 file's text is shown, beside size and digest")
+
+
+class FilesStore:
+    """See `Store`. One collection ``files``, a row per path; links are never followed."""
+
+    kind: ClassVar[str] = "files"
+    summary: ClassVar[str] = "a folder of files"
+    Parameters: ClassVar[type[StoreParameters]] = FilesParameters
+
+    def __init__(self, name: str, parameters: Any) -> None:
+        self.name, self.parameters = name, parameters
+        self._folder: Path | None = None
+
+    def start(self, host: StoreHost) -> None:
+        """An empty folder."""
+        self._folder = host.folder(self.name)
+
+    @property
+    def _root(self) -> Path:
+        assert self._folder is not None, f"{self.name} is not started"
+        return self._folder
+
+    def offers(self) -> Mapping[str, str]:
+        """``path`` and ``url`` (file:///…)."""
+        return {"path": str(self._root), "url": self._root.as_uri()}
+
+    def addresses(self) -> tuple[tuple[str, int], ...]:
+        """None: files."""
+        return ()
+
+    def clear(self) -> None:
+        """Nothing is left in the folder; the folder itself stays the same one."""
+        for path in self._root.iterdir():
+            if path.is_dir() and not path.is_symlink():
+                _remove(path)
+            else:
+                path.unlink()
+
+    def observe(self) -> StoreState:
+        """Columns path, kind (file, folder, link, other), size, sha256, text (of a link: where it points)."""
+        for _ in range(_ATTEMPTS):
+            before = list(_walk(self._root))
+            rows = tuple(self._row(path, entry) for path, entry in before)
+            if [(p, s.st_ino, s.st_size, s.st_ctime_ns) for p, s in before] == [
+                (p, s.st_ino, s.st_size, s.st_ctime_ns) for p, s in _walk(self._root)
+            ]:
+                break
+        present = tuple(row for row in rows if row["kind"] != "gone")
+        return StoreState(self.name, {"files": Collection("files", present, key=("path",))})
+
+    def _row(self, path: str, entry: os.stat_result) -> dict[str, Any]:
+        kind = _kind(entry)
+        row: dict[str, Any] = {"path": _printable(path), "kind": kind, "size": None, "sha256": None, "text": None}
+        try:
+            if kind == "link":
+                row["text"] = _printable(str((self._root / path).readlink()))
+            elif kind == "file":
+                content = (self._root / path).read_bytes()
+                row |= {"size": len(content), "sha256": hashlib.sha256(content).hexdigest(), "text": self._text(content)}
+        except FileNotFoundError:
+            row["kind"] = "gone"
+        except PermissionError:
+            row["size"] = entry.st_size
+        return row
+
+    def _text(self, content: bytes) -> str | None:
+        if len(content) > self.parameters.text_limit or b"\0" in content:
+            return None
+        try:
+            return content.decode()
+        except UnicodeDecodeError:
+            return None
+
+    def touched(self) -> int:
+        """By the stamps of all files and folders."""
+        return stamp(lambda: _walk(self._root))
+
+    def save(self) -> list[tuple[str, os.stat_result, bytes]]:
+        """Every path with its content (of a link: where it points), parents first."""
+        return [(path, entry, self._content(path, entry)) for path, entry in _walk(self._root) if path != "."]
+
+    def _content(self, path: str, entry: os.stat_result) -> bytes:
+        kind = _kind(entry)
+        if kind == "link":
+            return os.fsencode((self._root / path).readlink())
+        return (self._root / path).read_bytes() if kind == "file" else b""
+
+    def restore(self, image: Any) -> None:
+        """The same content, modes and times of modification. Sockets and devices are left out."""
+        self.clear()
+        for path, entry, content in image:
+            _create(self._root / path, entry, content)
+        # Children first: writing into a folder changes its time, and a folder may be read-only.
+        for path, entry, _ in reversed(image):
+            if _kind(entry) in ("file", "folder"):
+                (self._root / path).chmod(stat.S_IMODE(entry.st_mode))
+                os.utime(self._root / path, ns=(entry.st_atime_ns, entry.st_mtime_ns))
+
+    def stop(self) -> None:
+        """The folder goes."""
+        if self._folder is not None and self._folder.exists():
+            _remove(self._folder)
+        self._folder = None
+
+
+def _walk(root: Path) -> Iterator[tuple[str, os.stat_result]]:
+    """(path relative to the root, what it is), parents before children, sorted; '.' is the root. What vanishes meanwhile is left out."""
+    yield ".", root.stat()
+    for folder, folders, names in os.walk(root):
+        folders.sort()
+        for name in sorted([*folders, *names]):
+            full = Path(folder) / name
+            with contextlib.suppress(FileNotFoundError):
+                yield str(full.relative_to(root)), full.lstat()
+
+
+def _kind(entry: os.stat_result) -> str:
+    if stat.S_ISLNK(entry.st_mode):
+        return "link"
+    if stat.S_ISREG(entry.st_mode):
+        return "file"
+    return "folder" if stat.S_ISDIR(entry.st_mode) else "other"
+
+
+def _create(path: Path, entry: os.stat_result, content: bytes) -> None:
+    kind = _kind(entry)
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "file":
+        path.write_bytes(content)
+    elif kind == "link":
+        path.symlink_to(os.fsdecode(content))
+    elif stat.S_ISFIFO(entry.st_mode):
+        os.mkfifo(path)
+
+
+def _remove(folder: Path) -> None:
+    """Also where the app took away its own permissions."""
+    for current, folders, _ in os.walk(folder):
+        for name in (".", *folders):
+            if not (path := Path(current) / name).is_symlink():
+                path.chmod(0o700)
+    shutil.rmtree(folder)
+
+
+def _printable(text: str) -> str:
+    return os.fsencode(text).decode("utf-8", "backslashreplace")

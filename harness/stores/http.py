@@ -1,0 +1,251 @@
+"""An HTTP API that the app calls: a real server on loopback whose answers a scenario programs, and whose effects it keeps."""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import threading
+import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, NamedTuple
+from urllib.parse import parse_qs
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from harness.model.quantities import Duration
+from harness.model.world import Collection, Row, StoreState
+from harness.ports.store import StoreHost, StoreParameters
+from harness.stores._http_server import Answer, LoopbackServer, Request
+from harness.stores._values import canonical
+
+__all__ = ["HttpParameters", "HttpStore", "Logged", "Route"]
+
+_SECRET = ("authorization", "cookie", "proxy-authorization", "set-cookie", "x-api-key")
+
+
+class Route(BaseModel):
+    """What the server does with some requests; the first route that matches counts."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    method: str = Field(default="*", description="POST, or * for any")
+    path: str = Field(default="*", description="glob, e.g. /charges/*")
+    status: int = Field(default=200, ge=200, le=599, description="of the answer; from 400 on nothing is done and no effect recorded")
+    body: Any = Field(default=None, description="of the answer, as JSON; none: {'ok': true}")
+    delay: Duration = Field(default=0.0, description="between accepting and answering")
+    drop: Literal["after_accept"] | None = Field(
+        default=None,
+        description="after_accept: do it, then hang up without an answer; once per request, so a repeat is answered",
+    )
+    fail_first: int = Field(default=0, ge=0, description="the first n requests of this route fail")
+    fail: Literal["once", "always"] | None = Field(
+        default=None, description="per idempotency key, else per content: the first time, or always"
+    )
+    fail_status: int = Field(default=503, ge=400, le=599, description="of answers to requests that `fail_first` and `fail` refuse")
+
+    @field_validator("method")
+    @classmethod
+    def _as_sent(cls, value: str) -> str:
+        return value.upper()
+
+    def matches(self, request: Request) -> bool:
+        """Method and path; the query has no part in it."""
+        return self.method in ("*", request.method) and fnmatch.fnmatchcase(request.path, self.path)
+
+
+class HttpParameters(StoreParameters):
+    """Keys of a service ``http``."""
+
+    idempotency_key: str = Field(
+        default="",
+        description="a header, e.g. Idempotency-Key, or body.field; a repeat with it has no second effect",
+    )
+    routes: tuple[Route, ...] = ()
+    headers: tuple[str, ...] = Field(default=(), description="request headers that belong to the effect")
+    ignore_methods: tuple[str, ...] = Field(default=(), description="methods that are answered but are no effect, e.g. [GET]")
+
+    @field_validator("headers")
+    @classmethod
+    def _no_secrets(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            if name.lower() in _SECRET:
+                raise ValueError(f"{name} carries a secret and is never recorded")
+        return value
+
+
+class Logged(NamedTuple):
+    """One request as it arrived. ``outcome``: accepted (an effect), repeated (answered as before), refused (an answer from 400 on)."""
+
+    at: float  # CLOCK_MONOTONIC, seconds
+    method: str
+    path: str
+    key: str
+    outcome: Literal["accepted", "repeated", "refused"]
+
+
+@dataclass
+class _State:
+    """All that `save` and `restore` carry."""
+
+    requests: list[Row] = field(default_factory=list)
+    answers: dict[tuple[str, str, str], Answer] = field(default_factory=dict)  # by (method, path, key)
+    tries: Counter[tuple[int, str]] = field(default_factory=Counter)  # by (route, '' or what identifies the request)
+
+    def copy(self) -> _State:
+        """Rows and answers are never changed in place."""
+        return _State(list(self.requests), dict(self.answers), self.tries.copy())
+
+
+class HttpStore:
+    """See `Store`. One collection ``requests``: a row per request that was accepted for the first time.
+
+    The effect is done when the request has been read in full, before any delay: who hangs up early has caused it all the same.
+    """
+
+    kind: ClassVar[str] = "http"
+    summary: ClassVar[str] = "an HTTP API with answers that you choose; what it accepted is its state"
+    Parameters: ClassVar[type[StoreParameters]] = HttpParameters
+
+    def __init__(self, name: str, parameters: Any) -> None:
+        self.name = name
+        self.parameters: HttpParameters = parameters
+        self._server: LoopbackServer | None = None
+        self._lock = threading.Lock()
+        self._state = _State()
+        self._log: list[Logged] = []
+        self._changes = 0
+
+    def start(self, host: StoreHost) -> None:
+        """Listen on a port of 127.0.0.1 that the system chooses."""
+        self.clear()
+        self._server = LoopbackServer(self._answer, name=self.name)
+
+    @property
+    def _port(self) -> int:
+        assert self._server is not None, f"{self.name} is not started"
+        return self._server.port
+
+    def offers(self) -> Mapping[str, str]:
+        """``url`` without a slash at its end, ``host``, ``port``."""
+        return {"url": f"http://127.0.0.1:{self._port}", "host": "127.0.0.1", "port": str(self._port)}
+
+    def addresses(self) -> tuple[tuple[str, int], ...]:
+        """The server's."""
+        return (("127.0.0.1", self._port),)
+
+    def clear(self) -> None:
+        """No effects, no remembered keys, no attempts, an empty log; connections stay."""
+        with self._lock:
+            self._state, self._log = _State(), []
+            self._changes += 1
+
+    def observe(self) -> StoreState:
+        """The effects: method, path, query, body, key, headers."""
+        with self._lock:
+            rows = tuple(self._state.requests)
+        return StoreState(self.name, {"requests": Collection("requests", rows)})
+
+    def touched(self) -> int:
+        """The number of changes so far."""
+        with self._lock:
+            return self._changes
+
+    def numbers(self) -> dict[str, int]:
+        """How many requests were accepted, repeated and refused since the store was emptied."""
+        outcomes = Counter(entry.outcome for entry in self.log())
+        return {"accepted": outcomes["accepted"], "repeated": outcomes["repeated"], "refused": outcomes["refused"]}
+
+    def log(self) -> list[Logged]:
+        """Every request since the store was emptied, in the order of their decisions. Not part of the state."""
+        with self._lock:
+            return list(self._log)
+
+    def save(self) -> _State:
+        """Effects, remembered keys and attempts."""
+        with self._lock:
+            return self._state.copy()
+
+    def restore(self, image: Any) -> None:
+        """The log goes on."""
+        with self._lock:
+            self._state = image.copy()
+            self._changes += 1
+
+    def stop(self) -> None:
+        """Close the port and all connections."""
+        if self._server is not None:
+            self._server.close()
+        self._server = None
+
+    def _answer(self, request: Request) -> Answer:
+        """Decided and done under one lock: of two requests with one key at the same moment one is the first."""
+        content = _body(request)
+        key = self._key(request, content)
+        with self._lock:
+            answer, outcome = self._decide(request, content, key)
+            self._log.append(Logged(time.monotonic(), request.method, request.path, key, outcome))
+        return answer
+
+    def _decide(self, request: Request, content: Any, key: str) -> tuple[Answer, Literal["accepted", "repeated", "refused"]]:
+        remembered = (request.method, request.path, key)
+        if key and remembered in self._state.answers:
+            return self._state.answers[remembered], "repeated"
+        number, route = next(((n, r) for n, r in enumerate(self.parameters.routes) if r.matches(request)), (-1, Route()))
+        identity = repr((request.method, request.path, key or (request.query, request.body)))
+        if self._fails(number, route, identity):
+            return Answer(route.fail_status, {"error": "refused by the scenario"}, route.delay), "refused"
+        answer = Answer(route.status, {"ok": True} if route.body is None else route.body, route.delay)
+        if route.status >= 400:
+            return answer, "refused"
+        if request.method not in self.parameters.ignore_methods:
+            self._state.requests.append(self._row(request, content, key))
+            self._changes += 1
+        if key:
+            self._state.answers[remembered] = answer
+        return (Answer(0, None, route.delay) if self._drops(number, route, identity) else answer), "accepted"
+
+    def _fails(self, number: int, route: Route, identity: str) -> bool:
+        tries = self._state.tries
+        tries[number, ""] += 1
+        tries[number, identity] += 1
+        once_more = route.fail == "once" and tries[number, identity] == 1
+        return route.fail == "always" or once_more or tries[number, ""] <= route.fail_first
+
+    def _drops(self, number: int, route: Route, identity: str) -> bool:
+        dropped = self._state.tries
+        dropped[number, "drop " + identity] += 1
+        return route.drop is not None and dropped[number, "drop " + identity] == 1
+
+    def _key(self, request: Request, content: Any) -> str:
+        place = self.parameters.idempotency_key
+        if not place.startswith("body."):
+            return request.headers.get(place.lower(), "") if place else ""
+        for part in place.split(".")[1:]:
+            content = content.get(part) if isinstance(content, Mapping) else None
+        return "" if content is None else content if isinstance(content, str) else json.dumps(content, sort_keys=True)
+
+    def _row(self, request: Request, content: Any, key: str) -> Row:
+        headers = {name: request.headers.get(name.lower()) for name in self.parameters.headers}
+        query = _flat(parse_qs(request.query, keep_blank_values=True))
+        return {"method": request.method, "path": request.path, "query": query, "body": content, "key": key or None, "headers": headers}
+
+
+def _body(request: Request) -> Any:
+    """JSON and forms decoded, text as text, anything else in hex; None for no body."""
+    kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    if not request.body:
+        return None
+    try:
+        if kind == "application/json" or kind.endswith("+json"):
+            return json.loads(request.body)
+        if kind == "application/x-www-form-urlencoded":
+            return _flat(parse_qs(request.body.decode(), keep_blank_values=True))
+    except (ValueError, RecursionError):
+        pass
+    return canonical(request.body)
+
+
+def _flat(fields: Mapping[str, list[str]]) -> dict[str, Any]:
+    return {name: values[0] if len(values) == 1 else values for name, values in sorted(fields.items())}

@@ -1,0 +1,165 @@
+"""Redis as a dependency of the app: a cache, a lock, a counter. Its own server, never the broker's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
+from urllib.parse import quote
+
+from harness.errors import EnvironmentFault
+from harness.model.world import Collection, Row, StoreState
+from harness.ports.broker import Endpoint
+from harness.ports.store import StoreHost, StoreParameters
+from harness.stores._values import canonical, digest
+
+__all__ = ["RedisStore"]
+
+#: All keys of the selected database at one moment: {key, type, milliseconds to live or -1, content}.
+_READ = """
+local rows = {}
+for i, key in ipairs(redis.call('KEYS', '*')) do
+  local kind, value = redis.call('TYPE', key).ok, false
+  if kind == 'string' then value = redis.call('GET', key)
+  elseif kind == 'list' then value = redis.call('LRANGE', key, 0, -1)
+  elseif kind == 'set' then value = redis.call('SMEMBERS', key)
+  elseif kind == 'hash' then value = redis.call('HGETALL', key)
+  elseif kind == 'zset' then value = redis.call('ZRANGE', key, 0, -1, 'WITHSCORES')
+  elseif kind == 'stream' then value = redis.call('XRANGE', key, '-', '+')
+  else value = redis.call('DUMP', key) end
+  if kind ~= 'none' then rows[#rows + 1] = {key, kind, redis.call('PTTL', key), value} end
+end
+return rows
+"""
+_DUMP = """
+local rows = {}
+for i, key in ipairs(redis.call('KEYS', '*')) do
+  local content = redis.call('DUMP', key)
+  if content then rows[#rows + 1] = {key, redis.call('PTTL', key), content} end
+end
+return rows
+"""
+
+
+class RedisStore:
+    """See `Store`. Database 0 is the collection ``keys``, another one that is in use ``keys3``: key, type, value, expires."""
+
+    kind: ClassVar[str] = "redis"
+    summary: ClassVar[str] = "a Redis server of the app's own"
+    Parameters: ClassVar[type[StoreParameters]] = StoreParameters
+
+    def __init__(self, name: str, parameters: Any) -> None:
+        self.name, self.parameters = name, parameters
+        self._endpoint: Endpoint | None = None
+        self._clients: dict[int, Any] = {}
+
+    def start(self, host: StoreHost) -> None:
+        """A server from the runtime, which also stops it."""
+        self._endpoint = host.server("redis", self.name)
+
+    @property
+    def _server(self) -> Endpoint:
+        assert self._endpoint is not None, f"{self.name} is not started"
+        return self._endpoint
+
+    def offers(self) -> Mapping[str, str]:
+        """``url`` (redis://:password@host:port/0), ``host``, ``port``, ``password``."""
+        end = self._server
+        url = f"redis://:{quote(end.password, safe='')}@{end.host}:{end.port}/0"
+        return {"url": url, "host": end.host, "port": str(end.port), "password": end.password}
+
+    def addresses(self) -> tuple[tuple[str, int], ...]:
+        """The server's."""
+        return ((self._server.host, self._server.port),)
+
+    def clear(self) -> None:
+        """FLUSHALL: connections stay."""
+        self._ask(lambda: self._client(0).flushall())
+
+    def observe(self) -> StoreState:
+        """Each database at one moment. How long a key still lives varies from look to look; that it expires does not."""
+        collections = {}
+        for db in self._ask(self._databases):
+            name = f"keys{db or ''}"
+            rows = sorted((_row(entry) for entry in self._eval(db, _READ)), key=lambda row: str(row["key"]))
+            collections[name] = Collection(name, tuple(rows), key=("key",))
+        return StoreState(self.name, collections)
+
+    def _databases(self) -> list[int]:
+        """Those in use, and always 0."""
+        return sorted({0, *(int(name[2:]) for name in self._client(0).info("keyspace"))})
+
+    def touched(self) -> int:
+        """By the server's own counters of changes, and of keys that expired or were evicted."""
+        info = self._ask(lambda: self._client(0).info())
+        # The first counter starts again at a snapshot, all of them with the server.
+        names = ("rdb_changes_since_last_save", "rdb_last_save_time", "expired_keys", "evicted_keys", "run_id")
+        return digest([info[name] for name in names])
+
+    def save(self) -> dict[int, list[tuple[bytes, int, bytes]]]:
+        """Database -> (key, milliseconds to live, serialised value)."""
+        return {db: [tuple(row) for row in self._eval(db, _DUMP)] for db in self._ask(self._databases)}
+
+    def restore(self, image: Any) -> None:
+        """Keys that expire get the time that they had left when the image was made."""
+        self.clear()
+        for db, rows in image.items():
+            with self._client(db).pipeline() as pipe:
+                for key, lifetime, content in rows:
+                    pipe.restore(key, max(lifetime, 0), content)
+                self._ask(pipe.execute)
+
+    def stop(self) -> None:
+        """Connections are dropped; the server is the runtime's."""
+        for client in self._clients.values():
+            client.close()
+        self._clients.clear()
+        self._endpoint = None
+
+    def _eval(self, db: int, script: str) -> Sequence[Any]:
+        return self._ask(lambda: self._client(db).eval(script, 0))  # type: ignore[no-any-return]
+
+    def _ask(self, question: Callable[[], Any]) -> Any:
+        import redis
+
+        try:
+            return question()
+        except (redis.RedisError, OSError) as exc:
+            where = f"{self._server.host}:{self._server.port}"
+            raise EnvironmentFault(f"service {self.name}: Redis does not answer: {exc}", where=where) from exc
+
+    def _client(self, db: int) -> Any:
+        # Here, not above: the import costs 0.2 s, and `--help` does not need it.
+        import redis
+        from redis.backoff import NoBackoff
+        from redis.retry import Retry
+
+        if db not in self._clients:
+            end, never = self._server, Retry(NoBackoff(), 0)
+            self._clients[db] = redis.Redis(
+                host=end.host, port=end.port, password=end.password or None, db=db, socket_timeout=30.0, retry=never
+            )
+        return self._clients[db]
+
+
+def _row(entry: Sequence[Any]) -> Row:
+    key, kind, lifetime, value = entry
+    return {"key": canonical(key), "type": canonical(kind), "value": _value(canonical(kind), value), "expires": lifetime >= 0}
+
+
+def _value(kind: str, value: Any) -> Any:
+    """Order is kept only where it has a meaning. A stream's ids are the time of day: its entries are shown without."""
+    if kind == "list":
+        return [canonical(item) for item in value]
+    if kind == "set":
+        return sorted(canonical(item) for item in value)
+    if kind == "hash":
+        return _pairs(value)
+    if kind == "zset":
+        return sorted([canonical(member), float(score)] for member, score in zip(value[::2], value[1::2], strict=True))
+    if kind == "stream":
+        return [_pairs(fields) for _, fields in value]
+    return canonical(value)
+
+
+def _pairs(flat: Sequence[bytes]) -> dict[str, Any]:
+    return {canonical(k): canonical(v) for k, v in sorted(zip(flat[::2], flat[1::2], strict=True))}

@@ -1,0 +1,25 @@
+"""The least that a store needs of a runtime."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from harness.ports.broker import Endpoint
+
+
+class FolderHost:
+    def __init__(self, root: Path, answers: dict[str, Any] | None = None) -> None:
+        self.root, self.answers, self.called = root, answers or {}, list[tuple[Any, ...]]()
+
+    def folder(self, name: str) -> Path:
+        path = self.root / name
+        path.mkdir()
+        return path
+
+    def server(self, kind: str, name: str) -> Endpoint:
+        raise AssertionError(kind)
+
+    def call_user_code(self, path: str, *arguments: Any) -> Any:
+        self.called.append((path, *arguments))
+        return self.answers[path]

@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.stores.files import FilesParameters, FilesStore
+from tests.unit.stores.hosts import FolderHost
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[FilesStore]:
+    found = FilesStore("out", FilesParameters(text_limit=10))
+    found.start(FolderHost(tmp_path))
+    yield found
+    found.stop()
+
+
+def root(store: FilesStore) -> Path:
+    return Path(store.offers()["path"])
+
+
+def rows(store: FilesStore) -> dict[str, dict[str, Any]]:
+    return {row["path"]: dict(row) for row in store.observe().collections["files"].rows if row["path"] != "."}
+
+
+def test_what_a_row_says(store: FilesStore) -> None:
+    (root(store) / "a").mkdir()
+    (root(store) / "a" / "short").write_text("hi")
+    (root(store) / "a" / "long").write_text("x" * 11)
+    (root(store) / "binary").write_bytes(b"\0\1")
+    (root(store) / "latin").write_bytes(b"\xe9")
+    (root(store) / "link").symlink_to("/etc/passwd")
+    os.mkfifo(root(store) / "pipe")
+    found = rows(store)
+    assert found["a"] == {"path": "a", "kind": "folder", "size": None, "sha256": None, "text": None}
+    assert found["a/short"] == {"path": "a/short", "kind": "file", "size": 2, "sha256": hashlib.sha256(b"hi").hexdigest(), "text": "hi"}
+    assert (found["a/long"]["size"], found["a/long"]["text"]) == (11, None)
+    assert (found["binary"]["text"], found["latin"]["text"]) == (None, None)
+    assert (found["link"]["kind"], found["link"]["text"], found["link"]["sha256"]) == ("link", "/etc/passwd", None)
+    assert found["pipe"]["kind"] == "other"
+
+
+def test_a_name_that_is_no_utf8_prints(store: FilesStore) -> None:
+    Path(os.fsdecode(os.fsencode(root(store)) + b"/\xff")).write_text("x")
+    assert list(rows(store)) == ["\\xff"]
+
+
+def test_links_are_never_followed(store: FilesStore, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "precious").write_text("x")
+    (root(store) / "way out").symlink_to(outside)
+    assert list(rows(store)) == ["way out"]
+    store.restore(store.save())
+    store.clear()
+    store.stop()
+    assert (outside / "precious").read_text() == "x"
+
+
+def test_modes_times_and_links_come_back(store: FilesStore) -> None:
+    (root(store) / "bin").mkdir()
+    (root(store) / "bin" / "run").write_text("#!")
+    (root(store) / "bin" / "run").chmod(0o750)
+    os.utime(root(store) / "bin" / "run", (1000, 1000))
+    (root(store) / "now").symlink_to("bin/run")
+    os.mkfifo(root(store) / "pipe")
+    (root(store) / "bin").chmod(0o500)
+    before, image = rows(store), store.save()
+    store.restore(image)
+    assert rows(store) == before
+    entry = (root(store) / "bin" / "run").stat()
+    assert (entry.st_mode & 0o777, entry.st_mtime) == (0o750, 1000)
+    assert (root(store) / "bin").stat().st_mode & 0o777 == 0o500
+
+
+def test_the_folder_stays_the_same_one(store: FilesStore) -> None:
+    before = root(store).stat().st_ino
+    (root(store) / "x").write_text("x")
+    store.clear()
+    assert root(store).stat().st_ino == before and rows(store) == {}
+
+
+def test_a_change_of_the_same_size_with_a_forged_time_touches(store: FilesStore) -> None:
+    path = root(store) / "x"
+    path.write_text("aaaa")
+    os.utime(path, (1000, 1000))
+    before = store.touched()
+    path.write_text("bbbb")
+    os.utime(path, (1000, 1000))
+    assert store.touched() != before
+
+
+def test_what_vanishes_under_the_look_is_not_there(store: FilesStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    (root(store) / "stays").write_text("x")
+    (root(store) / "goes").write_text("x")
+    real = Path.read_bytes
+
+    def read_bytes(self: Path) -> bytes:
+        if self.name == "goes":
+            self.unlink(missing_ok=True)
+        return real(self)
+
+    monkeypatch.setattr(Path, "read_bytes", read_bytes)
+    assert list(rows(store)) == ["stays"]

@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.errors import EnvironmentFault
+from harness.ports.broker import Endpoint
+from harness.ports.store import StoreParameters
+from harness.stores.redis import RedisStore
+from tests.unit.brokers.servers import RedisServer, eventually, running
+from tests.unit.stores.hosts import FolderHost
+
+
+class ServerHost(FolderHost):
+    def __init__(self, server: RedisServer) -> None:
+        super().__init__(server.folder)
+        self.it = server
+
+    def server(self, kind: str, name: str) -> Endpoint:
+        return self.it.endpoint
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    with running(RedisServer(tmp_path_factory.mktemp("redis"))) as found:
+        yield found
+
+
+@pytest.fixture
+def store(server: RedisServer) -> Iterator[RedisStore]:
+    found = RedisStore("cache", StoreParameters())
+    found.start(ServerHost(server))
+    found.clear()
+    yield found
+    found.stop()
+
+
+def rows(store: RedisStore, collection: str = "keys") -> dict[str, tuple[str, Any, bool]]:
+    return {row["key"]: (row["type"], row["value"], row["expires"]) for row in store.observe().collections[collection].rows}
+
+
+def fill(client: Any) -> None:
+    client.set("text", "ü")
+    client.set("bytes", b"\xff\x00")
+    client.set("lock", "me", px=60_000)
+    client.rpush("list", "b", "a", "b")
+    client.sadd("set", "b", "a", "c")
+    client.hset("hash", mapping={"z": "1", "a": "2"})
+    client.zadd("zset", {"b": 1.5, "a": 2})
+    client.xadd("stream", {"k": "v", "a": "1"})
+    client.setbit("bits", 1, 1)
+
+
+EXPECTED: dict[str, tuple[str, Any, bool]] = {
+    "text": ("string", "ü", False),
+    "bytes": ("string", "x'ff00'", False),
+    "lock": ("string", "me", True),
+    "list": ("list", ["b", "a", "b"], False),
+    "set": ("set", ["a", "b", "c"], False),
+    "hash": ("hash", {"a": "2", "z": "1"}, False),
+    "zset": ("zset", [["a", 2.0], ["b", 1.5]], False),
+    "stream": ("stream", [{"a": "1", "k": "v"}], False),
+    "bits": ("string", "@", False),
+}
+
+
+def test_all_types_are_canonical(store: RedisStore, server: RedisServer) -> None:
+    fill(server.client())
+    assert rows(store) == EXPECTED
+
+
+def test_all_types_come_back_with_what_they_had_left_to_live(store: RedisStore, server: RedisServer) -> None:
+    client = server.client()
+    fill(client)
+    image = store.save()
+    client.flushall()
+    client.set("other", "1")
+    store.restore(image)
+    assert rows(store) == EXPECTED
+    assert 0 < client.pttl("lock") <= 60_000
+    assert client.pttl("text") == -1
+
+
+def test_other_databases_have_collections_of_their_own(store: RedisStore, server: RedisServer) -> None:
+    server.client(3).set("a", "b")
+    image = store.save()
+    assert set(store.observe().collections) == {"keys", "keys3"}
+    store.clear()
+    assert set(store.observe().collections) == {"keys"}
+    store.restore(image)
+    assert rows(store, "keys3") == {"a": ("string", "b", False)}
+
+
+def test_an_expiry_touches(store: RedisStore, server: RedisServer) -> None:
+    server.client().set("lock", "me", px=50)
+    before = store.touched()
+    eventually(lambda: store.touched() != before)
+    assert rows(store) == {}
+
+
+def test_the_url_works_with_any_password(store: RedisStore) -> None:
+    import redis
+
+    with redis.Redis.from_url(store.offers()["url"]) as client:
+        assert client.ping()
+
+
+def test_a_dead_server_is_named(tmp_path: Path) -> None:
+    with running(RedisServer(tmp_path)) as server:
+        store = RedisStore("cache", StoreParameters())
+        store.start(ServerHost(server))
+        server.kill()
+        with pytest.raises(EnvironmentFault, match="cache"):
+            store.observe()
+        with pytest.raises(EnvironmentFault, match="cache"):
+            store.save()
+        store.stop()
