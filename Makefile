@@ -1,0 +1,56 @@
+# Everything runs from .venv, which is made from requirements.lock. `make help` lists the targets.
+PYTHON ?= python3
+N ?= 200
+SEED ?= 1
+ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench soak lock clean
+
+help:
+	@echo "make demo    a broken task and its corrected twin on a real broker, in under a minute"
+	@echo "make test    all tests; installs redis-server and chromium where it may (Debian, Ubuntu)"
+	@echo "make check   ruff, mypy --strict, import layers, tidiness"
+	@echo "make bench   what watching costs, into reports/bench/latest.json"
+	@echo "make soak    N=$(N) SEED=$(SEED): kills by the hundred, into reports/soak/latest.json"
+	@echo "make lock    requirements.lock anew from pyproject.toml (needs the network)"
+	@echo "make clean   all that was built or reported"
+
+$(READY): requirements.lock pyproject.toml tools/setup-venv
+	@PYTHON=$(PYTHON) tools/setup-venv $(VENV)
+	@touch $@
+
+demo: $(READY)
+	@tools/setup-servers broker
+	@$(BIN)/celery-harness demo $(ARGS)
+
+test: $(READY)
+	@tools/setup-servers broker redis-server chromium
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	PYTHONPATH=harness/agent $(BIN)/lint-imports
+	$(BIN)/python -m pytest -q tests/tidy
+
+bench: $(READY)
+	@tools/setup-servers broker
+	@$(BIN)/python tests/bench
+
+soak: $(READY)
+	@tools/setup-servers broker
+	@N=$(N) SEED=$(SEED) $(BIN)/python tests/bench/soak.py
+
+lock: $(READY)
+	@tools/lock
+
+clean:
+	@if [ -x $(BIN)/celery-harness ]; then $(BIN)/celery-harness clean; fi
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	find reports -mindepth 1 -maxdepth 1 ! -name README.md ! -name sample -exec rm -rf {} +

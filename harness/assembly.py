@@ -1,0 +1,120 @@
+"""Names to objects: the one place that knows every fault, check, broker, store, runtime and report.
+
+Third parties add theirs by entry points: groups ``celery_harness.faults``, ``.checks``, ``.brokers``, ``.stores``,
+``.runtimes`` and ``.writers``; the entry point's name is the name in the scenario file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+from harness.brokers import BROKERS
+from harness.checks import CHECKS
+from harness.errors import EnvironmentFault, UsageError
+from harness.faults import FAULTS
+from harness.load.arrivals import load_seconds, plan_calls
+from harness.model.scenario import Scenario
+from harness.ports.check import Check
+from harness.ports.clock import Clock, derived_random
+from harness.ports.fault import Fault
+from harness.ports.registry import Registry, RuntimeAbilities
+from harness.ports.reporter import Writer
+from harness.ports.runtime import Runtime, SystemPlan
+from harness.reporting import WRITERS
+from harness.run.runner import Cell
+from harness.runtimes.processes.system import ProcessRuntime, ProcessSystem
+from harness.scenario import LoadedScenario
+from harness.stores import STORES
+
+__all__ = ["RUNTIMES", "build_cell", "choose_runtime", "default_writers", "registry"]
+
+RUNTIMES: Mapping[str, tuple[type[Any], type[Any]]] = {"processes": (ProcessRuntime, ProcessSystem)}
+
+
+def _plugins(group: str) -> dict[str, Any]:
+    return {point.name: point.load() for point in entry_points(group=f"celery_harness.{group}")}
+
+
+@cache
+def registry() -> Registry:
+    """Everything that a scenario may name, plugins included."""
+    return Registry(
+        faults={**FAULTS, **_plugins("faults")},
+        checks={**CHECKS, **_plugins("checks")},
+        brokers={**BROKERS, **_plugins("brokers")},
+        stores={**STORES, **_plugins("stores")},
+        runtimes={name: RuntimeAbilities(name, system) for name, (_, system) in RUNTIMES.items()},
+        writers={**WRITERS, **_plugins("writers")},
+    )
+
+
+def choose_runtime(name: str) -> Runtime:
+    """``auto``: the first that this machine can use. UsageError for an unknown one, EnvironmentFault where it cannot be used."""
+    names = list(RUNTIMES) if name == "auto" else [name]
+    reasons = []
+    for candidate in names:
+        if candidate not in RUNTIMES:
+            raise UsageError(f"runtime {candidate} is not available in this version", hint="use --runtime processes, or leave it out")
+        runtime: Runtime = RUNTIMES[candidate][0]()
+        reason = runtime.available()
+        if not reason:
+            return runtime
+        reasons.append(f"{candidate}: {reason}")
+    raise EnvironmentFault("no runtime can be used on this machine: " + "; ".join(reasons))
+
+
+def default_writers() -> list[Writer]:
+    """All report files."""
+    return [writer() for writer in registry().writers.values()]
+
+
+def build_cell(loaded: LoadedScenario, root: Path, clock: Clock) -> Cell:
+    """Everything that a loaded scenario names, made."""
+    known = registry()
+    scenario = loaded.scenario
+
+    def faults(seed: int) -> Sequence[Fault]:
+        return [
+            known.faults[item.fault](parameters, derived_random(seed, "fault", index))
+            for index, (item, parameters) in enumerate(zip(scenario.timeline, loaded.faults, strict=True))
+        ]
+
+    def system(run_id: str, folder: Path) -> SystemPlan:
+        return _plan(loaded, scenario, root, run_id, folder, clock)
+
+    checks: list[Check] = [known.checks[name](parameters) for name, parameters in loaded.checks.items()]
+    calls = [(call.number, call.item, int(call.due * 1e9)) for call in plan_calls(scenario.load, scenario.seed)]
+    return Cell(
+        scenario=scenario,
+        name=loaded.name,
+        file=loaded.path,
+        root=root,
+        values=dict(loaded.cell),
+        text=loaded.text,
+        faults=faults,
+        checks=checks,
+        system=system,
+        seed=scenario.seed,
+        calls=calls,
+        load_seconds=load_seconds(scenario.load, scenario.seed),
+        where=loaded.where,
+    )
+
+
+def _plan(loaded: LoadedScenario, scenario: Scenario, root: Path, run_id: str, folder: Path, clock: Clock) -> SystemPlan:
+    known = registry()
+    backend = scenario.system.backend_spec
+    return SystemPlan(
+        run_id=run_id,
+        scenario=scenario,
+        root=root,
+        folder=folder,
+        broker=known.brokers[scenario.system.broker_spec.kind],
+        backend=known.brokers[backend.kind] if backend else None,
+        stores={name: known.stores[kind](name, parameters) for name, (kind, parameters) in loaded.stores.items()},
+        clock=clock,
+    )

@@ -1,0 +1,210 @@
+"""`celery-harness run`: load, run cell by cell, report, exit with the verdict."""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+import secrets
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from harness.errors import EnvironmentFault, HarnessError, UsageError
+from harness.model.result import RunResult
+from harness.model.verdict import EXIT_CODES, combine
+
+if TYPE_CHECKING:
+    from harness.ports.reporter import Listener
+    from harness.ports.runtime import Runtime
+    from harness.scenario import LoadedScenario
+
+__all__ = ["Options", "new_run_folder", "run", "run_all"]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line says about how to run."""
+
+    runtime: str = "auto"
+    reports: Path = Path("reports")
+    seed: int | None = None
+    jobs: int = 1
+    tags: tuple[str, ...] = ()
+    select: str = ""
+    repeat: int = 1
+    keep: bool = False
+    dry_run: bool = False
+    as_json: bool = False
+    cell: int | None = None
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True)
+@click.option("--runtime", type=click.Choice(["auto", "containers", "processes"]), default="auto", show_default=True)
+@click.option("--reports", type=click.Path(path_type=Path), default=Path("reports"), show_default=True, help="Where runs write.")
+@click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Instead of the scenario's own.")
+@click.option("-j", "--jobs", type=click.IntRange(1, 64), default=1, show_default=True, help="Scenarios at a time.")
+@click.option("--tags", multiple=True, help="Only scenarios with this tag; repeat or separate by commas for any of several.")
+@click.option("-k", "select", default="", help="Only scenarios whose name matches, e.g. 'charge*'.")
+@click.option("--repeat", type=click.IntRange(1, 10_000), default=1, show_default=True, help="Run each so often, with seeds that follow.")
+@click.option("--keep", is_flag=True, help="Keep the journals of the clean passes too.")
+@click.option("--dry-run", is_flag=True, help="Say what would run, and start nothing.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per line on standard output.")
+@click.option("--cell", type=int, hidden=True, help="Only the n-th cell of the matrix (from 0): for --jobs.")
+def run(
+    files: tuple[str, ...],
+    runtime: str,
+    reports: Path,
+    seed: int | None,
+    jobs: int,
+    tags: tuple[str, ...],
+    select: str,
+    repeat: int,
+    keep: bool,
+    dry_run: bool,
+    as_json: bool,
+    cell: int | None,
+) -> None:
+    """Run scenarios (files or folders) and judge them."""
+    wanted = tuple(t for group in tags for t in group.split(",") if t)
+    options = Options(runtime, reports, seed, jobs, wanted, select, repeat, keep, dry_run, as_json, cell)
+    raise click.exceptions.Exit(run_all(files, options))
+
+
+def run_all(files: tuple[str, ...], options: Options) -> int:
+    """All cells of all files; the exit code. Every file is loaded before anything starts."""
+    from harness.assembly import choose_runtime
+    from harness.cli.look import scenario_files
+
+    cells = _load(scenario_files(files), options)
+    if options.dry_run:
+        for one in cells:
+            scenario = one.loaded.scenario
+            click.echo(f"{one.loaded.path}  {one.loaded.title}, seed {scenario.seed}, {len(scenario.timeline)} faults")
+        return 0
+    runtime = choose_runtime(options.runtime if options.runtime != "auto" else cells[0].loaded.scenario.runtime)
+    if options.jobs > 1 and len(cells) > 1:
+        from harness.cli.jobs import run_in_parallel
+
+        return run_in_parallel([(one.loaded, one.index) for one in cells], options)
+    listener = listener_for(options)
+    verdicts, refused = [], False
+    for one in cells:
+        try:
+            verdicts.append(run_one(one.loaded, runtime, options, listener)[0].verdict)
+        except HarnessError as exc:
+            if exc.exit_code != 2 or len(cells) == 1:
+                raise
+            click.echo(f"error: {exc}", err=True)
+            refused = True
+    return 2 if refused else EXIT_CODES[combine(verdicts)]
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    """A cell and its number in its file's matrix."""
+
+    loaded: LoadedScenario
+    index: int
+
+
+def _load(paths: list[Path], options: Options) -> list[_Chosen]:
+    from harness.assembly import RUNTIMES, registry
+    from harness.scenario import check_abilities, load_scenarios
+
+    known = registry()
+    cells: list[_Chosen] = []
+    errors: list[HarnessError] = []
+    for path in paths:
+        try:
+            loaded = load_scenarios(path, known, seed=options.seed)
+            for more in range(1, options.repeat):
+                loaded += load_scenarios(path, known, seed=loaded[0].scenario.seed + more)
+            chosen = options.runtime if options.runtime != "auto" else loaded[0].scenario.runtime
+            for cell in loaded:
+                check_abilities(cell, known.runtimes[chosen if chosen in RUNTIMES else "processes"])
+        except HarnessError as exc:
+            errors.append(exc)
+        else:
+            size = len(loaded) // options.repeat
+            numbered = [_Chosen(c, n % size) for n, c in enumerate(loaded)]
+            cells += [c for c in numbered if options.cell in (None, c.index) and _chosen(c.loaded, options)]
+    if errors:
+        for extra in errors[1:]:
+            click.echo(f"error: {extra}", err=True)
+        raise errors[0]
+    if not cells:
+        raise UsageError("no scenario is left", hint="--tags and -k leave none; `celery-harness list` shows names and tags")
+    return cells
+
+
+def _chosen(loaded: LoadedScenario, options: Options) -> bool:
+    tagged = not options.tags or set(options.tags) & set(loaded.scenario.tags)
+    pattern = options.select if any(c in options.select for c in "*?[") else f"*{options.select}*"
+    return bool(tagged) and (not options.select or fnmatch.fnmatch(loaded.name, pattern))
+
+
+def listener_for(options: Options) -> Listener:
+    """Console, or JSON lines."""
+    from harness.reporting import LISTENERS
+
+    return LISTENERS["json" if options.as_json else "console"]()
+
+
+def run_one(loaded: LoadedScenario, runtime: Runtime, options: Options, listener: Listener) -> tuple[RunResult, Path]:
+    """One cell, with its report; the result and its folder."""
+    from harness.assembly import build_cell, default_writers
+    from harness.ports.clock import MonotonicClock
+    from harness.run.runner import run_cell
+
+    clock = MonotonicClock()
+    run_id, folder = new_run_folder(options.reports)
+    cell = build_cell(loaded, Path.cwd(), clock)
+    try:
+        result = run_cell(
+            cell, runtime, run_id=run_id, folder=folder, clock=clock, listener=listener, writers=default_writers(), keep=options.keep
+        )
+    finally:
+        _settle_folder(options.reports, folder)
+    return result, folder
+
+
+def new_run_folder(reports: Path) -> tuple[str, Path]:
+    """A run id that is also a folder name, and the folder. EnvironmentFault where it cannot be made."""
+    for _ in range(100):
+        run_id = time.strftime("%m%d-%H%M%S-") + secrets.token_hex(2)
+        folder = reports / run_id
+        try:
+            reports.mkdir(parents=True, exist_ok=True)
+            folder.mkdir()
+        except FileExistsError:
+            continue
+        except OSError as exc:
+            raise EnvironmentFault(
+                f"the report folder {reports} cannot be written: {exc.strerror}", hint="choose another with --reports"
+            ) from exc
+        return run_id, folder.resolve()
+    raise EnvironmentFault(f"no free run folder under {reports}")
+
+
+def point_latest(reports: Path, folder: Path) -> None:
+    """`reports/latest` points to the newest run; replaced in one step."""
+    link = reports / "latest"
+    temporary = reports / f".latest-{os.getpid()}"
+    try:
+        temporary.symlink_to(folder.name)
+        temporary.replace(link)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+
+
+def _settle_folder(reports: Path, folder: Path) -> None:
+    """A run refused for its input leaves no folder: there is no result in it. Any other is the latest, a partial one too."""
+    if (folder / "result.json").exists():
+        point_latest(reports, folder)
+    else:
+        shutil.rmtree(folder, ignore_errors=True)

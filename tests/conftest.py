@@ -1,0 +1,111 @@
+"""What every test may rely on: servers or a clear word about them, and a look for whatever was left behind."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+#: Set for the whole session and inherited by every process that a test starts (CELERY_* is not): how leftovers are recognised.
+SESSION = "HARNESS_TEST_SESSION"
+
+_IN_CI = os.environ.get("CI") == "true"
+_CHROMIUMS = ("chromium", "chromium-browser", "google-chrome")
+#: Programs that may outlive their last word by a moment, e.g. a killed worker's children.
+_GRACE = 5.0
+
+
+def _program(*names: str) -> str:
+    for name in names:
+        if found := shutil.which(name):
+            return found
+    pytest.skip(f"needs a server: {names[0]} is not on PATH (`make test` installs it where it may)")
+
+
+@pytest.fixture(scope="session")
+def redis_server_program() -> str:
+    """Path of redis-server or valkey-server; without one the test is skipped, or fails under CI=true."""
+    return _program("redis-server", "valkey-server")
+
+
+@pytest.fixture(scope="session")
+def chromium_program() -> str:
+    """Path of a Chromium; without one the test is skipped, or fails under CI=true."""
+    return _program(*_CHROMIUMS)
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A loopback port that was free a moment ago; whoever binds it retries on collision."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """Under CI=true a skip for want of a server is a failure: green must mean that it ran."""
+    report = yield
+    if _IN_CI and report.skipped and not hasattr(report, "wasxfail") and "needs a server" in str(report.longrepr):  # type: ignore[attr-defined]
+        report.outcome = "failed"  # type: ignore[attr-defined]
+        report.longrepr = f"CI=true, and {item.nodeid} was skipped: {report.longrepr}"  # type: ignore[attr-defined]
+    return report
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_left_behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """After the last test: no process, no listening port and no temporary file of this session."""
+    tmp_path_factory.getbasetemp()  # pytest's own folder stays where it is
+    session, scratch = uuid.uuid4().hex, Path(tempfile.mkdtemp(prefix="cht-"))
+    before = {name: os.environ.get(name) for name in (SESSION, "TMPDIR")}
+    os.environ.update({SESSION: session, "TMPDIR": str(scratch)})
+    tempfile.tempdir = None
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+        tempfile.tempdir = None
+        processes = leftover_processes(session, grace=_GRACE)
+        files = sorted(str(path.relative_to(scratch)) for path in scratch.iterdir())
+        shutil.rmtree(scratch, ignore_errors=True)
+    assert not processes, "processes left behind by the tests:\n" + "\n".join(processes)
+    assert not files, "temporary files left behind by the tests: " + ", ".join(files)
+
+
+def leftover_processes(session: str, *, grace: float) -> list[str]:
+    """Processes of this test session that are still there after ``grace`` seconds, with what they listen on."""
+    deadline = time.monotonic() + grace
+    while True:
+        found = [process for process in psutil.process_iter() if _belongs(process, session)]
+        if not found or time.monotonic() > deadline:
+            return [_describe(process) for process in found]
+        psutil.wait_procs(found, timeout=0.2)
+
+
+def _belongs(process: psutil.Process, session: str) -> bool:
+    try:
+        return (
+            process.pid != os.getpid() and process.environ().get(SESSION) == session and process.status() != psutil.STATUS_ZOMBIE
+        )
+    except psutil.Error:
+        return False
+
+
+def _describe(process: psutil.Process) -> str:
+    try:
+        ports = [c.laddr.port for c in process.net_connections(kind="inet") if c.status == psutil.CONN_LISTEN]
+        return f"{process.pid} {' '.join(process.cmdline())[:200]}" + (f" listens on {ports}" if ports else "")
+    except psutil.Error:
+        return f"{process.pid} (gone while we looked)"
