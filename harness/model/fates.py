@@ -14,6 +14,7 @@ from enum import Enum
 from typing import Any
 
 from harness.model.history import Delivery, History, Message
+from harness.model.memory import collector_paused
 
 __all__ = ["IN_MEMORY", "NEVER_AGAIN", "NEVER_DELIVERED", "NEVER_PUBLISHED", "WHILE_RUNNING", "Fate", "FateKind", "classify_all", "fates"]
 
@@ -89,16 +90,18 @@ class _Context:
 
 def classify_all(history: History, semantics: Mapping[str, Any]) -> dict[str, Fate]:
     """Message id -> fate, for every message. ``semantics``: the broker's, see BrokerKind."""
-    context = _context(history, semantics)
-    return {message.id: _classify(message, context) for message in history.messages.values()}
+    with collector_paused():
+        context = _context(history, semantics)
+        return {message.id: _classify(message, context) for message in history.messages.values()}
 
 
 def fates(history: History, semantics: Mapping[str, Any]) -> dict[str, Fate]:
     """Task id -> fate of its last message that counts; a task that one of its messages completed has succeeded."""
-    context = _context(history, semantics)
-    found = {task_id: _fate_of_task(messages, context) for task_id, messages in context.tasks.items()}
-    _missing_links(history, found)
-    return found
+    with collector_paused():
+        context = _context(history, semantics)
+        found = {task_id: _fate_of_task(messages, context) for task_id, messages in context.tasks.items()}
+        _missing_links(history, found)
+        return found
 
 
 def _context(history: History, semantics: Mapping[str, Any]) -> _Context:
@@ -108,7 +111,10 @@ def _context(history: History, semantics: Mapping[str, Any]) -> _Context:
     end = next((t for t in (history.ended, history.stopped_at, history.quiet_at) if t is not None), None)
     context = _Context(
         pops_first=bool(semantics.get("pop_before_unacked")),
-        last_death=max((p.down for p in history.processes if p.kind == "worker" and p.down is not None), default=float("-inf")),
+        last_death=max(
+            (p.down for p in history.processes if p.kind == "worker" and p.down is not None and (stop is None or p.down < stop)),
+            default=float("-inf"),
+        ),
         acks_late=history.acks_late,
         results=history.results,
         deliveries=history.deliveries,
@@ -249,7 +255,7 @@ def _by_absence(message: Message, context: _Context) -> Fate:
     """No end, and the broker does not hold it."""
     if not message.deliveries:
         if _confirmed(message, context):
-            return Fate(FateKind.LOST, NEVER_DELIVERED, message, broker_lost=_popped_and_gone(message.begun, context))
+            return _gone_from_broker(message, None, NEVER_DELIVERED, context)
         return Fate(FateKind.UNPUBLISHED, message.failed, message)
     living = next((d for d in message.deliveries if _open(d) and context.alive(d)), None)
     if living is not None:
@@ -257,12 +263,18 @@ def _by_absence(message: Message, context: _Context) -> Fate:
         return Fate(FateKind.UNKNOWN, words, message, living)
     last = message.deliveries[-1]
     if last.requeue or (last.ack is None and last.died is not None and context.acks_late.get(message.task)):
-        return Fate(FateKind.LOST, NEVER_AGAIN, message, last, broker_lost=_popped_and_gone(last.at, context))
+        return _gone_from_broker(message, last, NEVER_AGAIN, context)
     return Fate(FateKind.LOST, WHILE_RUNNING if last.start is not None else IN_MEMORY, message, last)
 
 
-def _popped_and_gone(since: float | None, context: _Context) -> bool:
-    return context.pops_first and context.last_death >= (since or 0.0)
+def _gone_from_broker(message: Message, last: Delivery | None, cause: str, context: _Context) -> Fate:
+    """The broker had it to give, and has it no more. Stopping busy workers may do that too, and then it is our own doing."""
+    since = last.at if last is not None else message.begun or 0.0
+    if context.pops_first and context.last_death >= since:
+        return Fate(FateKind.LOST, cause, message, last, broker_lost=True)
+    if context.pops_first and context.workers_alive and not context.drained:
+        return Fate(FateKind.UNKNOWN, "gone from the broker, perhaps when the harness stopped busy workers", message, last)
+    return Fate(FateKind.LOST, cause, message, last)
 
 
 def _open(delivery: Delivery) -> bool:

@@ -179,6 +179,7 @@ class CheckResult(_Frozen):
     advice: str = ""
     findings: tuple[Finding, ...] = ()
     numbers: dict[str, float] = {}
+    ignored: tuple[str, ...] = Field(default=(), description="columns that vary by themselves and were not compared")
     by_fault: tuple[tuple[Verdict | None, str], ...] = Field(
         default=(), description="per fault of the run: (verdict or None for 'not exercised', a few words)"
     )

@@ -57,7 +57,7 @@ class Check(Protocol):
     name: ClassVar[str]
     question: ClassVar[str]
     summary: ClassVar[str]
-    Parameters: ClassVar[type[BaseModel]]
+    Parameters: ClassVar[type[Any]]  # a pydantic model: CheckParameters, or a RootModel where the check takes a mapping
     needs_clean: ClassVar[bool]
 
     def __init__(self, parameters: Any) -> None: ...

@@ -11,7 +11,7 @@ from harness.model.scenario import Scenario
 from harness.model.world import World
 from harness.ports.broker import BrokerInspector, BrokerKind
 from harness.ports.clock import Clock
-from harness.ports.store import Store
+from harness.ports.store import SeenEffect, Store
 from harness.ports.system import RunningSystem
 
 __all__ = ["Death", "LiveSystem", "PassPlan", "Runtime", "SystemPlan"]
@@ -82,6 +82,9 @@ class LiveSystem(RunningSystem, Protocol):
 
     def observe(self) -> World:
         """All stores, now."""
+
+    def effects(self) -> Mapping[str, Sequence[SeenEffect]]:
+        """Per store that logs them: what it saw happen in this pass."""
 
     def touched(self) -> tuple[int, ...]:
         """Equal at two moments only if no store changed between them."""

@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict
 
-from harness.model.world import StoreState
+from harness.model.world import Row, StoreState
 from harness.ports.broker import Endpoint
 
-__all__ = ["Store", "StoreHost", "StoreParameters"]
+__all__ = ["LogsEffects", "SeenEffect", "Store", "StoreHost", "StoreParameters"]
+
+
+@dataclass(frozen=True, slots=True)
+class SeenEffect:
+    """Something that a store saw happen. ``at``: CLOCK_MONOTONIC, seconds. ``row``: the effect as `observe` shows it, if it was one.
+
+    ``outcome``: accepted (an effect), repeated (recognised, answered as before), refused (no effect).
+    """
+
+    at: float
+    text: str
+    outcome: str
+    collection: str = ""
+    row: Row | None = None
 
 
 class StoreParameters(BaseModel):
@@ -31,6 +46,14 @@ class StoreHost(Protocol):
 
     def call_user_code(self, path: str, *arguments: Any) -> Any:
         """Call module:name of the user's in a child under the user's Python with the app's environment; JSON in, JSON out."""
+
+
+@runtime_checkable
+class LogsEffects(Protocol):
+    """A store that sees each effect happen, and so can say when."""
+
+    def effects(self) -> Sequence[SeenEffect]:
+        """Everything since the store was emptied, in order."""
 
 
 class Store(Protocol):

@@ -122,7 +122,8 @@ class _Fold:
         id = record["d"]
         delivery = self.history.deliveries.get(id)
         if delivery is None:
-            delivery = Delivery(id, self.loose.nobody, "", 0, 0.0, "", False)
+            # Until its receipt is read, all that is known is that it was there when this process spoke of it.
+            delivery = Delivery(id, self.loose.nobody, "", self.header.pid, (record["m"] - self.t0_ns) * 1e-9, "", False)
             self.history.deliveries[id] = delivery
             self.loose.undelivered[id] = record.get("id") or ""
         return delivery
@@ -204,13 +205,16 @@ class _Fold:
         message = self._message(record["msg"])
         if not message.task_id:
             self._describe(message, record)
+        self._receive(delivery, message, at)
+        delivery.tag = str(record.get("tag") or "")
+        delivery.redelivered = bool(record.get("re"))
+        delivery.copy = record.get("copy") or 0
+
+    def _receive(self, delivery: Delivery, message: Message, at: float) -> None:
         delivery.message = message
         delivery.worker = self.worker
         delivery.pid = self.header.pid
         delivery.at = at
-        delivery.tag = str(record.get("tag") or "")
-        delivery.redelivered = bool(record.get("re"))
-        delivery.copy = record.get("copy") or 0
         message.deliveries.append(delivery)
         self.loose.undelivered.pop(delivery.id, None)
 
@@ -255,6 +259,9 @@ class _Fold:
     def _refused(self, record: Record, at: float) -> None:
         if record.get("d"):
             delivery = self._delivery(record)
+            if delivery.message is self.loose.nobody and record.get("msg"):
+                self._receive(delivery, self._message(record["msg"]), at)  # what cannot be decoded is never recorded as received
+                delivery.message.task_id = delivery.message.task_id or record.get("id") or ""
             delivery.outcome = intern(record["k"])
             delivery.text = delivery.text or str(record.get("why") or "")
         self.side_event(record, at)

@@ -70,9 +70,10 @@ def _adopt_undelivered(history: History, loose: Loose) -> None:
             history.messages[message.id] = message
             latest[task_id] = known = [message]
         delivery.message = known[-1]
-        delivery.pid = loose.parents.get(delivery.pid_run, delivery.pid_run)
+        delivery.pid = loose.parents.get(delivery.pid, delivery.pid)
         delivery.worker = next((life.name for life in history.processes if life.pid == delivery.pid), "")
-        delivery.at = min(t for t in (delivery.start, delivery.end, delivery.ack, delivery.reject, delivery.at or None) if t is not None)
+        times = (delivery.at, delivery.start, delivery.end, delivery.ack, delivery.reject)
+        delivery.at = min(t for t in times if t is not None)
         known[-1].deliveries.append(delivery)
 
 
@@ -167,7 +168,9 @@ def _bury(history: History, loose: Loose, deaths: Mapping[int, float]) -> None:
     _close_lives(history, died, killer)
     for delivery in history.deliveries.values():
         closed = delivery.ack is not None or delivery.reject is not None
-        if closed and (delivery.end is not None or delivery.revoked or delivery.outcome or delivery.reject is not None):
+        # A lost pool child is rejected by the main process, with requeue or without: it died all the same.
+        cut_short = delivery.start is not None and delivery.end is None and delivery.pid_run in died and delivery.pid_run != delivery.pid
+        if closed and not cut_short and (delivery.end is not None or delivery.revoked or delivery.outcome or delivery.reject is not None):
             if delivery.died is not None and (known := killer.get(delivery.pid_run)):
                 delivery.died_by = known[1]
             continue

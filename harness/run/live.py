@@ -105,6 +105,12 @@ class LiveState:
         if r.get("msg"):
             self.finished.add(r["msg"])
 
+    def _reject(self, r: Mapping[str, Any]) -> None:
+        delivery = self.open.pop(r["d"], None)
+        self.ended.add(r["d"])
+        if delivery is not None and not r.get("requeue"):
+            self.finished.add(delivery.message)
+
     def _failed(self, r: Mapping[str, Any]) -> None:
         for key in [d for d, o in self.open.items() if o.task_id == r["id"]]:
             self.finished.add(self.open.pop(key).message)
@@ -150,6 +156,7 @@ _HANDLERS: dict[str, Any] = {
     "publish": LiveState._publish,
     "deliver": LiveState._deliver,
     "start": LiveState._start,
+    "reject": LiveState._reject,
     "failed": LiveState._failed,
     "call_ok": LiveState._call_ok,
     "call_failed": LiveState._call_failed,

@@ -8,7 +8,7 @@ import signal
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.model.history import Depth, FaultRecord, Held, History, Message
+from harness.model.history import Depth, FaultRecord, Held, History, Message, SideEvent
 from harness.ports.clock import Clock
 from harness.ports.runtime import LiveSystem
 from harness.run.fold import read_history
@@ -39,6 +39,7 @@ def record_pass(
         ended=outcome.ended_at,
     )
     _ends(history, outcome)
+    _add_effects(history, system, outcome.t0)
     if root is not None:
         _name_files(history, str(root) + os.sep)
     history.depths = _with_ages(history, outcome.depths)
@@ -64,6 +65,15 @@ def _ends(history: History, outcome: PassOutcome) -> None:
         life.unexpected = not death.expected and by_fault is None
         if by_fault is not None:
             life.how += f" by {by_fault.name}"
+
+
+def _add_effects(history: History, system: LiveSystem, t0: float) -> None:
+    """What the stores saw happen, among the side events: stories tell it at its time."""
+    for store, seen in system.effects().items():
+        for effect in seen:
+            detail = {"outcome": effect.outcome, "collection": effect.collection, "row": dict(effect.row) if effect.row else None}
+            history.events.append(SideEvent("effect", effect.at - t0, store, effect.text, detail))
+    history.events.sort(key=lambda event: event.at)
 
 
 def _name_files(history: History, root: str) -> None:

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from harness.model.quantities import Duration
 from harness.model.world import Collection, Row, StoreState
-from harness.ports.store import StoreHost, StoreParameters
+from harness.ports.store import SeenEffect, StoreHost, StoreParameters
 from harness.stores._http_server import Answer, LoopbackServer, Request
 from harness.stores._values import canonical
 
@@ -83,6 +83,7 @@ class Logged(NamedTuple):
     path: str
     key: str
     outcome: Literal["accepted", "repeated", "refused"]
+    row: Row | None = None  # of an accepted or repeated request: as `observe` shows it
 
 
 @dataclass
@@ -162,6 +163,10 @@ class HttpStore:
         with self._lock:
             return list(self._log)
 
+    def effects(self) -> list[SeenEffect]:
+        """See `LogsEffects`."""
+        return [SeenEffect(e.at, f"{e.method} {e.path}", e.outcome, "requests", e.row) for e in self.log()]
+
     def save(self) -> _State:
         """Effects, remembered keys and attempts."""
         with self._lock:
@@ -185,7 +190,8 @@ class HttpStore:
         key = self._key(request, content)
         with self._lock:
             answer, outcome = self._decide(request, content, key)
-            self._log.append(Logged(time.monotonic(), request.method, request.path, key, outcome))
+            row = None if outcome == "refused" else self._row(request, content, key)
+            self._log.append(Logged(time.monotonic(), request.method, request.path, key, outcome, row))
         return answer
 
     def _decide(self, request: Request, content: Any, key: str) -> tuple[Answer, Literal["accepted", "repeated", "refused"]]:

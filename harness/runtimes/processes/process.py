@@ -17,7 +17,7 @@ import psutil
 from harness.errors import EnvironmentFault
 from harness.ports.clock import Clock
 
-__all__ = ["LAUNCHER", "ManagedProcess", "log_tail", "spawn"]
+__all__ = ["LAUNCHER", "ManagedProcess", "WorkerProcess", "log_tail", "spawn"]
 
 #: Sets a parent-death signal and execs: the process ends when the harness does, also after a SIGKILL of it.
 LAUNCHER = Path(__file__).resolve().parents[2] / "agent" / "celery_harness_agent" / "launch.py"
@@ -85,6 +85,28 @@ class ManagedProcess:
             return bool(psutil.Process(self.pid).status() == psutil.STATUS_STOPPED)
         except psutil.Error:
             return False
+
+
+@dataclass
+class WorkerProcess:
+    """One replica under its name; `process` changes when it is started again."""
+
+    name: str
+    group: str
+    process: ManagedProcess
+
+    @property
+    def pid(self) -> int:
+        """The main process of the current life."""
+        return self.process.pid
+
+    def alive(self) -> bool:
+        """Is it running?"""
+        return self.process.alive()
+
+    def children(self) -> Sequence[int]:
+        """Pool children, running now."""
+        return self.process.children()
 
 
 def spawn(

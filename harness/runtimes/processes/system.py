@@ -9,7 +9,6 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,40 +17,16 @@ from harness.model.scenario import WorkerGroup
 from harness.model.world import World
 from harness.ports.broker import BrokerInspector, Endpoint
 from harness.ports.runtime import Death, LiveSystem, PassPlan, SystemPlan
-from harness.ports.store import Store
+from harness.ports.store import LogsEffects, SeenEffect, Store
 from harness.ports.system import Worker
 from harness.runtimes.processes.children import ask, child_environment, interpreter, resolve_placeholders, write_private
 from harness.runtimes.processes.control import Control
 from harness.runtimes.processes.leftovers import claim
-from harness.runtimes.processes.process import ManagedProcess, spawn
+from harness.runtimes.processes.process import ManagedProcess, WorkerProcess, spawn
 from harness.runtimes.processes.servers import Server
+from harness.runtimes.processes.settings import dead_end, effective_config, settings_document, worker_options
 
 __all__ = ["ProcessRuntime", "ProcessSystem", "WorkerProcess"]
-
-#: Mingle, gossip and heartbeats cost about a second of every start and say nothing that the oracles use.
-_QUICK_START = ("--without-mingle", "--without-gossip", "--without-heartbeat")
-
-
-@dataclass
-class WorkerProcess:
-    """One replica under its name; `process` changes when it is started again."""
-
-    name: str
-    group: str
-    process: ManagedProcess
-
-    @property
-    def pid(self) -> int:
-        """The main process of the current life."""
-        return self.process.pid
-
-    def alive(self) -> bool:
-        """Is it running?"""
-        return self.process.alive()
-
-    def children(self) -> Sequence[int]:
-        """Pool children, running now."""
-        return self.process.children()
 
 
 class ProcessSystem(Control):
@@ -70,6 +45,7 @@ class ProcessSystem(Control):
         self._journal = Path()
         self._inspectors: list[BrokerInspector] = []
         self.python = ""
+        self._app_transport_options: dict[str, Any] = {}  # key prefix, separator: learnt by `examine`
 
     # --- starting -----------------------------------------------------------------------------------------------
 
@@ -129,7 +105,7 @@ class ProcessSystem(Control):
 
     def call_user_code(self, path: str, *arguments: Any) -> Any:
         """See `StoreHost`."""
-        settings = self._settings("call", f"call-{path.replace(':', '-')}", None)
+        settings = self._settings("call", f"call-{path.replace(':', '-')}")
         answer = ask(
             "call", self.python, {"call": path, "args": list(arguments)}, env=self._env(settings), cwd=self._cwd(), log=self._log("setup")
         )
@@ -141,15 +117,12 @@ class ProcessSystem(Control):
     def examine(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Import the app in a child that may connect to nothing; no server runs yet, so the addresses it sees are dead ends."""
         self.prepare()
-        settings = self._settings("check", "check", None)
-        dead = {name: self._dead_end(name, store.kind) for name, store in self.plan.stores.items()}
+        settings = self._settings("check", "check")
+        dead = {name: dead_end(self._scratch() / name, store.kind) for name, store in self.plan.stores.items()}
         env = self._env(settings, {**self.offers(), **dead})
-        return ask("check", self.python, request, env=env, cwd=self._cwd(), log=self._log("check"))
-
-    def _dead_end(self, name: str, kind: str) -> dict[str, str]:
-        path = str((self.temporary or Path()) / "check" / name)
-        url = f"sqlite:///{path}" if kind == "sqlite" else f"{kind}://127.0.0.1:9"
-        return {"url": url, "host": "127.0.0.1", "port": "9", "path": path}
+        answer = ask("check", self.python, request, env=env, cwd=self._cwd(), log=self._log("check"))
+        self._app_transport_options = dict((answer.get("settings") or {}).get("broker_transport_options") or {})
+        return answer
 
     # --- the children's settings --------------------------------------------------------------------------------
 
@@ -168,43 +141,33 @@ class ProcessSystem(Control):
     def _env(self, settings: Path, offers: Mapping[str, Mapping[str, str]] | None = None) -> dict[str, str]:
         offers = self.offers() if offers is None else offers
         app_env = {k: resolve_placeholders(v, offers) for k, v in self.plan.scenario.system.env.items()}
+        return child_environment(self.plan.run_id, {"TMPDIR": str(self._scratch()), **app_env}, self._cwd(), settings)
+
+    def _scratch(self) -> Path:
+        """A killed worker leaves its temporary files (Python's multiprocessing has some): here they go with the run."""
         assert self.temporary is not None
-        # A killed worker leaves its temporary files (Python's multiprocessing has some): here they go with the run.
         scratch = self.temporary / "tmp"
         scratch.mkdir(exist_ok=True, mode=0o700)
-        return child_environment(self.plan.run_id, {"TMPDIR": str(scratch), **app_env}, self._cwd(), settings)
+        return scratch
 
-    def _settings(self, role: str, name: str, triggers: Sequence[Mapping[str, Any]] | None) -> Path:
+    def _settings(self, role: str, name: str, triggers: Sequence[Mapping[str, Any]] = ()) -> Path:
         assert self.temporary is not None
-        spec = self.plan.scenario.system
-        config = {**self.plan.broker.client_settings(spec.redelivery), **spec.config}
-        allowed = [[s.endpoint.host, s.endpoint.port] for s in self.servers]
-        allowed += [[host, port] for store in self.stores.values() for host, port in store.addresses()]
-        document: dict[str, Any] = {
-            "run": self.plan.run_id,
-            "pass": self._pass.name if self._pass else "",
-            "role": role,
-            "name": name,
-            "journal": str(self._journal) if role in ("worker", "producer") else "",
-            "app": spec.app,
-            "root": str(self._cwd()),
-            "broker": self.plan.broker.url(self.broker_server.endpoint),
-            "backend": self.backend_server.kind.url(self.backend_server.endpoint) if self.backend_server else None,
-            "config": config,
-            "allow": allowed if role != "check" else [],
-            "egress": list(spec.egress) if role != "check" else [],
-            "retry_divisor": self.plan.scenario.time.retry_divisor,
-            "triggers": [dict(t) for t in triggers or ()],
-            "trigger_folder": str(self.temporary / "triggers"),
-        }
-        if role == "producer" and self._pass is not None:
-            document["plan"] = {
-                "seed": self.plan.scenario.seed,
-                "items": [item.model_dump(mode="json", by_alias=True) for item in self.plan.scenario.load],
-                "calls": [list(c) for c in self._pass.calls],
-                "mode": self._pass.mode,
-                "order": list(self._pass.order),
-            }
+        addresses = [(s.endpoint.host, s.endpoint.port) for s in self.servers]
+        addresses += [address for store in self.stores.values() for address in store.addresses()]
+        backend = self.backend_server
+        document = settings_document(
+            self.plan,
+            self._pass,
+            role=role,
+            name=name,
+            root=self._cwd(),
+            journal=self._journal,
+            broker=self.plan.broker.url(self.broker_server.endpoint),
+            backend=backend.kind.url(backend.endpoint) if backend else None,
+            addresses=addresses,
+            triggers=triggers,
+            trigger_folder=self.temporary / "triggers",
+        )
         return write_private(self.temporary / f"{role}-{name}.json", document)
 
     # --- passes -------------------------------------------------------------------------------------------------
@@ -242,7 +205,7 @@ class ProcessSystem(Control):
             store.clear()
 
     def _start_producer(self) -> None:
-        settings = self._settings("producer", "producer", None)
+        settings = self._settings("producer", "producer")
         argv = [self.python, "-m", "celery_harness_agent", "producer"]
         self._producer = self._spawn("producer", "producer", argv, settings, stdin=subprocess.PIPE)
 
@@ -341,23 +304,21 @@ class ProcessSystem(Control):
         """All stores."""
         return World({name: store.observe() for name, store in self.stores.items()})
 
+    def effects(self) -> Mapping[str, Sequence[SeenEffect]]:
+        """Of the stores that see them happen."""
+        return {name: store.effects() for name, store in self.stores.items() if isinstance(store, LogsEffects)}
+
     def touched(self) -> tuple[int, ...]:
         """All stores' counters."""
         return tuple(store.touched() for store in self.stores.values())
 
     def broker(self) -> BrokerInspector:
         """A fresh inspector after each restart of the server; the caller need not close it."""
-        options = self.plan.scenario.system.config.get("broker_transport_options")
-        inspector = self.broker_server.kind.inspect(self.broker_server.endpoint, transport_options=self._transport_options(options))
+        forced = effective_config(self.plan).get("broker_transport_options", {})
+        options = {**self._app_transport_options, **forced}
+        inspector = self.broker_server.kind.inspect(self.broker_server.endpoint, transport_options=options)
         self._inspectors.append(inspector)
         return inspector
-
-    def _transport_options(self, own: Any) -> dict[str, Any]:
-        forced = self.plan.broker.client_settings(self.plan.scenario.system.redelivery).get("broker_transport_options", {})
-        return {**self.app_transport_options, **forced, **(own or {})}
-
-    #: The app's own transport options (key prefix, separator), learnt by `examine`; set by the runner.
-    app_transport_options: Mapping[str, Any] = {}
 
     def backend_results(self) -> dict[str, dict[str, Any]] | None:
         """By the backend's keys."""
@@ -421,16 +382,6 @@ class ProcessSystem(Control):
             server.kill()
         if self.temporary is not None:
             shutil.rmtree(self.temporary, ignore_errors=True)
-
-
-def worker_options(name: str, run_id: str, group: WorkerGroup) -> list[str]:
-    """Options of `celery worker` for one replica; the node name is unique to the run."""
-    options = ["-n", f"{name}@{run_id}", "-P", group.pool, "-c", str(group.concurrency), "-l", "INFO", *_QUICK_START]
-    if group.queues:
-        options += ["-Q", ",".join(group.queues)]
-    if group.prefetch_multiplier is not None:
-        options += ["--prefetch-multiplier", str(group.prefetch_multiplier)]
-    return options + list(group.options)
 
 
 class ProcessRuntime:

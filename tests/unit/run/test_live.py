@@ -69,3 +69,10 @@ def test_unknown_kinds_are_counted_and_ignored() -> None:
     live = LiveState()
     assert live.feed([r("something new")]) == 1
     assert live.records == 1
+
+
+def test_a_delivery_that_is_put_back_is_nobodys_and_its_message_is_not_finished() -> None:
+    live = LiveState()
+    live.feed([r("publish", 5, msg="m1"), DELIVER, r("reject", d="d1", id="t1", requeue=1)])
+    assert not live.open
+    assert live.outstanding == 1
