@@ -1,0 +1,90 @@
+"""What several checks share: counting in words, cells per fault, grouping of offenders."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from fnmatch import fnmatchcase
+from typing import TypeVar
+
+from harness.model.finding import CheckResult
+from harness.model.history import Delivery, FaultRecord, History
+from harness.model.verdict import Verdict
+
+__all__ = ["by_fault", "count", "first_match", "inconclusive", "provoked", "tasks_of", "user_line"]
+
+T = TypeVar("T")
+
+
+def count(number: int, noun: str, plural: str = "") -> str:
+    """``count(1, 'task')`` -> '1 task'; ``count(1200, 'task')`` -> '1,200 tasks'."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def inconclusive(check: type, summary: str, advice: str = "", **more: object) -> CheckResult:
+    """No verdict; ``summary`` says why and ``advice`` what would help."""
+    return CheckResult(
+        name=check.name,  # type: ignore[attr-defined]
+        question=check.question,  # type: ignore[attr-defined]
+        verdict=Verdict.INCONCLUSIVE,
+        summary=summary,
+        advice=advice,
+        **more,  # type: ignore[arg-type]
+    )
+
+
+def by_fault(
+    history: History, guilty: Mapping[int, str], words: Callable[[FaultRecord], str], unclear: Mapping[int, str] | None = None
+) -> tuple[tuple[Verdict | None, str], ...]:
+    """One cell per fault: fail where it is guilty, inconclusive where unclear, pass where it was exercised.
+
+    ``words``: what the fault did to the thing that the check watches; '' if it did not touch it ('not exercised').
+    """
+    cells: list[tuple[Verdict | None, str]] = []
+    for fault in history.faults:
+        if fault.index in guilty:
+            cells.append((Verdict.FAIL, guilty[fault.index]))
+        elif unclear and fault.index in unclear:
+            cells.append((Verdict.INCONCLUSIVE, unclear[fault.index]))
+        elif fault.evidence.bit is False:
+            cells.append((None, "did not bite"))
+        else:
+            text = words(fault)
+            cells.append((Verdict.PASS, text) if text else (None, "not exercised"))
+    return tuple(cells)
+
+
+def provoked(history: History, delivery: Delivery) -> bool:
+    """Did a fault of ours end this delivery: by killing its process, or by cutting the connection it came through?"""
+    if delivery.died_by is not None:
+        return True
+    until = next((d.at for d in delivery.message.deliveries if d.at > delivery.at), float("inf"))
+    return any(
+        fault.begun is not None and delivery.at <= (fault.ended if fault.ended is not None else fault.begun) and fault.begun <= until
+        for fault in history.faults
+        if fault.evidence.bit is not False and not fault.name.startswith(("message.", "task."))
+    )
+
+
+def first_match(patterns: Mapping[str, T], task: str) -> T | None:
+    """The value of the first pattern (shell wildcards, in the order of the file) that the task's name matches."""
+    return next((value for pattern, value in patterns.items() if fnmatchcase(task, pattern)), None)
+
+
+def tasks_of(deliveries: Iterable[Delivery]) -> tuple[str, ...]:
+    """Task ids of these deliveries, each once, in order."""
+    return tuple(dict.fromkeys(d.message.task_id for d in deliveries))
+
+
+def user_line(history: History, delivery: Delivery | None) -> tuple[str, int | None]:
+    """The user's line that was running when the delivery ended or died; ('', None) if unknown."""
+    if delivery is None:
+        return "", None
+    if delivery.last_line:
+        file, _, line = delivery.last_line.rpartition(":")
+        return file, int(line) if line.isdigit() else None
+    if delivery.line is not None:
+        return delivery.file, delivery.line
+    for fault in history.faults:
+        if fault.index == delivery.died_by and fault.line is not None and fault.task_id == delivery.message.task_id:
+            return fault.file, fault.line
+    return "", None

@@ -1,0 +1,218 @@
+"""no_loss: every published task ended, or waits where somebody will run it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any, ClassVar, Literal
+
+from pydantic import BaseModel, Field
+
+from harness.checks._common import by_fault, count, first_match, inconclusive, user_line
+from harness.checks.conservation import balance
+from harness.checks.story import build_story
+from harness.model.fates import IN_MEMORY, NEVER_AGAIN, NEVER_DELIVERED, NEVER_PUBLISHED, WHILE_RUNNING, Fate, FateKind, fates
+from harness.model.finding import EXPLANATIONS, CheckResult, Finding, Word
+from harness.model.history import FaultRecord, History
+from harness.model.verdict import Verdict
+from harness.ports.check import CheckParameters, Recorded
+
+__all__ = ["NoLoss", "NoLossParameters"]
+
+_Allowed = Literal["rejected", "discarded", "expired", "revoked"]
+_ALLOWABLE = {FateKind.REJECTED, FateKind.DISCARDED, FateKind.EXPIRED, FateKind.REVOKED}
+
+_SENTENCES = {
+    WHILE_RUNNING: "The message was acknowledged before the task ended, and the worker died while running it.",
+    IN_MEMORY: "The message was acknowledged, and its worker died before it began to run it.",
+    NEVER_DELIVERED: "The broker confirmed it, no worker ever received it, and the broker holds it no more.",
+    NEVER_AGAIN: "Its worker died without acknowledging it; it was the broker's to deliver again, and the broker holds it no more.",
+    NEVER_PUBLISHED: "What came before it ended, and what should have published it did not.",
+    "rejected": "The task rejected its message without requeue, and no dead-letter queue took it.",
+    "unknown": "The worker does not know the task: it rejects such a message, and it is gone.",
+    "invalid": "The worker could not use the message: it rejects such a message, and it is gone.",
+    "undecodable": "The worker could not decode the message: Celery acknowledges such a message, and it is gone.",
+    "expired": "The task had expired when a worker came to it.",
+    "revoked": "The task was revoked.",
+}
+_BROKER_LOST = (
+    "Redis lost it before delivery, and the task is not to blame: the transport pops a message before it writes it to "
+    "`unacked`, and a worker was killed in between (F67)."
+)
+_BROKER_FIX = "Longer tasks that keep the prefetch window full nearly close the gap; a broker that keeps what is not acked closes it."
+
+
+class NoLossParameters(CheckParameters):
+    """What counts as an orderly end beside success and failure."""
+
+    allow: tuple[_Allowed, ...] = Field(default=("revoked", "expired"), description="ends that are no loss")
+
+
+class NoLoss:
+    """Judges by conservation: one class per message, each with positive evidence."""
+
+    name: ClassVar[str] = "no_loss"
+    question: ClassVar[str] = "every task that was published ends, or waits where it will be run"
+    summary: ClassVar[str] = "nothing is lost or stranded"
+    Parameters: ClassVar[type[BaseModel]] = NoLossParameters
+    needs_clean: ClassVar[bool] = False
+
+    def __init__(self, parameters: NoLossParameters) -> None:
+        self.allowed = {FateKind(kind) for kind in parameters.allow}
+
+    def judge(self, recorded: Recorded) -> CheckResult:
+        """LOST or STRANDED: fail. UNKNOWN, or no calls at all: inconclusive. SCHEDULED is listed and is no loss."""
+        history = recorded.history
+        found = fates(history, recorded.semantics)
+        tally = balance(found)
+        if not tally.total:
+            refused = count(tally.unpublished, "publish", "publishes")
+            what = f"none of {refused} was confirmed" if tally.unpublished else "no task was published"
+            return inconclusive(NoLoss, what, "give the load more calls, or look why publishing failed", numbers=tally.numbers)
+        offenders = {id: fate for id, fate in found.items() if self._is_offence(recorded, fate)}
+        unknown = {id: fate for id, fate in found.items() if fate.kind is FateKind.UNKNOWN}
+        findings = self._findings(recorded, offenders)
+        verdict = Verdict.FAIL if offenders else Verdict.INCONCLUSIVE if unknown else Verdict.PASS
+        summary, advice = tally.sentence, ""
+        if unknown:
+            causes = sorted({fate.cause for fate in unknown.values()})
+            summary += f"; {count(len(unknown), 'task')}: {', '.join(causes)}"
+            advice = "allow a longer drain (drain: {timeout: …}), or fewer calls"
+        if tally.runs_again:
+            summary += f"; {count(tally.runs_again, 'task')} ended but will run again (killed before the acknowledgement)"
+        return CheckResult(
+            name=self.name,
+            question=self.question,
+            verdict=verdict,
+            summary=summary,
+            advice=advice,
+            findings=findings,
+            numbers=tally.numbers,
+            by_fault=_cells(history, offenders),
+        )
+
+    def _is_offence(self, recorded: Recorded, fate: Fate) -> bool:
+        if fate.kind in _ALLOWABLE:
+            return fate.kind not in self.allowed
+        if fate.kind is FateKind.STRANDED:
+            return True
+        return fate.kind is FateKind.LOST and not _may_be_lost(recorded, fate)
+
+    def _findings(self, recorded: Recorded, offenders: dict[str, Fate]) -> tuple[Finding, ...]:
+        groups: dict[tuple[Any, ...], list[tuple[str, Fate]]] = defaultdict(list)
+        for id, fate in offenders.items():
+            task = fate.message.task if fate.message else ""
+            line = user_line(recorded.history, fate.delivery)
+            groups[_word(fate), _cause(fate), fate.broker_lost, task, line].append((id, fate))
+        ranked = sorted(groups.items(), key=lambda item: (item[0][2], item[0][0] is Word.STRANDED, -len(item[1])))
+        return tuple(_finding(recorded, key, members) for key, members in ranked)
+
+
+def _may_be_lost(recorded: Recorded, fate: Fate) -> bool:
+    """A crash of an early-acknowledged task that is declared at_most_once keeps that promise."""
+    message = fate.message
+    if message is None or fate.cause not in (WHILE_RUNNING, IN_MEMORY) or recorded.history.acks_late.get(message.task):
+        return False
+    return first_match(recorded.scenario.semantics, message.task) == "at_most_once"
+
+
+def _word(fate: Fate) -> Word:
+    return Word.STRANDED if fate.kind is FateKind.STRANDED else Word.LOST
+
+
+def _cause(fate: Fate) -> str:
+    return fate.cause or fate.kind.value
+
+
+def _finding(recorded: Recorded, key: tuple[Any, ...], members: list[tuple[str, Fate]]) -> Finding:
+    word, cause, broker_lost, task, (file, line) = key
+    history = recorded.history
+    ids = tuple(id for id, _ in members)
+    first = members[0][1]
+    faults = sorted({f for _, fate in members if (f := _fault_of(history, fate)) is not None})
+    noun = f"{task} task" if task else "task"
+    verb = "was" if len(ids) == 1 else "were"
+    if word is Word.STRANDED:
+        sentence, fix = _stranded(first), EXPLANATIONS[word][2]
+        headline = f"{count(len(ids), noun)} {verb} left in the broker."
+    else:
+        sentence = _BROKER_LOST if broker_lost else _sentence(history, first, cause)
+        fix = _BROKER_FIX if broker_lost else EXPLANATIONS[word][2] if cause in (WHILE_RUNNING, IN_MEMORY) else _fix(cause)
+        headline = f"{count(len(ids), noun)} {verb} lost" + (" by Redis before delivery." if broker_lost else f": {cause}.")
+    return Finding(
+        word=word,
+        headline=headline,
+        sentence=sentence,
+        cause=cause,
+        task=task,
+        task_ids=ids,
+        calls=tuple(sorted({fate.message.call for _, fate in members if fate.message and fate.message.call})),
+        file=file,
+        line=line,
+        fix=fix,
+        faults=tuple(faults),
+        story=build_story(recorded, ids[0], title=headline, fate=first),
+    )
+
+
+def _sentence(history: History, fate: Fate, cause: str) -> str:
+    if cause in (NEVER_DELIVERED, NEVER_AGAIN) and fate.message is not None:
+        since = fate.message.begun or 0.0
+        emptied = next((f for f in history.faults if f.name == "broker.restart" and f.begun is not None and f.begun >= since), None)
+        if emptied is not None:
+            return "The broker was restarted while it held the message, and did not have it afterwards."
+    return _SENTENCES.get(cause, "")
+
+
+def _fix(cause: str) -> str:
+    return {
+        "rejected": "Declare a dead-letter exchange for the queue, or allow it: no_loss: {allow: [rejected, revoked, expired]}.",
+        "unknown": "Deploy workers that know the task before the code that sends it.",
+        "invalid": "Look at the message in the finding's events; keep producer and worker on the same protocol.",
+        "undecodable": "Keep accept_content and the producer's serializer alike, or allow it: no_loss: {allow: [discarded]}.",
+        NEVER_PUBLISHED: "Make the publish part of what is repeated: late acks, and an end only after the next link is confirmed.",
+        NEVER_DELIVERED: "Give the broker persistence (Redis: append-only file with fsync; RabbitMQ: durable queues, confirms).",
+        NEVER_AGAIN: "Give the broker persistence (Redis: append-only file with fsync; RabbitMQ: durable queues, confirms).",
+    }.get(cause, "")
+
+
+def _stranded(fate: Fate) -> str:
+    held = fate.message.held if fate.message else None
+    if held is None:
+        return ""
+    place = f"queue {held.queue!r}" if held.queue else "the broker"
+    if held.place == "unacked":
+        back = f"It comes back only after {held.timeout}" if held.timeout else "No timeout is known that would bring it back"
+        when = f", {held.returns_at:.0f} s after the load began" if held.returns_at is not None else ""
+        return f"Its worker died holding the message, which is still unacknowledged in {place}. {back}{when}."
+    back = f"it would be taken after {held.timeout}" if held.timeout else "no timeout will bring it to a worker"
+    return f"It waits in {place} ({held.place}), and nobody takes it; {back}."
+
+
+def _fault_of(history: History, fate: Fate) -> int | None:
+    """The fault that brought it about: the one that killed its process, or the first that took workers or broker after it was published."""
+    if fate.delivery is not None and fate.delivery.died_by is not None:
+        return fate.delivery.died_by
+    if fate.message is None or fate.cause not in (NEVER_DELIVERED, NEVER_AGAIN):
+        return None
+    since = fate.delivery.at if fate.delivery else fate.message.begun or 0.0
+    later = [f for f in history.faults if f.begun is not None and f.begun >= since and (f.killed_pids or f.name == "broker.restart")]
+    return min(later, key=lambda f: f.begun or 0.0).index if later else None
+
+
+def _cells(history: History, offenders: dict[str, Fate]) -> tuple[tuple[Verdict | None, str], ...]:
+    guilty: dict[int, list[str]] = defaultdict(list)
+    for fate in offenders.values():
+        index = _fault_of(history, fate)
+        if index is not None:
+            guilty[index].append("stranded" if fate.kind is FateKind.STRANDED else "lost")
+    died: dict[int, int] = defaultdict(int)
+    for delivery in history.deliveries.values():
+        if delivery.died_by is not None:
+            died[delivery.died_by] += 1
+
+    def words(fault: FaultRecord) -> str:
+        if died[fault.index]:
+            return f"{died[fault.index]:,} interrupted, none lost"
+        return "none lost" if fault.begun is not None else ""
+
+    return by_fault(history, {i: ", ".join(f"{w.count(k):,} {k}" for k in sorted(set(w))) for i, w in guilty.items()}, words)

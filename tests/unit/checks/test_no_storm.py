@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import random
+
+from harness.model.finding import Word
+from harness.model.verdict import Verdict
+from tests.unit.checks.histories import Build
+
+JITTERED = {"app.pay": {"max_retries": 3, "retry_backoff": 32, "retry_backoff_max": 600, "retry_jitter": True}}
+
+
+def test_passes_below_the_bound_and_is_inconclusive_without_deliveries() -> None:
+    b = Build()
+    assert b.judge("no_storm").verdict is Verdict.INCONCLUSIVE
+    message = b.call()
+    for n in range(5):
+        b.deliver(message, n, start=n + 0.1, reject=n + 0.2, requeue=True)
+    assert b.judge("no_storm").verdict is Verdict.PASS
+    b.deliver(message, 9)
+    result = b.judge("no_storm")
+    assert (result.verdict, result.findings[0].cause) == (Verdict.FAIL, "delivered without bound")
+    assert b.judge("no_storm", {"max_deliveries": 6}).verdict is Verdict.PASS
+
+
+def test_a_task_that_kills_its_worker_each_time_is_named_so() -> None:
+    b = Build()
+    message = b.call()
+    for n in range(43):
+        b.deliver(message, n / 5, start=n / 5, died=n / 5 + 0.1, reject=n / 5 + 0.15, requeue=True, outcome="failed:WorkerLostError")
+    (finding,) = b.judge("no_storm").findings
+    assert (finding.word, finding.cause, finding.task_ids) == (Word.STORM, "kills its worker each time", ("t1",))
+    assert "43" in finding.headline
+
+
+def test_what_our_own_faults_send_back_is_no_storm() -> None:
+    b = Build()
+    message = b.call()
+    for n in range(10):
+        b.fault(begun=n + 0.4)
+        b.killed(message, n, fault=n)
+    b.run(message, 20)
+    assert b.judge("no_storm").verdict is Verdict.PASS
+    for delivery in message.deliveries:
+        delivery.died_by = None
+    for fault in b.history.faults:
+        fault.begun = 50.0
+    assert b.judge("no_storm").verdict is Verdict.FAIL
+
+
+def test_injected_copies_do_not_count() -> None:
+    b = Build()
+    message = b.done()
+    for n in range(20):
+        b.run(message, 1 + n, copy=n + 1)
+    assert b.judge("no_storm").verdict is Verdict.PASS
+
+
+def test_retries_beyond_the_tasks_own_bound() -> None:
+    b = Build(task_policies={"app.pay": {"max_retries": 2}})
+    message = b.call()
+    for _ in range(7):
+        message = b.retry(message, 1)
+    assert b.judge("no_storm").verdict is Verdict.PASS
+    message = b.retry(message, 1)
+    (finding,) = b.judge("no_storm").findings
+    assert (finding.cause, finding.task_ids) == ("retried without bound", ("t1",))
+    b.history.task_policies["app.pay"]["max_retries"] = None
+    assert b.judge("no_storm").verdict is Verdict.PASS
+    assert b.judge("no_storm", {"max_starts": 3}).verdict is Verdict.FAIL
+
+
+def wave(delays: list[int]) -> Build:
+    b = Build(task_policies=JITTERED)
+    for delay in delays:
+        b.retry(b.call(10.0), delay)
+    return b
+
+
+def test_a_wave_that_the_jitter_should_have_spread() -> None:
+    (finding,) = wave([32] * 60).judge("no_storm").findings
+    assert (finding.word, finding.cause, len(finding.task_ids)) == (Word.STORM, "synchronised", 60)
+
+
+def test_spread_retries_and_retries_without_promised_jitter_are_no_wave() -> None:
+    rng = random.Random(1)
+    for _ in range(20):
+        assert wave([rng.randrange(33) for _ in range(60)]).judge("no_storm").verdict is Verdict.PASS
+    plain = wave([32] * 60)
+    plain.history.task_policies["app.pay"]["retry_jitter"] = False
+    try:
+        assert plain.judge("no_storm").verdict is Verdict.PASS
+        assert plain.judge("no_storm", {"max_wave": "50%"}).verdict is Verdict.FAIL
+    finally:
+        JITTERED["app.pay"]["retry_jitter"] = True
+    assert wave([32] * 19).judge("no_storm").verdict is Verdict.PASS
