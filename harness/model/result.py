@@ -32,6 +32,8 @@ class FaultResult(_Frozen):
     healed: bool = True
     file: str = ""
     line: int | None = None
+    task_id: str = Field(default="", description="armed faults: the task that was struck")
+    call: int = Field(default=0, description="armed faults: its call in the load, from 1")
     recovery: float | None = Field(default=None, description="seconds from healing until the backlog was gone and work flowed again")
     note: str = ""
 

@@ -283,19 +283,12 @@ def _result(cell: Cell, notes: _Notes, run_id: str, wall: float, took: float, ru
         clean=[c.history for c in notes.clean],
         semantics=notes.semantics,
         logs=notes.logs,
-        undeclared=_undeclared([*(c.history for c in notes.clean), *([notes.history] if notes.history else [])]),
         reproduce=(replay, Reproduction(title="These reports again", command=f"celery-harness report {run_id}")),
         ignored=sorted({column for check in notes.results for column in check.ignored}),
         interrupted=notes.stop.what if notes.stop else "",
         signal_number=notes.stop.signal_number if notes.stop else 0,
         error=str(notes.error) if notes.error else "",
     )
-
-
-def _undeclared(histories: Sequence[History]) -> list[str]:
-    """Connections that the guard refused, once each."""
-    events = [event for history in histories for event in history.events if event.kind == "undeclared"]
-    return list(dict.fromkeys(event.text for event in events))
 
 
 def _environment_of(system: LiveSystem) -> dict[str, str]:

@@ -116,6 +116,7 @@ def overall(
 
 def _faults(history: History) -> tuple[FaultResult, ...]:
     recovered = {r.fault: r.seconds for r in recoveries(history)}
+    call_of = {message.task_id: message.call for message in history.messages.values()} if any(f.task_id for f in history.faults) else {}
     return tuple(
         FaultResult(
             index=record.index,
@@ -129,6 +130,8 @@ def _faults(history: History) -> tuple[FaultResult, ...]:
             healed=record.healed,
             file=storable(record.file),
             line=record.line,
+            task_id=storable(record.task_id),
+            call=call_of.get(record.task_id, 0),
             recovery=recovered.get(record.index) if record.begun is not None else None,
             note=storable(record.note),
         )

@@ -34,7 +34,9 @@ def main() -> int:
     print()
     for m in found:
         low, high = m.spread
-        print(f"{'ok  ' if m.ok else 'MISS'} {m.ratio:9.3f}  goal {m.goal:<9} {m.runs:3} runs, {low:.3f} to {high:.3f}  {m.name} ({m.unit})")
+        print(
+            f"{'ok  ' if m.ok else 'MISS'} {m.ratio:9.3f}  goal {m.goal:<9} {m.runs:3} runs, {low:.3f} to {high:.3f}  {m.name} ({m.unit})"
+        )
     for part in failed:
         print(f"could not be measured: {part}")
     return 1 if failed else 0

@@ -88,7 +88,9 @@ def measure() -> list[Measurement]:
         start = pairs(lambda: ours(folder), lambda: bare(folder), PAIRS)
     nothing = [sys.executable, "-c", "pass"]
     imported = pairs(lambda: whole([sys.executable, "-c", "import harness"]), lambda: whole(nothing), 11)
-    helped = pairs(lambda: whole([sys.executable, "-m", "harness.cli", "--help"]), lambda: whole([sys.executable, "-c", "import click"]), 11)
+    helped = pairs(
+        lambda: whole([sys.executable, "-m", "harness.cli", "--help"]), lambda: whole([sys.executable, "-c", "import click"]), 11
+    )
     return [
         ratio_of_medians("scenario start-up / bare redis-server and worker until ready", start, "<= 1.25", "s / s"),
         ratio_of_medians("import harness / bare interpreter", imported, "<= 1.2", "s / s"),

@@ -44,7 +44,7 @@ class Subject:
 
 SUBJECTS = (
     Subject("orders", "payments/charge-survives-worker-kill.yaml", "orders", "orders.charge",
-            ("start", "before_ack", "after_ack", "assess_risk(order_id)", "charge_card(order_id, cents, key", "with db:", "INSERT OR IGNORE"), "pass"),
+            ("start", "before_ack", "after_ack", "assess_risk(order_id)", "charge_card(order_id, cents, key", "with db:", "INSERT OR"), "pass"),
     Subject("orders broken", "payments/charge-twice-broken.yaml", "orders_broken", "orders.charge",
             ("with db:", "UPDATE orders SET", "INSERT OR IGNORE"), "fail", "EFFECT"),
     Subject("orders early acks", "acks/early-ack-loses-the-order-broken.yaml", "orders_early", "orders.charge",
@@ -92,7 +92,7 @@ def scenario(subject: Subject, point: str, call: int, seed: int) -> str:
     text = re.sub(r"^seed: .*$", f"seed: {seed}", text, flags=re.M)
     text = re.sub(r"^timeline:\n(?:  .*\n)+", "", text, flags=re.M)
     text = re.sub(r"^( +)count: \d+$", rf"\g<1>count: {CALLS}", text, flags=re.M)
-    trigger = f"{{when: {{task: {subject.task}, reaches: \"{point}\", call: {call}}}, fault: task.crash, restart_after: 300ms}}"
+    trigger = f'{{when: {{task: {subject.task}, reaches: "{point}", call: {call}}}, fault: task.crash, restart_after: 300ms}}'
     return text + f"timeline:\n  - {trigger}\n"
 
 
@@ -118,7 +118,9 @@ def one(number: int, seed: int, folder: Path) -> Outcome:
     decided = verdict in ("pass", "fail")
     wrong = decided and (verdict != subject.verdict or (bool(subject.word) and subject.word not in words))
     expected = f"{subject.verdict} {subject.word}".strip()
-    return Outcome(number, subject.name, point, call, run_seed, expected, verdict, words, decided, wrong, time.monotonic() - begun, str(reports))
+    return Outcome(
+        number, subject.name, point, call, run_seed, expected, verdict, words, decided, wrong, time.monotonic() - begun, str(reports)
+    )
 
 
 def _result(out: str) -> dict[str, object]:
@@ -142,7 +144,10 @@ def main() -> int:
             outcomes.append(outcome)
             mark = "WRONG" if outcome.wrong else "ok" if outcome.decided else "open"
             where = f"{outcome.subject}, call {outcome.call} at {outcome.point}"
-            print(f"{mark:<5} {outcome.number + 1:4} of {count}  {outcome.took:5.1f} s  {where}: {outcome.verdict} {' '.join(outcome.words)}", flush=True)
+            print(
+                f"{mark:<5} {outcome.number + 1:4} of {count}  {outcome.took:5.1f} s  {where}: {outcome.verdict} {' '.join(outcome.words)}",
+                flush=True,
+            )
             if outcome.wrong or not outcome.decided:
                 _keep(Path(outcome.run), target / f"run-{seed}-{outcome.number}")
     decided, wrong = sum(o.decided for o in outcomes), sum(o.wrong for o in outcomes)

@@ -80,9 +80,9 @@ class Project:
             raise
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
-    def result(self, run: str = "latest") -> dict[str, Any]:
+    def result(self, run: str = "latest", reports: str = "reports") -> dict[str, Any]:
         """The newest run's result.json."""
-        document: dict[str, Any] = json.loads((self.folder / "reports" / run / "result.json").read_text())
+        document: dict[str, Any] = json.loads((self.folder / reports / run / "result.json").read_text())
         return document
 
 

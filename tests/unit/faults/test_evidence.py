@@ -28,7 +28,9 @@ def record(**more: Any) -> FaultRecord:
 def one_delivery(**more: Any) -> tuple[History, Delivery]:
     history = History()
     message = Message("m1", "t1", "pay.charge", 0, 1, begun=0.1, ok=0.1)
-    delivery = Delivery(**{"id": "d1", "message": message, "worker": "pay-1", "pid": 10, "at": 0.5, "tag": "x", "redelivered": False, **more})
+    delivery = Delivery(
+        **{"id": "d1", "message": message, "worker": "pay-1", "pid": 10, "at": 0.5, "tag": "x", "redelivered": False, **more}
+    )
     message.deliveries.append(delivery)
     history.messages["m1"], history.deliveries["d1"] = message, delivery
     return history, delivery

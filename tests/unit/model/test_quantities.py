@@ -44,6 +44,8 @@ def test_a_duration_in_milliseconds_survives_reading(milliseconds: int) -> None:
     assert parse_duration(f"{milliseconds}ms") == pytest.approx(milliseconds / 1000)
 
 
-@pytest.mark.parametrize(("seconds", "text"), [(0.012, "12 ms"), (0.9999, "1.0 s"), (6.25, "6.2 s"), (101, "1 min 41 s"), (120, "2 min"), (5400, "1 h 30 min")])
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.012, "12 ms"), (0.9999, "1.0 s"), (6.25, "6.2 s"), (101, "1 min 41 s"), (120, "2 min"), (5400, "1 h 30 min")]
+)
 def test_durations_are_shown_as_people_say_them(seconds: float, text: str) -> None:
     assert format_duration(seconds) == text

@@ -74,7 +74,7 @@ def test_healing_is_tried_until_it_takes() -> None:
     fault = Recording(lasts=1.0, heals_after=3)
     plan, system = timeline(fault, at="1s"), FakeSystem()
     for now in (1.0, 2.0, 2.1, 2.2):
-        assert not plan.planned[0].state == "ended"
+        assert plan.planned[0].state != "ended"
         plan.advance(now, system, LiveState())  # type: ignore[arg-type]
     assert fault.log == ["begin", "end", "end", "end"]
     assert plan.planned[0].record.ended == 2.2

@@ -38,7 +38,7 @@ def test_the_apps_own_python_is_checked(tmp_path: Path) -> None:
 def test_settings_are_for_their_owner_alone(tmp_path: Path) -> None:
     path = write_private(tmp_path / "s.json", {"password": "x"})
     assert path.stat().st_mode & 0o777 == 0o600
-    assert os.listdir(tmp_path) == ["s.json"]
+    assert [p.name for p in tmp_path.iterdir()] == ["s.json"]
 
 
 def test_a_child_that_dies_without_an_answer_is_the_environments_fault_with_its_last_lines(tmp_path: Path) -> None:

@@ -1,0 +1,33 @@
+"""Same seed, same plan, same place: the fault lands at the same (call, point) in 20 of 20 runs."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from tests.e2e.support import APP, project
+
+RUNS = 20
+MIDDLE = next(n for n, line in reversed(list(enumerate(APP.splitlines(), 1))) if "time.sleep" in line)
+
+
+def test_the_fault_lands_at_the_same_call_and_line_in_all_runs(tmp_path: Path) -> None:
+    shop = project(tmp_path)
+    file = shop.scenario(
+        system={"redelivery": "1s", "workers": {"pay": {"replicas": 2, "concurrency": 2}}},
+        load=[{"send": "shop.work", "args": [1], "count": 12}],
+        timeline=[
+            {"when": {"task": "shop.work", "reaches": f"shop.py:{MIDDLE}", "call": 5}, "fault": "task.crash", "restart_after": "100ms"}
+        ],
+    )
+
+    def once(number: int) -> tuple[object, ...]:
+        reports = f"reports-{number}"
+        done = shop.run("run", str(file), "--reports", reports)
+        assert done.returncode == 0, done.stdout + done.stderr
+        (fault,) = shop.result(reports=reports)["faults"]
+        return fault["call"], fault["file"], fault["line"], fault["bit"]
+
+    with ThreadPoolExecutor(2) as pool:
+        landed = list(pool.map(once, range(RUNS)))
+    assert landed == [(5, "shop.py", MIDDLE, True)] * RUNS
