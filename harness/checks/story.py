@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Iterable, Sequence
 from pathlib import PurePath
 
+from harness.checks.effects_seen import effect_steps
 from harness.model.fates import Fate, FateKind
 from harness.model.finding import SourceLine, Step, Story, WorldCell
 from harness.model.history import Call, Delivery, History, Message
@@ -34,8 +35,8 @@ def build_story(
 ) -> Story | None:
     """Publish, deliver, start, crash, wait, redelivery, effects, end, ack of one task; None if nothing was recorded of it.
 
-    ``effects``: steps of stores with their times, where a check knows them. ``file`` and ``line``: the guilty line;
-    without them the line that was running at the first crash, or that raised.
+    ``effects``: steps of stores with their times, where a check knows them; else those that stores saw themselves.
+    ``file`` and ``line``: the guilty line; without them the line that was running at the first crash, or that raised.
     """
     history = recorded.history
     messages = _messages(history, task_id)
@@ -47,7 +48,7 @@ def build_story(
         file, line = _telling_line(history, deliveries)
     steps = [step for m in messages for step in _message_steps(history, m)]
     steps += [step for d in deliveries for step in _delivery_steps(history, d, numbers[d.id])]
-    steps += effects
+    steps += effects or effect_steps(history, deliveries)
     steps += _waits(history, deliveries)
     steps += _ending(history, messages[-1], fate)
     steps.sort(key=lambda s: s.at)  # stable: equal times stay in causal order

@@ -112,7 +112,8 @@ class Step(_Frozen):
 
     at: float
     kind: str = Field(
-        description="publish | deliver | start | end | retry | ack | reject | crash | fault | effect | effect_again | wait | lost | held"
+        description="publish, deliver, start, end, retry, ack, reject, crash, fault, effect, effect_again, repeat (recognised by its key), "
+        "wait, lost, held"
     )
     lane: str = Field(description="caller, broker, a worker's name, or a store's name")
     to: str = Field(default="", description="the lane that the arrow points to, if any")

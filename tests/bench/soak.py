@@ -44,7 +44,7 @@ class Subject:
 
 SUBJECTS = (
     Subject("orders", "payments/charge-survives-worker-kill.yaml", "orders", "orders.charge",
-            ("start", "before_ack", "after_ack", "assess_risk(order_id)", "charge_card(order_id, cents, key", "with db:", "INSERT OR"), "pass"),
+            ("start", "before_ack", "after_ack", "assess_risk(order_id)", "charge_card(order_id, cents", "with db:", "INSERT OR"), "pass"),
     Subject("orders broken", "payments/charge-twice-broken.yaml", "orders_broken", "orders.charge",
             ("with db:", "UPDATE orders SET", "INSERT OR IGNORE"), "fail", "EFFECT"),
     Subject("orders early acks", "acks/early-ack-loses-the-order-broken.yaml", "orders_early", "orders.charge",
