@@ -16,6 +16,5 @@ __all__ = ["CHECKS"]
 
 #: In the order of the report.
 CHECKS: dict[str, type[Check]] = {
-    check.name: check
-    for check in (NoLoss, Idempotent, RetryPolicy, NoStorm, NoDuplicates, RecoversInTime, StateAgrees, Thresholds)
+    check.name: check for check in (NoLoss, Idempotent, RetryPolicy, NoStorm, NoDuplicates, RecoversInTime, StateAgrees, Thresholds)
 }

@@ -13,6 +13,7 @@ from harness.checks._worlds.callfates import Allow, Allowance, allowances, distu
 from harness.checks._worlds.compare import Comparison, compare
 from harness.checks._worlds.read import Reader, changes, raw_changes
 from harness.checks._worlds.words import faults_that_hit, findings
+from harness.model.fates import FateKind
 from harness.model.finding import CheckResult, Finding
 from harness.model.history import Call, FaultRecord, History
 from harness.model.verdict import Verdict
@@ -68,6 +69,7 @@ class Idempotent:
             advice = "observe the services that the tasks write to, and ignore less: a check that sees no effect cannot fail"
             why = "; ".join(["the clean pass changed nothing that is compared", *found.outcome.doubts])
             return inconclusive(Idempotent, why, advice, **more)
+        found.outcome.doubts.extend(_unfinished(allowed))
         named = findings(recorded, found.case)
         return self._result(recorded, found, named, numbers)
 
@@ -109,6 +111,13 @@ class Idempotent:
         left = f", {int(numbers['expiring'])} left to expire" if numbers["expiring"] else ""
         compared = count(int(numbers["compared"]), "effect")
         return f"{count(int(numbers['calls']), 'call')}, {again} ran again, {compared} as after one clean execution{left}"
+
+
+def _unfinished(allowed: Mapping[int, Allowance]) -> list[str]:
+    """A call that may still run, or of which nobody knows, has not shown yet what it leaves: no pass for it."""
+    open_ends = {FateKind.UNKNOWN, FateKind.SCHEDULED, FateKind.STRANDED}
+    calls = [number for number, (_, word) in allowed.items() if word in {kind.value for kind in open_ends}]
+    return [f"{count(len(calls), 'call')} had not ended: {_some(calls)}"] if calls else []
 
 
 # --- preconditions ----------------------------------------------------------------------------------------------------

@@ -28,9 +28,7 @@ class Allow(str, Enum):
 Allowance = tuple[Allow, str]
 
 
-def allowances(
-    history: History, broker: Mapping[str, Any], clean: History, semantics: Mapping[str, str]
-) -> dict[int, Allowance]:
+def allowances(history: History, broker: Mapping[str, Any], clean: History, semantics: Mapping[str, str]) -> dict[int, Allowance]:
     """Call number -> what it may have left. ``clean``: a pass in which every call succeeded, for the tasks that a call is made of."""
     found = fates(history, broker)
     whole = {call.number: _tasks(call) for call in clean.calls.values()}
@@ -76,9 +74,7 @@ def ran_again(call: Call) -> bool:
 
 def disturbed(call: Call, stopped_at: float | None) -> bool:
     """Did anything happen to it that a clean pass has no room for?"""
-    return any(
-        d.copy or d.redelivered or len(m.deliveries) > 1 or _cut_short(d, stopped_at) for m in call.messages for d in m.deliveries
-    )
+    return any(d.copy or d.redelivered or len(m.deliveries) > 1 or _cut_short(d, stopped_at) for m in call.messages for d in m.deliveries)
 
 
 def _cut_short(delivery: Delivery, stopped_at: float | None) -> bool:

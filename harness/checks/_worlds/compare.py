@@ -367,5 +367,3 @@ def _sequence(history: History) -> Any:
         return all(a is not None and b is not None and a[1] < b[0] for a, b in pairwise(known))
 
     return in_order
-
-

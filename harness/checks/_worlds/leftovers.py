@@ -39,7 +39,6 @@ def judge_leftovers(case: Case) -> None:
         if actual < base:
             case.blame(Word.EFFECT, MISSING, ident, _by_argument(case, ident), base, actual, base)
 
-
     case.outcome.violations = _reassigned(case)
 
 

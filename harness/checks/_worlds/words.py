@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any
 
 from harness.checks._common import count, user_line
 from harness.checks._worlds.allowed import Case, shown
 from harness.checks._worlds.verdicts import AGAIN, LEFT, MISSING, Violation
+from harness.checks.effects_seen import effect_steps
 from harness.checks.story import build_story
 from harness.model.finding import Finding, Word, WorldCell
 from harness.model.history import Call, Delivery
+from harness.model.quantities import format_duration
 from harness.ports.check import Recorded
 
 __all__ = ["faults_that_hit", "findings"]
@@ -143,7 +146,10 @@ def _headline(word: Word, cause: str, task: str, calls: list[int], places: list[
     if not who:
         return f"{where} {'is' if len(places) == 1 else 'are'} not as after one clean execution of each call."
     if cause == AGAIN:
-        return f"{who} left more than one clean execution in {where}."
+        stores = ", ".join(sorted({place.partition(".")[0] for place in places}))
+        if len(calls) == 1:
+            return f"{task} took effect more than once in {stores}, for call {calls[0]}."
+        return f"{who} took effect more than once in {stores}."
     if cause == MISSING:
         return f"{who} succeeded without {'its' if len(calls) == 1 else 'their'} effects in {where}."
     return f"{who} left something else than one clean execution in {where}."
@@ -156,14 +162,33 @@ def _sentence(recorded: Recorded, case: Case, word: Word, members: list[Violatio
     if first is None or first not in recorded.history.calls:
         return world
     call = recorded.history.calls[first]
-    deliveries = [d for m in call.messages for d in m.deliveries]
+    deliveries = sorted((d for m in call.messages for d in m.deliveries), key=lambda d: d.at)
+    told = _told(recorded, first, deliveries)
+    if told:
+        return f"{told} {world}"
     began = sum(1 for d in deliveries if d.start is not None)
     killed = sum(1 for d in deliveries if d.running_at_death)
     copies = sum(1 for d in deliveries if d.copy)
     how = f"Call {first} {case.allowances[first][1]}; it began {count(began, 'time')}"
     how += f", {killed} cut short by a death" if killed else ""
     how += f", {copies} of them injected {'copy' if copies == 1 else 'copies'}" if copies else ""
-    return f"{how}. In {world}"
+    return f"{how}. {world}"
+
+
+def _told(recorded: Recorded, number: int, deliveries: list[Delivery]) -> str:
+    """How it came about where a crash or a copy explains it; '' otherwise."""
+    for dead, again in pairwise(deliveries):
+        if not dead.running_at_death or again.message is not dead.message or again.copy:
+            continue
+        fault = next((f.name for f in recorded.history.faults if f.index == dead.died_by), "a death of its process")
+        done = [s for s in effect_steps(recorded.history, [dead]) if s.kind.startswith("effect")]
+        after = f" after {done[-1].to} had accepted {done[-1].text.partition(' accepted')[0]}" if done else ""
+        gap = format_duration(max(0.0, again.at - (dead.died or dead.at)))
+        return f"Call {number} was cut short by {fault}{after}. Its message was delivered again {gap} later, and it ran once more."
+    copies = sum(1 for d in deliveries if d.copy)
+    if copies:
+        return f"The message of call {number} was delivered {count(len(deliveries), 'time')}, {copies} of them injected."
+    return ""
 
 
 def _cell(case: Case, violation: Violation, *, wrong: bool = True) -> WorldCell:
@@ -198,7 +223,8 @@ def _text(value: Any, only: frozenset[str] | None) -> str:
 
 
 def _brief(row: Mapping[str, Any]) -> str:
-    text = ", ".join(f"{k}={_plain(v)}" for k, v in row.items())
+    telling = {k: v for k, v in row.items() if v not in (None, "", (), []) and not (isinstance(v, tuple) and v[0] != "bool")}
+    text = ", ".join(f"{k}={_plain(v)}" for k, v in (telling or row).items())
     return text if len(text) <= 120 else text[:117] + "…"
 
 

@@ -66,7 +66,7 @@ def test_succeeded_with_effects_twice_fails_and_says_where() -> None:
     assert result.verdict is FAIL
     assert {f.word for f in result.findings} == {Word.EFFECT}
     cut = next(f for f in result.findings if f.calls == (2,))
-    assert cut.headline == "1 call of app.task left more than one clean execution in api.requests."
+    assert cut.headline == "app.task took effect more than once in api, for call 2."
     assert (cut.file, cut.line, cut.faults, cut.task_ids) == ("app.py", 41, (0,), ("id-2",))
     assert "idempotency key" in cut.fix
     assert cut.story is not None
@@ -78,7 +78,7 @@ def test_succeeded_with_effects_twice_fails_and_says_where() -> None:
 def test_the_same_cause_and_line_are_one_finding() -> None:
     result = lab(pay_again).judge({n: killed(1) for n in (2, 3, 5)})
     assert [f.calls for f in result.findings] == [(2, 3, 5)]
-    assert result.findings[0].headline.startswith("3 calls of app.task left more")
+    assert result.findings[0].headline.startswith("3 calls of app.task took effect more")
 
 
 def test_succeeded_without_its_effects_fails() -> None:
@@ -329,3 +329,13 @@ def test_random_keys_are_counted() -> None:
 def test_protocol() -> None:
     assert Idempotent.needs_clean
     assert Idempotent.name == "idempotent"
+
+
+def test_a_call_that_was_still_running_makes_no_pass() -> None:
+    recorded = lab(pay).record({2: killed(1)})
+    assert judge(recorded).verdict is PASS
+    (delivery,) = next(m for m in recorded.history.calls[3].messages).deliveries
+    delivery.end = delivery.ack = None
+    delivery.state = ""
+    result = judge(recorded)
+    assert (result.verdict, result.summary) == (INCONCLUSIVE, "1 call had not ended: 3")
