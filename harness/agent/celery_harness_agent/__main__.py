@@ -1,0 +1,37 @@
+"""``python -m celery_harness_agent worker|producer|check|call``."""
+
+from __future__ import annotations
+
+import sys
+
+from celery_harness_agent import settings
+
+_USAGE = "usage: python -m celery_harness_agent worker|producer|check|call [options of celery worker]\n"
+
+
+def main(argv: list[str]) -> None:
+    """Run one program; never returns normally but for a producer that was told to stop."""
+    program, options = (argv[0], argv[1:]) if argv else ("", [])
+    if program == "worker":
+        from celery_harness_agent import worker
+
+        worker.main(settings.load(), options)
+    elif program == "producer":
+        from celery_harness_agent import producer
+
+        producer.main(settings.load())
+    elif program == "check":
+        from celery_harness_agent import check
+
+        check.main(settings.load())
+    elif program == "call":
+        from celery_harness_agent import call
+
+        call.main(settings.load())
+    else:
+        sys.stderr.write(_USAGE)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,40 @@
+"""Calls one function of the user's: `setup`, or a callable store."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from celery_harness_agent import answer, application, config
+from celery_harness_agent.frames import Frames
+from celery_harness_agent.guard import Guard
+from celery_harness_agent.settings import Settings
+
+__all__ = ["main"]
+
+
+def main(settings: Settings) -> None:
+    """Answer {"call": "module:name", "args": [...], "kwargs": {...}} with {"ok": true, "value": …}, or with its error."""
+    if settings.broker:
+        config.force_addresses(settings)
+    frames = Frames(settings.root)
+    refused: list[dict[str, Any]] = []
+    Guard(settings, frames, None, lambda address, stack: refused.append({"address": address, "stack": stack})).install()
+    config.merge_when_loaded(settings.config)
+    application.use_working_folder()
+    request = answer.question()
+    answer.give({**_call(request, frames), "undeclared": refused})
+
+
+def _call(request: dict[str, Any], frames: Frames) -> dict[str, Any]:
+    path = str(request.get("call") or "")
+    try:
+        function = application.resolve(path)
+    except (Exception, SystemExit) as exc:
+        return {"ok": False, "error": answer.describe("object", f"{path} cannot be imported: {type(exc).__name__}: {exc}", exc, frames)}
+    try:
+        value = function(*(request.get("args") or ()), **(request.get("kwargs") or {}))
+        json.dumps(value)
+    except (Exception, SystemExit) as exc:
+        return {"ok": False, "error": answer.describe("call", f"{type(exc).__name__}: {exc}", exc, frames)}
+    return {"ok": True, "value": value}

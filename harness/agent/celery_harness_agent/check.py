@@ -1,0 +1,96 @@
+"""Does the app import, are its tasks registered, do the named objects exist? Without any connection."""
+
+from __future__ import annotations
+
+import importlib
+import platform
+from fnmatch import fnmatchcase
+from typing import Any
+
+from celery_harness_agent import answer, application, config
+from celery_harness_agent.frames import Frames
+from celery_harness_agent.guard import Guard
+from celery_harness_agent.settings import Settings
+
+__all__ = ["main"]
+
+
+class _Found(Exception):
+    """The first thing that is wrong."""
+
+    def __init__(self, kind: str, what: str, cause: BaseException) -> None:
+        super().__init__(what)
+        self.kind = kind
+        self.what = what
+        self.cause = cause
+
+
+def main(settings: Settings) -> None:
+    """Answer one request: {"app", "objects": [module:name], "tasks": [names], "retry_patterns": [patterns]}."""
+    config.force_addresses(settings)
+    frames = Frames(settings.root)
+    refused: list[dict[str, Any]] = []
+    Guard(settings, frames, None, lambda address, stack: refused.append({"address": address, "stack": stack})).install()
+    config.merge_when_loaded(settings.config)
+    application.use_working_folder()
+    request = answer.question()
+    try:
+        document = _examine(settings, request)
+    except _Found as found:
+        document = {"ok": False, "error": answer.describe(found.kind, found.what, found.cause, frames)}
+    answer.give({**document, **_versions(), "undeclared": refused})
+
+
+def _examine(settings: Settings, request: dict[str, Any]) -> dict[str, Any]:
+    path = request.get("app") or settings.app
+    app = _import_app(path, settings)
+    for name in request.get("objects") or ():
+        _resolve(name)
+    tasks = sorted(app.tasks)
+    unknown = [name for name in request.get("tasks") or () if name not in app.tasks]
+    unmatched = [p for p in request.get("retry_patterns") or () if not any(fnmatchcase(name, p) for name in tasks)]
+    return {"ok": True, "tasks": tasks, "unknown": unknown, "unmatched_patterns": unmatched, "settings": config.effective(app.conf)}
+
+
+def _import_app(path: str, settings: Settings) -> Any:
+    module, _, name = path.partition(":")
+    try:
+        found = importlib.import_module(module)
+    except (Exception, SystemExit) as exc:
+        raise _importing(path, exc) from exc
+    if name and not hasattr(found, name.partition(".")[0]):
+        missing = AttributeError(f"{module} has no {name}")
+        raise _Found("object", str(missing), missing)
+    try:
+        app = application.find_app(path)
+    except application.NoApp as exc:
+        raise _Found("object", str(exc), TypeError(str(exc))) from exc
+    except (Exception, SystemExit) as exc:
+        raise _importing(path, exc) from exc
+    try:
+        config.merge(app.conf, settings.config)
+        application.register_tasks(app)
+    except (Exception, SystemExit) as exc:
+        raise _importing(path, exc) from exc
+    return app
+
+
+def _resolve(path: str) -> None:
+    try:
+        application.resolve(path)
+    except AttributeError as exc:
+        raise _Found("object", "{} has no {}".format(*path.split(":", 1)), exc) from exc
+    except (Exception, SystemExit) as exc:
+        raise _importing(path, exc) from exc
+
+
+def _importing(path: str, exc: BaseException) -> _Found:
+    kind = "connects" if isinstance(exc, ConnectionRefusedError) and "celery-harness" in str(exc) else "import"
+    return _Found(kind, f"importing {path.partition(':')[0]} failed: {type(exc).__name__}: {exc}", exc)
+
+
+def _versions() -> dict[str, str]:
+    import celery
+    import kombu
+
+    return {"celery": celery.__version__, "kombu": kombu.__version__, "python": platform.python_version()}
