@@ -9,12 +9,13 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench soak lock clean
+.PHONY: help demo test check scenarios bench soak lock clean
 
 help:
 	@echo "make demo    a broken task and its corrected twin on a real broker, in under a minute"
 	@echo "make test    all tests; installs redis-server and chromium where it may (Debian, Ubuntu)"
 	@echo "make check   ruff, mypy --strict, import layers, tidiness"
+	@echo "make scenarios   every scenario ends as its tag says (minutes)"
 	@echo "make bench   what watching costs, into reports/bench/latest.json"
 	@echo "make soak    N=$(N) SEED=$(SEED): kills by the hundred, into reports/soak/latest.json"
 	@echo "make lock    requirements.lock anew from pyproject.toml (needs the network)"
@@ -37,6 +38,10 @@ check: $(READY)
 	$(BIN)/mypy
 	PYTHONPATH=harness/agent $(BIN)/lint-imports
 	$(BIN)/python -m pytest -q tests/tidy
+
+scenarios: $(READY)
+	@tools/setup-servers broker redis-server
+	@$(BIN)/python -m pytest -q -m every_scenario tests/detection $(ARGS)
 
 bench: $(READY)
 	@tools/setup-servers broker

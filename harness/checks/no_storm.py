@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field
 from harness.checks._common import by_fault, count, inconclusive, provoked, user_line
 from harness.checks._spread import SIGNIFICANT, binomial_tail
 from harness.checks.story import build_story
+from harness.model.fates import FateKind, classify_all
 from harness.model.finding import EXPLANATIONS, CheckResult, Finding, Word
 from harness.model.history import Delivery, FaultRecord, History, Message
 from harness.model.quantities import Duration, Share
@@ -25,6 +26,7 @@ RETRIED = "retried without bound"
 WAVE = "synchronised"
 #: Celery's Task.max_retries (celery/app/task.py).
 _DEFAULT_RETRIES = 3
+_OPEN = {FateKind.UNKNOWN, FateKind.STRANDED}
 #: A wave of fewer retries than this hurts nobody and proves nothing.
 _WAVE_FROM = 20
 
@@ -62,6 +64,12 @@ class NoStorm:
         if not history.deliveries:
             return inconclusive(NoStorm, "no message was delivered", "look whether the workers consume the load's queues")
         findings = [*self._loops(recorded), *self._retry_storms(recorded), *self._waves(recorded)]
+        if not findings and (still := self._still_coming_back(recorded)):
+            return inconclusive(
+                NoStorm,
+                f"{count(still, 'message')} had come back without a fault of ours and had not ended when the drain was over",
+                "allow a longer drain: whether it ends within the bound was not seen",
+            )
         most = max(len(m.deliveries) for m in history.messages.values())
         starts = max(_starts(history).values(), default=0)
         return CheckResult(
@@ -73,6 +81,16 @@ class NoStorm:
             numbers={"most_deliveries": float(most), "most_starts": float(starts)},
             by_fault=_cells(history, findings),
         )
+
+    @staticmethod
+    def _still_coming_back(recorded: Recorded) -> int:
+        """Messages on their way to the bound: more than one delivery that no fault explains, and no end."""
+        history = recorded.history
+        again = [m for m in history.messages.values() if len(m.deliveries) > 1 and len(_unprovoked(history, m)) > 1]
+        if not again:
+            return 0
+        ends = classify_all(history, recorded.semantics)
+        return sum(1 for m in again if m.id in ends and ends[m.id].kind in _OPEN)
 
     def _loops(self, recorded: Recorded) -> list[Finding]:
         """Messages that come back again and again although no fault of ours sends them back."""

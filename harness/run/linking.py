@@ -168,9 +168,10 @@ def _bury(history: History, loose: Loose, deaths: Mapping[int, float]) -> None:
     _close_lives(history, died, killer)
     for delivery in history.deliveries.values():
         closed = delivery.ack is not None or delivery.reject is not None
-        # A lost pool child is rejected by the main process, with requeue or without: it died all the same.
-        cut_short = delivery.start is not None and delivery.end is None and delivery.pid_run in died and delivery.pid_run != delivery.pid
-        if closed and not cut_short and (delivery.end is not None or delivery.revoked or delivery.outcome or delivery.reject is not None):
+        # A lost pool child is rejected by the main process, with requeue or without: it died all the same, and then.
+        if delivery.reject is not None and delivery.start is not None and delivery.end is None and delivery.pid_run != delivery.pid:
+            delivery.died = delivery.reject
+        if closed and (delivery.end is not None or delivery.revoked or delivery.outcome or delivery.reject is not None):
             if delivery.died is not None and (known := killer.get(delivery.pid_run)):
                 delivery.died_by = known[1]
             continue

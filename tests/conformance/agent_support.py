@@ -28,7 +28,7 @@ DEADLINE = 30.0
 Record = dict[str, Any]
 
 
-def wait_for(condition: Callable[[], Any], what: str, seconds: float = DEADLINE) -> Any:
+def wait_for(condition: Callable[[], Any], what: str, seconds: float = DEADLINE, *, every: float = 0.01) -> Any:
     """The first true value of `condition`; AssertionError after the deadline."""
     deadline = time.monotonic() + seconds
     while True:
@@ -36,13 +36,13 @@ def wait_for(condition: Callable[[], Any], what: str, seconds: float = DEADLINE)
         if found:
             return found
         assert time.monotonic() < deadline, f"waited {seconds:.0f} s in vain for {what}"
-        time.sleep(0.01)
+        time.sleep(every)
 
 
 def read(folder: Path, *, torn_at_the_end: bool = False) -> list[Record]:
     """All records in time order, with the pid and role of their file and its name (`in`).
 
-    AssertionError for a torn line; `torn_at_the_end` allows it as a file's last: its writer was killed inside the copy.
+    AssertionError for a torn line; `torn_at_the_end` allows it as a file's last: its writer is, or was killed, inside the copy.
     """
     found: list[Record] = []
     for path in sorted(folder.glob("*.journal")):
@@ -167,7 +167,8 @@ class Bench:
         return self
 
     def records(self) -> list[Record]:
-        return read(self.journal)
+        """As they are now: a line that is being written at this moment is not there yet."""
+        return read(self.journal, torn_at_the_end=True)
 
     def write_settings(self, role: str, name: str, **over: Any) -> Path:
         document = {
@@ -267,7 +268,7 @@ class Bench:
             return records if len(records) >= count else None
 
         try:
-            return wait_for(found, f"{count} x {kind}")
+            return wait_for(found, f"{count} x {kind}", every=0.04)  # reading takes processor time from the workers
         except AssertionError as exc:
             raise AssertionError(f"{exc}\n{self.logs()}") from None
 

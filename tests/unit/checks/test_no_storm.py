@@ -13,13 +13,26 @@ def test_passes_below_the_bound_and_is_inconclusive_without_deliveries() -> None
     b = Build()
     assert b.judge("no_storm").verdict is Verdict.INCONCLUSIVE
     message = b.call()
-    for n in range(5):
+    for n in range(4):
         b.deliver(message, n, start=n + 0.1, reject=n + 0.2, requeue=True)
+    b.run(message, 5)
     assert b.judge("no_storm").verdict is Verdict.PASS
     b.deliver(message, 9)
     result = b.judge("no_storm")
     assert (result.verdict, result.findings[0].cause) == (Verdict.FAIL, "delivered without bound")
     assert b.judge("no_storm", {"max_deliveries": 6}).verdict is Verdict.PASS
+
+
+def test_a_message_that_keeps_coming_back_makes_no_pass_until_it_has_ended() -> None:
+    b = Build()
+    b.history.ended = 60.0
+    message = b.call()
+    for n in range(4):
+        b.deliver(message, n, start=n + 0.1, reject=n + 0.2, requeue=True)
+    b.held(message, "ready")
+    result = b.judge("no_storm")
+    assert result.verdict is Verdict.INCONCLUSIVE
+    assert "had not ended" in result.summary
 
 
 def test_a_task_that_kills_its_worker_each_time_is_named_so() -> None:
