@@ -104,9 +104,7 @@ class _Fold:
 
     def _process(self, header: Header) -> ProcessLife:
         child = header.role == "worker" and header.ppid in self.mains
-        life = ProcessLife(
-            name=self.worker, kind="child" if child else header.role, pid=header.pid, up=(header.opened - self.t0_ns) * 1e-9
-        )
+        life = ProcessLife(name=self.worker, kind="child" if child else header.role, pid=header.pid, up=(header.opened - self.t0_ns) * 1e-9)
         if child:
             self.loose.parents[header.pid] = header.ppid
         self.history.processes.append(life)

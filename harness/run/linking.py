@@ -142,7 +142,9 @@ def _attach_failures(history: History, loose: Loose) -> None:
     by_task = _messages_by_task(history, {task_id for task_id, *_ in loose.failed})
     for task_id, pid, at, exception, text in sorted(loose.failed, key=lambda f: f[2]):
         candidates = [
-            d for m in by_task.get(task_id, ()) for d in m.deliveries
+            d
+            for m in by_task.get(task_id, ())
+            for d in m.deliveries
             if pid in (d.pid, d.pid_run) and d.at <= at and not d.outcome and d.state not in ("REJECTED", "IGNORED", "RETRY")
         ]
         if not candidates:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -11,7 +12,7 @@ from pathlib import Path
 from harness.errors import EnvironmentFault, ScenarioError
 from harness.model.history import Depth
 from harness.model.scenario import Scenario
-from harness.model.world import World
+from harness.model.world import World, sharing
 from harness.ports.broker import BrokerInspector
 from harness.ports.clock import Clock
 from harness.ports.reporter import Progress
@@ -28,6 +29,8 @@ _DEPTH_EVERY = 0.2
 _CALM = 0.5  # for this long nothing was recorded and every look found the broker empty: quiet
 _LOOK_EVERY = 0.03
 _STOP_GRACE = 10.0
+_NO_JOURNAL = 74  # the agent's exit status where the journal cannot grow (docs/journal.md)
+_LEAST_FREE = 2 << 20  # bytes: a pool child's journal would not have fitted any more
 
 
 @dataclass
@@ -137,6 +140,12 @@ class PassDriver:
             for pid in {death.pid, *children}:
                 self.outcome.deaths.setdefault(pid, death.at)
             self.live.died({death.pid, *children})
+            if death.status == _NO_JOURNAL and not death.expected:
+                raise EnvironmentFault(
+                    f"{death.name} could not write its journal and stopped, so this run proves nothing",
+                    where=str(self.outcome.journal),
+                    hint="is the disk full? choose another place with --reports",
+                )
             self.outcome.ended.append(death)
 
     def now(self) -> float:
@@ -181,7 +190,7 @@ class PassDriver:
                 break
             touched = self.system.touched()
             if touched != seen:
-                world, seen = self.system.observe(), touched
+                world, seen = sharing(self.system.observe(), world), touched
             self.outcome.per_call[number] = world
             if done % 50 == 0:
                 self.say(Progress(phase="clean", text="one at a time", done=done, total=len(numbers)))
@@ -321,6 +330,8 @@ class PassDriver:
         # A quiet system holds nothing that a warm shutdown could still finish or give back, and Celery's takes two seconds.
         self.system.stop_workers(0.0 if self.outcome.quiet else _STOP_GRACE)
         self.outcome.ended_at = self.now()
+        if shutil.disk_usage(self.outcome.journal).free < _LEAST_FREE:
+            raise EnvironmentFault("the disk is full: journals may be incomplete", where=str(self.outcome.journal), hint="free some space")
         while self.step(0.0):
             pass
         self._reap()

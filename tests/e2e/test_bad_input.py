@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -140,3 +141,20 @@ def test_an_app_on_somebody_elses_server_never_reaches_it(tmp_path: Path, settin
     finally:
         server.send_signal(signal.SIGKILL)
         server.wait()
+
+
+def test_a_journal_that_cannot_be_written_is_the_environments_fault(shop: Project) -> None:
+    """A limit on file sizes stands for a full disk: the journal's first chunk of 1 MiB does not fit."""
+    file = shop.scenario()
+    done = subprocess.run(
+        ["sh", "-c", f"ulimit -f 1000; exec {sys.executable} -m harness.cli run {file}"],
+        cwd=shop.folder,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])},
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+    assert done.returncode == 3, done.stdout + done.stderr
+    assert "journal" in done.stdout + done.stderr
+    wait_until(lambda: not processes_of(shop.folder), "no process is left", 15)
