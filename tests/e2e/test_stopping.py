@@ -79,10 +79,13 @@ def test_after_a_sigkill_of_the_harness_all_ends_by_itself_and_clean_finds_the_r
     assert temporary_folders() <= before
 
 
-def test_clean_leaves_a_living_run_alone(shop: Project) -> None:
+def test_clean_leaves_a_living_run_alone_also_one_with_another_temporary_folder(shop: Project, tmp_path: Path) -> None:
     process = start_until(shop, "run", **LONG)
     running = {p.pid for p in processes_of(shop.folder)}
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
     try:
+        shop.env = {"TMPDIR": str(elsewhere)}
         shop.run("clean")
         assert {p.pid for p in processes_of(shop.folder)} >= running
     finally:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import EnvironmentFault, ScenarioError
+from harness.runtimes.processes.leftovers import owner
 from harness.runtimes.processes.process import LAUNCHER
 
 __all__ = ["AGENT_FOLDER", "ask", "child_environment", "interpreter", "resolve_placeholders", "write_private"]
@@ -58,6 +59,7 @@ def child_environment(run_id: str, app_env: Mapping[str, str], root: Path, setti
         PYTHONPATH=os.pathsep.join(paths),
         PYTHONUNBUFFERED="1",
         CELERY_HARNESS_RUN=run_id,
+        CELERY_HARNESS_OWNER=owner(),
         CELERY_HARNESS_AGENT=str(settings),
     )
     return env

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 
-__all__ = ["Leftovers", "claim", "leftovers", "remove"]
+__all__ = ["Leftovers", "claim", "leftovers", "owner", "remove"]
 
 _FOLDER = re.compile(r"celery-harness-(\d{4}-\d{6}-[0-9a-f]{4})-")
 _GONE_SECONDS = 5.0
@@ -37,26 +37,33 @@ class Leftovers:
         return lines + [f"folder {folder}" for folder in self.folders]
 
 
+def owner() -> str:
+    """This process as the owner of a run: its pid, and its start time, which tells it apart from a later one with the same pid."""
+    return f"{os.getpid()} {psutil.Process().create_time()}"
+
+
 def claim(folder: Path) -> None:
-    """Write who owns a run's temporary folder: this process, told apart from a later one with the same pid by its start time."""
-    (folder / _OWNER).write_text(f"{os.getpid()} {psutil.Process().create_time()}")
+    """Write who owns a run's temporary folder."""
+    (folder / _OWNER).write_text(owner())
 
 
 def leftovers() -> Leftovers:
     """Processes and folders of runs whose harness is gone. Only this user's."""
     found = Leftovers()
-    living: set[str] = set()
     for folder in sorted(Path(tempfile.gettempdir()).glob("celery-harness-*")):
         match = _FOLDER.match(folder.name)
-        if match and folder.is_dir() and folder.stat().st_uid == os.getuid():
-            if _owned(folder):
-                living.add(match[1])
-            else:
-                found.folders.append(folder)
+        if match and folder.is_dir() and folder.stat().st_uid == os.getuid() and not _owned(folder):
+            found.folders.append(folder)
     for process in psutil.process_iter(["pid"]):
         with contextlib.suppress(psutil.Error, OSError):
-            run = process.environ().get("CELERY_HARNESS_RUN")
-            if run and run not in living and process.uids().real == os.getuid() and process.status() != psutil.STATUS_ZOMBIE:
+            environment = process.environ()
+            run = environment.get("CELERY_HARNESS_RUN")
+            if (
+                run
+                and not _lives(environment.get("CELERY_HARNESS_OWNER", ""))
+                and process.uids().real == os.getuid()
+                and process.status() != psutil.STATUS_ZOMBIE
+            ):
                 found.processes.append((process.pid, run, " ".join(process.cmdline())[:100]))
     return found
 
@@ -64,10 +71,16 @@ def leftovers() -> Leftovers:
 def _owned(folder: Path) -> bool:
     """Is the harness that made it alive? A folder made a moment ago may not say so yet."""
     try:
-        pid, started = (folder / _OWNER).read_text().split()
-    except (OSError, ValueError):
+        text = (folder / _OWNER).read_text()
+    except OSError:
         return time.time() - folder.stat().st_mtime < _YOUNG_SECONDS
+    return _lives(text)
+
+
+def _lives(owner: str) -> bool:
+    """Does the process that `owner` names still run? Every process of a run carries it, so another TMPDIR hides nothing."""
     try:
+        pid, started = owner.split()
         return abs(psutil.Process(int(pid)).create_time() - float(started)) < 1.0
     except (psutil.Error, ValueError):
         return False

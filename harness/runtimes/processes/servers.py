@@ -15,6 +15,7 @@ from pathlib import Path
 from harness.errors import EnvironmentFault
 from harness.ports.broker import BrokerKind, Endpoint
 from harness.ports.clock import Clock
+from harness.runtimes.processes.leftovers import owner
 from harness.runtimes.processes.process import ManagedProcess, log_tail, spawn
 
 __all__ = ["Server"]
@@ -65,7 +66,7 @@ class Server:
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
             with os.fdopen(descriptor, "w") as stream:
                 stream.write(text)
-        env = {**os.environ, "LC_ALL": "C", "CELERY_HARNESS_RUN": self.run_id, **plan.env}
+        env = {**os.environ, "LC_ALL": "C", "CELERY_HARNESS_RUN": self.run_id, "CELERY_HARNESS_OWNER": owner(), **plan.env}
         self.process = spawn(self.name, self.role, plan.argv, env=env, cwd=self.folder, log=self.log, clock=self.clock)
         self.processes.append(self.process)
 

@@ -104,7 +104,10 @@ def test_the_log_has_times_and_outcomes(api: Api) -> None:
     api.send({}, "k")
     api.send({}, "k")
     first, second = api.store.log()
-    assert first[1:] == ("POST", "/charges", "k", "accepted") and second.outcome == "repeated"
+    assert first[1:5] == ("POST", "/charges", "k", "accepted") and second.outcome == "repeated"
+    (row,) = api.rows()
+    assert first.row == second.row == row
+    assert [(e.text, e.outcome, e.row) for e in api.store.effects()] == [("POST /charges", "accepted", row), ("POST /charges", "repeated", row)]
     assert begun <= first.at <= second.at <= time.monotonic()
 
 
