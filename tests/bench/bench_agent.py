@@ -21,7 +21,7 @@ import os
 from celery import Celery
 app = Celery("bench", broker=os.environ["BENCH_BROKER"])
 app.conf.update(task_acks_late=ACKS_LATE, task_ignore_result=True, worker_prefetch_multiplier=4)
-@app.task(name="bench.noop")
+@app.task(name="bench.noop", shared=False)
 def noop():
     pass
 """
