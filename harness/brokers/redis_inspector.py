@@ -189,7 +189,7 @@ class RedisInspector:
         acks: as it starts, or before). ``count``: at most so many by this call and those still to come. ``redelivered``:
         flag the copies as kombu's restore does.
         """
-        snapshot = self._snapshot("all")
+        snapshot = self._snapshot("all", timeout=2.0)  # called in the run's own loop: a frozen broker must not stop that
         unacked = {entry.tag: entry for entry in snapshot.unacked()}
         # The right end is served first.
         ready = [item for name, _, items in snapshot.lists if name == queue for item in reversed(items)]

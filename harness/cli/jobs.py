@@ -6,10 +6,11 @@ import json
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 
@@ -30,6 +31,17 @@ _STOP_SECONDS = 60.0
 class _Job:
     title: str
     process: subprocess.Popen[str]
+    out: IO[str]
+    err: IO[str]
+
+    def said(self) -> tuple[str, str]:
+        """All that it wrote."""
+        texts = []
+        for stream in (self.out, self.err):
+            stream.seek(0)
+            texts.append(stream.read())
+            stream.close()
+        return texts[0], texts[1]
 
 
 def _command(loaded: LoadedScenario, options: Options, index: int) -> list[str]:
@@ -49,8 +61,9 @@ def run_in_parallel(cells: Sequence[tuple[LoadedScenario, int]], options: Option
                 guard.check()
                 while waiting and len(running) < options.jobs:
                     loaded, index = waiting.pop(0)
-                    child = subprocess.Popen(_command(loaded, options, index), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-                    running.append(_Job(f"{loaded.path} {loaded.title}", child))
+                    out, err = (tempfile.TemporaryFile("w+") for _ in range(2))  # noqa: SIM115 (a pipe would fill and block the child)
+                    child = subprocess.Popen(_command(loaded, options, index), stdout=out, stderr=err, text=True)
+                    running.append(_Job(f"{loaded.path} {loaded.title}", child, out, err))
                 for job in [j for j in running if j.process.poll() is not None]:
                     running.remove(job)
                     codes.append(_report(job, options))
@@ -59,13 +72,12 @@ def run_in_parallel(cells: Sequence[tuple[LoadedScenario, int]], options: Option
             _stop(running)
             raise
     known = {code: verdict for verdict, code in EXIT_CODES.items()}
-    if 2 in codes:
-        return 2
-    return EXIT_CODES[combine(known.get(code, Verdict.ENVIRONMENT) for code in codes)]
+    worst = EXIT_CODES[combine(known.get(code, Verdict.ENVIRONMENT) for code in codes if code != 2)]
+    return 2 if 2 in codes and worst != EXIT_CODES[Verdict.FAIL] else worst
 
 
 def _report(job: _Job, options: Options) -> int:
-    out, err = job.process.communicate()
+    out, err = job.said()
     if options.as_json:
         click.echo(out, nl=False)
         return job.process.returncode
@@ -95,7 +107,8 @@ def _stop(running: Sequence[_Job]) -> None:
         job.process.send_signal(signal.SIGTERM)
     for job in running:
         try:
-            job.process.communicate(timeout=_STOP_SECONDS)
+            job.process.wait(timeout=_STOP_SECONDS)
         except subprocess.TimeoutExpired:
             job.process.kill()
-            job.process.communicate()
+            job.process.wait()
+        job.said()

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.errors import EnvironmentFault, HarnessError, UsageError
+from harness.errors import EnvironmentFault, HarnessError, Interrupted, UsageError
 from harness.model.result import RunResult
-from harness.model.verdict import EXIT_CODES, combine
+from harness.model.verdict import EXIT_CODES, Verdict, combine
 
 if TYPE_CHECKING:
     from harness.ports.reporter import Listener
@@ -96,12 +96,19 @@ def run_all(files: tuple[str, ...], options: Options) -> int:
     for one in cells:
         try:
             verdicts.append(run_one(one.loaded, runtime, options, listener)[0].verdict)
+        except Interrupted:
+            raise
         except HarnessError as exc:
-            if exc.exit_code != 2 or len(cells) == 1:
+            if len(cells) == 1:
                 raise
             click.echo(f"error: {exc}", err=True)
-            refused = True
-    return 2 if refused else EXIT_CODES[combine(verdicts)]
+            if exc.exit_code == 2:
+                refused = True
+            else:
+                verdicts.append(Verdict.ENVIRONMENT)
+    if refused and Verdict.FAIL not in verdicts:
+        return 2
+    return EXIT_CODES[combine(verdicts)]
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,7 @@ class BaseFault:
     def __init__(self, parameters: Any, rng: random.Random) -> None:
         self.parameters = parameters
         self.rng = rng
+        self.struck = ""  # the worker in which the event happened
         self.lasts: float | None = getattr(parameters, "restart_after", None)
 
     def begin(self, system: Any) -> Begun:
@@ -52,7 +53,8 @@ class BaseFault:
         """Nothing."""
 
     def adopt(self, system: Any, worker: str) -> None:
-        """The agent struck for us, in this worker: remember what to heal."""
+        """The event happened in this worker: it is the one to hit, and to heal."""
+        self.struck = worker
 
     def healed(self, system: Any) -> bool:
         """Where healing is immediate, it has taken."""

@@ -74,7 +74,8 @@ class DuplicateMessage(BaseFault):
 
     def evidence(self, record: FaultRecord, history: History) -> Evidence:
         """Copies that a worker received."""
-        copies = [d for d in history.deliveries.values() if d.copy]
+        mine = self.parameters.queue if self._copied else None
+        copies = [d for d in history.deliveries.values() if d.copy and d.message.queue == mine]
         started = sum(1 for d in copies if d.start is not None)
         numbers = {"copied": float(self._copied), "delivered": float(len(copies)), "started": float(started)}
         if copies:

@@ -52,7 +52,11 @@ class PauseWorker(BaseFault):
             return Evidence(
                 True, f"{len(frozen)} delivered task{'s' if len(frozen) > 1 else ''} stood still", {"frozen": float(len(frozen))}
             )
-        waiting = [m for m in history.messages.values() if m.ok is not None and record.begun <= m.ok < until]
+        waiting = [
+            d
+            for d in history.deliveries.values()
+            if d.worker == record.target and d.at >= until and d.message.ok is not None and record.begun <= d.message.ok < until
+        ]
         if waiting:
-            return Evidence(True, f"no task ran there; {len(waiting)} messages came while it was frozen", {"waited": float(len(waiting))})
+            return Evidence(True, f"{len(waiting)} messages waited for it while it was frozen", {"waited": float(len(waiting))})
         return Evidence(False, "the worker was idle and nothing was sent meanwhile")

@@ -49,7 +49,13 @@ class RestartBroker(BaseFault):
         if record.begun is None:
             return Evidence(False, "never begun: the event did not happen")
         until = (record.ended if record.ended is not None else record.begun) + 5.0
-        cut = [p for p in history.processes if p.kind == "worker" and any(record.begun <= t <= until for t in p.disconnected)]
+        until = min(until, history.stopped_at if history.stopped_at is not None else until)
+        leaving = {pid for fault in history.faults if fault.index != record.index for pid in fault.killed_pids}
+        cut = [
+            p
+            for p in history.processes
+            if p.kind == "worker" and p.pid not in leaving and any(record.begun <= t < until for t in p.disconnected)
+        ]
         if cut:
             down = f"down for {record.ended - record.begun:.1f} s; " if record.ended is not None else ""
             return Evidence(True, f"{down}{len(cut)} worker{'s' if len(cut) > 1 else ''} cut off", {"cut": float(len(cut))})

@@ -40,6 +40,10 @@ class ScaleWorkers(BaseFault):
         if self._before is not None:
             system.scale(self.parameters.target, self._before)
 
+    def healed(self, system: ScalesWorkers) -> bool:
+        """As many stay as before."""
+        return self._before is None or system.replicas(self.parameters.target) == self._before
+
     def evidence(self, record: FaultRecord, history: History) -> Evidence:
         """Processes came or went after it began."""
         if record.begun is None:

@@ -25,7 +25,7 @@ class StopWorker(BaseFault):
     def begin(self, system: StopsWorkers) -> Begun:
         """Ask one worker to leave."""
         assert isinstance(system, RunningSystem)
-        self._victim = pick(system, self.parameters.target, self.rng)
+        self._victim = pick(system, self.struck or self.parameters.target, self.rng)
         self._pid = self._victim.pid
         pids = (self._pid, *self._victim.children())
         self._stop(system, self._victim)

@@ -137,6 +137,7 @@ class RunResult(_Frozen):
     lanes: tuple[Lane, ...] = ()
     tasks: TaskColumns | None = None
     logs: tuple[LogTail, ...] = ()
+    deaths: tuple[str, ...] = Field(default=(), description="workers that ended in the pass with faults, and not by a fault")
     undeclared: tuple[str, ...] = Field(default=(), description="connections that were refused: undeclared services")
     plan: str = Field(default="", description="the scenario file as it was run")
     reproduce: tuple[Reproduction, ...] = ()

@@ -95,6 +95,9 @@ class LiveSystem(RunningSystem, Protocol):
     def backend_results(self) -> dict[str, dict[str, Any]] | None:
         """What the result backend's keys hold; None: there is none, or it cannot be read."""
 
+    def undeclared(self) -> Sequence[str]:
+        """Connections that were refused to the user's setup and at import, in words."""
+
     def environment(self) -> dict[str, str]:
         """Versions and addresses for the report, without secrets."""
 

@@ -104,6 +104,9 @@ class ScalesWorkers(Protocol):
     def scale(self, group: str, replicas: int) -> tuple[int, int]:
         """Start or warmly stop workers until `replicas` run; (before, after)."""
 
+    def replicas(self, group: str) -> int:
+        """How many run and have not been told to leave."""
+
 
 @runtime_checkable
 class RestartsBroker(Protocol):

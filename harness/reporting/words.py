@@ -91,6 +91,9 @@ def doubts(result: RunResult) -> list[str]:
         if fault.bit is not True:
             how = "did not bite" if fault.bit is False else "may not have bitten"
             reasons.append(f"{fault.name} {how}: {fault.evidence}")
+        if not fault.healed:
+            reasons.append(f"{fault.name} did not heal" + (f": {fault.note}" if fault.note else ""))
+    reasons += [f"worker {death}" for death in result.deaths]
     reasons += [f"undeclared service, connection refused: {address}" for address in result.undeclared]
     if not result.checks and not result.error and not result.interrupted:
         reasons.append("no check was judged")
@@ -139,6 +142,11 @@ def _undecided(result: RunResult) -> str:
     idle = [f.name for f in result.faults if f.bit is not True]
     if idle:
         return f"{_enumeration(idle)} did not bite, so this is not a pass."
+    unhealed = [f.name for f in result.faults if not f.healed]
+    if unhealed:
+        return f"{_enumeration(unhealed)} did not heal, so this is not a pass."
+    if result.deaths:
+        return "A worker died that no fault had killed, so this is not a pass."
     names = [c.name for c in result.checks if c.verdict is Verdict.INCONCLUSIVE]
     if names:
         return f"{_enumeration(names)} could not be decided."

@@ -99,11 +99,15 @@ def run_cell(
             notes.environment.update(_environment_of(system))
             notes.logs.extend(_tracebacks(system))
             system.close()
+        if guard.received and notes.stop is None:  # it came while nothing was asking
+            notes.stop = Interrupted(guard.received)
         replay = _save_plan(cell, folder)
-        result = _result(cell, notes, run_id, wall, clock.now() - begun, runtime.name, replay)
+        result = _result(system, cell, notes, run_id, wall, clock.now() - begun, runtime.name, replay)
         _write_all(writers, result, folder)
         if not keep:
             _drop_clean_journals(folder)
+        if guard.received and notes.stop is None:
+            notes.stop = Interrupted(guard.received)
     listener.finished(result, Path(_shown(folder)))
     if notes.stop is not None:
         raise notes.stop
@@ -130,16 +134,19 @@ class _Run:
 
     def go(self) -> None:
         """All of it."""
+        self.guard.check()
         answer = self.system.examine(examination(self.scenario))
         check_app(self.scenario, answer, self.cell.where)
         self.notes.environment.update(self._versions(answer))
         self.listener.begun(self.cell.name, self._headline(answer))
+        self.guard.check()
         started = self.clock.now()
         ready = self.system.open()
         self._timing("ready", started, ready, phase="ready")
         if any(check.needs_clean for check in self.cell.checks):
             self._clean()
         self._with_faults()
+        self.guard.check()
         self._judge()
 
     def _clean(self) -> None:
@@ -263,7 +270,9 @@ def _shown(path: Path) -> str:
     return str(path)
 
 
-def _result(cell: Cell, notes: _Notes, run_id: str, wall: float, took: float, runtime: str, replay: Reproduction) -> RunResult:
+def _result(
+    system: LiveSystem, cell: Cell, notes: _Notes, run_id: str, wall: float, took: float, runtime: str, replay: Reproduction
+) -> RunResult:
     return summarise(
         run_id=run_id,
         scenario=cell.scenario,
@@ -283,6 +292,7 @@ def _result(cell: Cell, notes: _Notes, run_id: str, wall: float, took: float, ru
         clean=[c.history for c in notes.clean],
         semantics=notes.semantics,
         logs=notes.logs,
+        undeclared=system.undeclared(),
         reproduce=(replay, Reproduction(title="These reports again", command=f"celery-harness report {run_id}")),
         ignored=sorted({column for check in notes.results for column in check.ignored}),
         interrupted=notes.stop.what if notes.stop else "",

@@ -57,7 +57,8 @@ def summarise(
     """
     faults = _faults(history) if history else ()
     refused = tuple(dict.fromkeys(storable(text) for text in (*undeclared, *_undeclared((*clean, *([history] if history else []))))))
-    verdict = overall(checks, faults, refused, interrupted=bool(interrupted), error=bool(error))
+    deaths = _deaths(history) if history else ()
+    verdict = overall(checks, faults, refused, interrupted=bool(interrupted), error=bool(error), deaths=deaths)
     tasks = task_columns(history, fates(history, semantics or {}), checks) if history else None
     return RunResult(
         run_id=run_id,
@@ -86,6 +87,7 @@ def summarise(
         lanes=lanes(history) if history else (),
         tasks=tasks,
         logs=tuple(logs),
+        deaths=deaths,
         undeclared=refused,
         plan=storable(plan),
         reproduce=tuple(reproduce) or _reproduction(file, cell, seed),
@@ -100,18 +102,26 @@ def overall(
     *,
     interrupted: bool = False,
     error: bool = False,
+    deaths: Sequence[str] = (),
 ) -> Verdict:
     """Fail, then environment, then inconclusive, then pass.
 
-    A fault without evidence that it bit, a refused connection to an undeclared service and an interruption make a pass
-    inconclusive: what was to be shown was not. None of them hides a failure.
+    A fault without evidence that it bit or that did not heal, a worker that died of something else, a refused
+    connection to an undeclared service and an interruption make a pass inconclusive: what was to be shown was not. None
+    of them hides a failure.
     """
     verdicts = [check.verdict for check in checks]
     if error:
         verdicts.append(Verdict.ENVIRONMENT)
-    if interrupted or undeclared or any(fault.bit is not True for fault in faults):
+    if interrupted or undeclared or deaths or any(fault.bit is not True or not fault.healed for fault in faults):
         verdicts.append(Verdict.INCONCLUSIVE)
     return combine(verdicts) if checks or error else Verdict.INCONCLUSIVE
+
+
+def _deaths(history: History) -> tuple[str, ...]:
+    """Workers that ended although neither a fault nor the harness ended them."""
+    lives = (life for life in history.processes if life.kind == "worker" and life.unexpected and life.down is not None)
+    return tuple(f"{storable(life.name)} ended by itself at {life.down:.1f} s ({life.how})" for life in lives)
 
 
 def _faults(history: History) -> tuple[FaultResult, ...]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.errors import HarnessError
+from harness.errors import EnvironmentFault, HarnessError
 from harness.model.history import Evidence, FaultRecord, History
 from harness.model.quantities import format_duration
 from harness.model.scenario import TimelineItem
@@ -89,11 +90,11 @@ class Timeline:
         self._answer_waiting(now, system, live)
         for p in self.planned:
             if p.state == "active":
-                p.fault.tick(system)
+                self._tick(p, system)
                 if p.heal_at is not None and now >= p.heal_at:
-                    self._heal(p, now, system)
+                    self._heal(p, now, system, live)
             elif p.state == "healing":
-                self._probe(p, now, system)
+                self._probe(p, now, system, live)
 
     def heal_all(self, now: float, system: LiveSystem) -> None:
         """The load is over: heal everything that lasts 'until the end of the load'."""
@@ -111,7 +112,10 @@ class Timeline:
         """On the way out: whatever it takes, and errors are notes."""
         for p in self.planned:
             if p.state in ("active", "healing"):
-                self._heal(p, now, system)
+                with contextlib.suppress(HarnessError):
+                    p.fault.end(system)
+                if p.state == "active" and p.fault.healed(system):
+                    p.state, p.record.ended, p.record.healed = "ended", now, True
 
     def settle(self, history: History) -> None:
         """After the run: each fault's evidence, from the history alone."""
@@ -120,6 +124,14 @@ class Timeline:
                 p.record.evidence = p.fault.evidence(p.record, history)
             except Exception as exc:
                 p.record.evidence = Evidence(None, f"the evidence could not be read: {type(exc).__name__}: {exc}")
+
+    @staticmethod
+    def _tick(p: Planned, system: LiveSystem) -> None:
+        """A broker that another fault has taken away is no reason to end the run: this tick is skipped, and noted."""
+        try:
+            p.fault.tick(system)
+        except (EnvironmentFault, OSError) as exc:
+            p.record.note = p.record.note or f"skipped while the broker was away: {str(exc).splitlines()[0]}"
 
     # --- steps --------------------------------------------------------------------------------------------------
 
@@ -168,22 +180,28 @@ class Timeline:
             p = self.planned[held["fault"]]
             if p.state == "waiting":
                 before = (p.record.file, p.record.line, p.record.task_id)
+                p.fault.adopt(system, live.names.get(held["_pid"], ("", "", 0))[0])
                 self._begin(p, now, system)
                 p.record.file, p.record.line, p.record.task_id = before
             system.release(held["fault"])
 
-    def _heal(self, p: Planned, now: float, system: LiveSystem) -> None:
+    def _heal(self, p: Planned, now: float, system: LiveSystem, live: LiveState) -> None:
         try:
             p.fault.end(system)
         except HarnessError as exc:
             p.record.note = f"healing failed: {exc.what}"
         p.state = "healing"
-        self._probe(p, now, system, again=False)
+        self._probe(p, now, system, live, again=False)
 
-    def _probe(self, p: Planned, now: float, system: LiveSystem, *, again: bool = True) -> None:
+    def _probe(self, p: Planned, now: float, system: LiveSystem, live: LiveState, *, again: bool = True) -> None:
         if again:
-            p.fault.end(system)
-        if p.fault.healed(system):
+            try:
+                p.fault.end(system)
+            except HarnessError as exc:
+                p.record.note = f"healing failed: {exc.what}"
+                return
+        # A worker that was started is not back before it says that it is ready; one that dies first is started again.
+        if p.fault.healed(system) and not any(live.ready.get(w.name) != w.pid for w in system.workers()):
             p.state, p.record.ended, p.record.healed = "ended", now, True
             self.news.append(("healed", p))
 

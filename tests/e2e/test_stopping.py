@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.support import Project, end, processes_of, project, wait_until
+from tests.e2e.support import APP, Project, end, processes_of, project, wait_until
 
 
 @pytest.fixture
@@ -122,6 +122,73 @@ def die(**kw):
 def work(n):
     return n
 """
+
+
+_SPAWNING = (
+    APP
+    + """
+
+def create():
+    import subprocess
+    subprocess.Popen(["sleep", "300"])
+"""
+)
+
+
+def test_what_the_setup_started_ends_with_it(tmp_path: Path) -> None:
+    shop = project(tmp_path, shop=_SPAWNING)
+    done = shop.run("run", str(shop.scenario(system={"setup": "shop:create"})))
+    assert done.returncode == 0, done.stdout + done.stderr
+    wait_until(lambda: not processes_of(shop.folder), "no process is left", 15)
+
+
+_CRASHING = """
+import os, sys
+from pathlib import Path
+from celery import Celery, signals
+app = Celery("shop")
+app.conf.task_acks_late = True
+
+@signals.worker_init.connect
+def stale_lock(**kw):
+    lock = Path(__file__).with_name("lock-" + kw["sender"].hostname)
+    if lock.exists():
+        os._exit(9)
+    lock.touch()
+
+@app.task(name="shop.work")
+def work(n):
+    import time
+    time.sleep(0.05)
+"""
+
+
+def test_a_worker_that_never_comes_back_is_no_pass(tmp_path: Path) -> None:
+    """Two replicas: the other one does the work, so every check is content. The fault did not heal all the same."""
+    shop = project(tmp_path, shop=_CRASHING)
+    file = shop.scenario(
+        system={"workers": {"pay": {"replicas": 2, "concurrency": 1}}},
+        timeline=[{"when": {"task": "shop.work", "call": 2}, "fault": "worker.kill", "restart_after": "200ms"}],
+        drain={"timeout": "6s"},
+    )
+    done = shop.run("run", str(file))
+    assert done.returncode == 4, done.stdout + done.stderr
+    assert "did not heal" in done.stdout
+
+
+def test_a_signal_while_the_checks_judge_is_not_forgotten(shop: Project) -> None:
+    """The stop comes after the last tick of the run, when nobody asks for signals until the report is written."""
+    process = start_until(shop, "observe")
+    end(process, signal.SIGTERM)
+    assert process.returncode == 143
+
+
+def test_parallel_jobs_do_not_block_on_what_they_say(shop: Project) -> None:
+    """More JSON lines than a pipe holds."""
+    many = {"load": [{"send": "shop.work", "args": [1], "rate": "20/s", "for": "16s"}], "system": {"env": {"SHOP_SECONDS": "0.01"}}}
+    files = [str(shop.scenario(name, **many)) for name in ("a", "b")]
+    done = shop.run("run", *files, "-j", "2", "--keep", timeout=80)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_helpers_notice(shop: Project) -> None:

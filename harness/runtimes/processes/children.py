@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
+import select
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -103,9 +107,10 @@ def ask(program: str, python: str, request: Mapping[str, Any], *, env: Mapping[s
             stdin.write(json.dumps(request).encode())
         return _answer(child, read_end, program, log)
     finally:
-        if child.poll() is None:
-            child.kill()
-            child.wait()
+        # It leads a session of its own: whatever the user's code started in it ends with it.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
 
 
 def _answer(child: subprocess.Popen[bytes], read_end: int, program: str, log: Path) -> dict[str, Any]:
@@ -117,17 +122,22 @@ def _answer(child: subprocess.Popen[bytes], read_end: int, program: str, log: Pa
     except ValueError:
         tail = "\n  ".join(log.read_text(errors="replace").splitlines()[-12:])
         raise EnvironmentFault(
-            f"the child that runs `{program}` for your app ended without an answer (status {child.poll()})\n  {tail}", where=str(log)
+            f"the child that runs `{program}` for your app ended without an answer (status {_status(child)})\n  {tail}", where=str(log)
         ) from None
     if not isinstance(answer, dict):
         raise EnvironmentFault(f"`{program}` answered something else than a document", where=str(log))
     return answer
 
 
-def _read_until_closed(child: subprocess.Popen[bytes], descriptor: int) -> bytes:
-    import select
-    import time
+def _status(child: subprocess.Popen[bytes]) -> str:
+    """Its exit status, or that it still runs."""
+    try:
+        return str(child.wait(2))
+    except subprocess.TimeoutExpired:
+        return f"still running after {_ANSWER_SECONDS} s"
 
+
+def _read_until_closed(child: subprocess.Popen[bytes], descriptor: int) -> bytes:
     deadline = time.monotonic() + _ANSWER_SECONDS
     parts: list[bytes] = []
     while time.monotonic() < deadline:
@@ -135,7 +145,6 @@ def _read_until_closed(child: subprocess.Popen[bytes], descriptor: int) -> bytes
         if ready:
             part = os.read(descriptor, 1 << 16)
             if not part:
-                child.wait(10)
                 break
             parts.append(part)
     return b"".join(parts)

@@ -89,12 +89,21 @@ class Control:
 
     def scale(self, group: str, replicas: int) -> tuple[int, int]:
         """Start or warmly stop replicas, the highest numbers first."""
-        running = sorted((w for w in self.workers(group)), key=lambda w: w.name)
-        for worker in running[replicas:]:
+        staying = self._staying(group)
+        for worker in staying[replicas:]:
             self.stop_warm(worker)
-        for _ in range(replicas - len(running)):
+        for _ in range(replicas - len(staying)):
             self.add_worker(group)
-        return len(running), replicas
+        return len(staying), replicas
+
+    def replicas(self, group: str) -> int:
+        """How many run and have not been told to leave."""
+        return len(self._staying(group))
+
+    def _staying(self, group: str) -> list[Worker]:
+        """By number: pay-2 before pay-10."""
+        found = [w for w in self.workers(group) if not self._process(w).expected_end]
+        return sorted(found, key=lambda w: int(w.name.rpartition("-")[2]))
 
     def stop_broker(self, *, keep: bool) -> None:
         """Stop the server; without `keep` its data are removed."""
@@ -122,5 +131,6 @@ class Control:
         deadline = self.clock.now() + _STOP_SECONDS
         while not process.stopped() and process.alive():
             if self.clock.now() > deadline:
+                process.signal_group(signal.SIGCONT)  # nobody else would
                 raise EnvironmentFault(f"{process.name} did not stop on SIGSTOP within {_STOP_SECONDS:.0f} s")
             self.clock.sleep(0.005)

@@ -38,6 +38,7 @@ class ManagedProcess:
     expected_end: bool = False
     reported: bool = False
     known_children: set[int] = field(default_factory=set)
+    _buried: bool = False
 
     @property
     def pid(self) -> int:
@@ -61,6 +62,8 @@ class ManagedProcess:
 
     def signal_group(self, number: int) -> None:
         """Signal the whole session's group; gone already is fine."""
+        if self._buried:
+            return
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, number)
 
@@ -71,12 +74,15 @@ class ManagedProcess:
 
     def kill(self) -> tuple[int, ...]:
         """SIGKILL the group and reap it; the pids that were hit. Orphans in the group go too."""
+        if self._buried:
+            return ()
         hit = (self.pid, *self.children()) if self.alive() else ()
         self.signal_group(signal.SIGKILL)
         if self.alive():
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.popen.wait(10)
-        self.alive()
+        # Its number may be another's from now on: never signal it again.
+        self._buried = not self.alive()
         return hit
 
     def stopped(self) -> bool:

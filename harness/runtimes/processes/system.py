@@ -45,6 +45,7 @@ class ProcessSystem(Control):
         self._journal = Path()
         self._inspectors: list[BrokerInspector] = []
         self.python = ""
+        self._refused: list[Any] = []
         self._app_transport_options: dict[str, Any] = {}  # key prefix, separator: learnt by `examine`
 
     # --- starting -----------------------------------------------------------------------------------------------
@@ -111,8 +112,14 @@ class ProcessSystem(Control):
         )
         if not answer.get("ok"):
             error = answer.get("error", {})
+            self._refused.extend(answer.get("undeclared") or ())
             raise ScenarioError(f"{path} failed: {error.get('what', '')}\n{error.get('traceback', '')}".rstrip(), where="system.setup")
+        self._refused.extend(answer.get("undeclared") or ())
         return answer.get("value")
+
+    def undeclared(self) -> Sequence[str]:
+        """Of the setup and of the import."""
+        return list(dict.fromkeys(str(text) for text in self._refused))
 
     def examine(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Import the app in a child that may connect to nothing; no server runs yet, so the addresses it sees are dead ends."""
@@ -258,7 +265,7 @@ class ProcessSystem(Control):
             if not process.reported and not process.alive():
                 process.reported = True
                 if process.kind == "worker":
-                    process.signal_group(signal.SIGKILL)  # children that outlived their parent hold messages nobody will ack
+                    process.kill()  # children that outlived their parent hold messages nobody will ack
                 deaths.append(
                     Death(
                         process.name,

@@ -46,6 +46,7 @@ def bitten(name: str) -> tuple[FaultRecord, History]:
     history.processes = [life(down=1.5, disconnected=[1.2])]
     if name == "message.duplicate":
         history.deliveries["d1"].copy = 1
+        history.messages["m1"].queue = "q"
     if name == "worker.scale":
         history.processes.append(life(name="pay-2", pid=11, up=1.2))
     if name == "broker.pause":
@@ -63,7 +64,10 @@ def missed(name: str) -> tuple[FaultRecord, History]:
 
 @pytest.mark.parametrize("name", sorted(FAULTS))
 def test_evidence_says_that_it_bit(name: str) -> None:
-    evidence = fault(name).evidence(*bitten(name))
+    struck = fault(name)
+    if name == "message.duplicate":
+        struck._copied = 1
+    evidence = struck.evidence(*bitten(name))
     assert evidence.bit is True
     assert any(character.isdigit() for character in evidence.text) or "died" in evidence.text
 
@@ -95,3 +99,27 @@ def test_a_death_by_another_fault_is_not_this_ones_evidence() -> None:
 def test_a_broker_pause_during_which_nothing_was_sent_did_not_bite() -> None:
     history, _ = one_delivery(end=0.8)
     assert fault("broker.pause").evidence(record(), history).bit is False
+
+
+def test_copies_that_another_fault_made_are_not_this_ones() -> None:
+    history, delivery = one_delivery(start=0.6)
+    delivery.copy, delivery.message.queue = 1, "elsewhere"
+    struck = fault("message.duplicate")
+    struck._copied = 1
+    assert struck.evidence(record(), history).bit is False
+
+
+def test_a_frozen_worker_is_not_bitten_by_what_another_one_does() -> None:
+    history, delivery = one_delivery(worker="mail-1", at=2.1, start=2.1)
+    delivery.message.ok = 1.5
+    assert fault("worker.pause").evidence(record(target="pay-1"), history).bit is False
+    assert fault("worker.pause").evidence(record(target="mail-1"), history).bit is True
+
+
+def test_a_worker_that_was_leaving_anyway_is_no_evidence_of_a_restarted_broker() -> None:
+    history = History(processes=[life(disconnected=[1.5])])
+    assert fault("broker.restart").evidence(record(), history).bit is True
+    history.faults = [record(), record(index=1, killed_pids=(10,))]
+    assert fault("broker.restart").evidence(history.faults[0], history).bit is False
+    history.faults, history.stopped_at = [], 1.4
+    assert fault("broker.restart").evidence(record(), history).bit is False

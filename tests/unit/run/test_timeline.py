@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import pytest
@@ -40,6 +41,10 @@ class Recording(NoFault):
 class FakeSystem:
     def __init__(self) -> None:
         self.released: list[int] = []
+        self.running: list[SimpleNamespace] = []
+
+    def workers(self, target: str = "") -> list[SimpleNamespace]:
+        return self.running
 
     def release(self, fault: int) -> None:
         self.released.append(fault)
@@ -104,7 +109,7 @@ def test_a_task_held_at_a_point_is_released_after_the_fault_has_begun() -> None:
     plan, system, live = timeline(fault, when={"task": "t"}), FakeSystem(), LiveState()
     live.feed([{"k": "waiting", "m": 1, "fault": 0, "id": "task-1", "_pid": 11}])
     plan.advance(0.5, system, live)  # type: ignore[arg-type]
-    assert fault.log == ["begin"]
+    assert fault.log == ["adopt ", "begin"]
     assert system.released == [0]
 
 
@@ -151,3 +156,30 @@ def test_evidence_that_crashes_cannot_be_told() -> None:
 )
 def test_the_plan_in_words(item: dict[str, Any], text: str) -> None:
     assert describe(TimelineItem.model_validate({"fault": "x", **item})) == text
+
+
+def test_a_worker_that_was_started_heals_nothing_before_it_is_ready() -> None:
+    fault = Recording(lasts=1.0)
+    plan, system, live = timeline(fault, at="1s"), FakeSystem(), LiveState()
+    system.running = [SimpleNamespace(name="pay-1", pid=20)]
+    plan.advance(1.0, system, live)  # type: ignore[arg-type]
+    plan.advance(2.0, system, live)  # type: ignore[arg-type]
+    assert not plan.all_healed
+    live.ready["pay-1"] = 10  # its life before
+    plan.advance(2.1, system, live)  # type: ignore[arg-type]
+    assert not plan.all_healed
+    live.ready["pay-1"] = 20
+    plan.advance(2.2, system, live)  # type: ignore[arg-type]
+    assert plan.all_healed
+    assert plan.planned[0].record.healed
+
+
+def test_a_tick_that_finds_the_broker_away_is_skipped_and_noted() -> None:
+    class Away(Recording):
+        def tick(self, system: Any) -> None:
+            raise EnvironmentFault("connection refused")
+
+    plan = timeline(Away(), at="1s", **{"for": "5s"})
+    plan.advance(1.0, FakeSystem(), LiveState())  # type: ignore[arg-type]
+    assert "connection refused" in plan.planned[0].record.note
+    assert plan.planned[0].state == "active"
