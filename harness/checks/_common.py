@@ -14,6 +14,9 @@ __all__ = ["by_fault", "count", "first_match", "inconclusive", "provoked", "task
 
 T = TypeVar("T")
 
+#: Seconds by which a worker may notice late that its connection is gone, or leave late.
+NOTICED_LATE = 5.0
+
 
 def count(number: int, noun: str, plural: str = "") -> str:
     """``count(1, 'task')`` -> '1 task'; ``count(1200, 'task')`` -> '1,200 tasks'."""
@@ -54,15 +57,47 @@ def by_fault(
 
 
 def provoked(history: History, delivery: Delivery) -> bool:
-    """Did a fault of ours end this delivery: by killing its process, or by cutting the connection it came through?"""
+    """Did a fault of ours end this delivery: by striking its worker, or by cutting the connection it came through?
+
+    What a worker that lives on sent back by itself, with a reject and requeue, no fault provoked.
+    """
     if delivery.died_by is not None:
         return True
     until = next((d.at for d in delivery.message.deliveries if d.at > delivery.at), float("inf"))
     return any(
-        fault.begun is not None and delivery.at <= (fault.ended if fault.ended is not None else fault.begun) and fault.begun <= until
+        _struck_worker(history, fault, delivery) or _cut_connection(history, fault, delivery, until)
         for fault in history.faults
-        if fault.evidence.bit is not False and not fault.name.startswith(("message.", "task."))
+        if fault.evidence.bit is not False
+        and fault.begun is not None
+        and fault.begun <= until
+        and delivery.at <= _end_of(fault) + (NOTICED_LATE if fault.name == "worker.scale" else 0.0)
     )
+
+
+def _end_of(fault: FaultRecord) -> float:
+    begun = fault.begun if fault.begun is not None else float("-inf")
+    return fault.ended if fault.ended is not None else begun if fault.healed else float("inf")
+
+
+def _struck_worker(history: History, fault: FaultRecord, delivery: Delivery) -> bool:
+    if not fault.name.startswith(("worker.", "task.")) or (delivery.ack is not None and delivery.ack < (fault.begun or 0.0)):
+        return False
+    killed = delivery.pid in fault.killed_pids or bool(delivery.pid_run and delivery.pid_run in fault.killed_pids)
+    if fault.name == "worker.scale":  # its target is a group, and which of the group had to leave is not in the record
+        begun, until = fault.begun or 0.0, _end_of(fault) + NOTICED_LATE
+        lives = [p for p in history.processes if p.pid == delivery.pid and p.name.rpartition("-")[0] == fault.target]
+        killed = killed or any(p.down is not None and begun <= p.down <= until for p in lives)
+    if delivery.reject is not None and delivery.requeue:
+        return killed and fault.begun is not None and fault.begun <= delivery.reject
+    return killed or bool(fault.target and delivery.worker == fault.target)
+
+
+def _cut_connection(history: History, fault: FaultRecord, delivery: Delivery, until: float) -> bool:
+    """A lost connection is the evidence: without one the broker had no reason of ours to deliver again."""
+    if not fault.name.startswith(("broker.", "net.")) or (delivery.reject is not None and delivery.requeue):
+        return False
+    first, last = max(delivery.at, fault.begun or 0.0), min(until, _end_of(fault)) + NOTICED_LATE
+    return any(first <= cut <= last for p in history.processes if p.pid == delivery.pid for cut in p.disconnected)
 
 
 def first_match(patterns: Mapping[str, T], task: str) -> T | None:

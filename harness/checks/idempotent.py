@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, Field
 
@@ -13,7 +13,7 @@ from harness.checks._worlds.callfates import Allow, Allowance, allowances, distu
 from harness.checks._worlds.compare import Comparison, compare
 from harness.checks._worlds.read import Reader, changes, raw_changes
 from harness.checks._worlds.words import faults_that_hit, findings
-from harness.model.fates import FateKind
+from harness.model.fates import FateKind, fates
 from harness.model.finding import CheckResult, Finding
 from harness.model.history import Call, FaultRecord, History
 from harness.model.verdict import Verdict
@@ -69,16 +69,21 @@ class Idempotent:
             advice = "observe the services that the tasks write to, and ignore less: a check that sees no effect cannot fail"
             why = "; ".join(["the clean pass changed nothing that is compared", *found.outcome.doubts])
             return inconclusive(Idempotent, why, advice, **more)
-        found.outcome.doubts.extend(_unfinished(allowed))
+        unfinished = _unfinished(allowed, history, recorded.semantics)
+        found.outcome.doubts.extend(unfinished)
         named = findings(recorded, found.case)
-        return self._result(recorded, found, named, numbers)
+        return self._result(recorded, found, named, numbers, more_time=bool(unfinished))
 
-    def _result(self, recorded: Recorded, found: Comparison, named: tuple[Finding, ...], numbers: dict[str, float]) -> CheckResult:
+    def _result(
+        self, recorded: Recorded, found: Comparison, named: tuple[Finding, ...], numbers: dict[str, float], *, more_time: bool
+    ) -> CheckResult:
         doubts = found.outcome.doubts
         exercised = int(numbers["exercised"])
         verdict = Verdict.FAIL if named else Verdict.INCONCLUSIVE if doubts or not exercised else Verdict.PASS
         summary, advice = self._summary(named, doubts, numbers), ""
-        if verdict is Verdict.INCONCLUSIVE:
+        if verdict is Verdict.INCONCLUSIVE and more_time:
+            advice = "let the drain outlast what brings messages back (drain: {timeout: …}), or set a shorter visibility_timeout"
+        elif verdict is Verdict.INCONCLUSIVE:
             advice = (
                 "let the calls not depend on one another, give the load more calls, or ignore these columns by name"
                 if doubts
@@ -113,11 +118,22 @@ class Idempotent:
         return f"{count(int(numbers['calls']), 'call')}, {again} ran again, {compared} as after one clean execution{left}"
 
 
-def _unfinished(allowed: Mapping[int, Allowance]) -> list[str]:
-    """A call that may still run, or of which nobody knows, has not shown yet what it leaves: no pass for it."""
+def _unfinished(allowed: Mapping[int, Allowance], history: History, broker: Mapping[str, Any]) -> list[str]:
+    """A call that may still run, of which nobody knows, or that will run again has not shown yet what it leaves: no pass for it."""
     open_ends = {FateKind.UNKNOWN, FateKind.SCHEDULED, FateKind.STRANDED}
     calls = [number for number, (_, word) in allowed.items() if word in {kind.value for kind in open_ends}]
-    return [f"{count(len(calls), 'call')} had not ended: {_some(calls)}"] if calls else []
+    doubts = [f"{count(len(calls), 'call')} had not ended: {_some(calls)}"] if calls else []
+    ends = fates(history, broker)
+    coming: dict[str, list[int]] = defaultdict(list)
+    for call in history.calls.values():
+        again = {m.task_id for m in call.messages if m.task_id in ends and ends[m.task_id].runs_again}
+        if again and call.number not in calls:
+            timeouts = (m.held.timeout for m in call.messages if m.task_id in again and m.held is not None)
+            coming[next(filter(None, timeouts), "")].append(call.number)
+    for timeout, numbers in coming.items():
+        after = f" after {timeout}" if timeout else ""
+        doubts.append(f"{count(len(numbers), 'call')} will run again{after}: {_some(numbers)}")
+    return doubts
 
 
 # --- preconditions ----------------------------------------------------------------------------------------------------
@@ -191,13 +207,13 @@ def _exercised(call: Call, allowance: Allowance) -> bool:
 
 
 def _numbers(history: History, allowed: Mapping[int, Allowance], found: Comparison) -> dict[str, float]:
-    fates = Counter(allow.name.lower() for allow, _ in allowed.values())
+    kinds = Counter(allow.name.lower() for allow, _ in allowed.values())
     return {
         "calls": float(len(history.calls)),
         "exercised": float(sum(_exercised(c, allowed[n]) for n, c in history.calls.items())),
-        "succeeded": float(fates["all"]),
-        "failed": float(fates["all_or_none"]),
-        "unjudged": float(fates["any_part"]),
+        "succeeded": float(kinds["all"]),
+        "failed": float(kinds["all_or_none"]),
+        "unjudged": float(kinds["any_part"]),
         "compared": float(found.outcome.compared),
         "wrong": float(len(found.outcome.violations)),
         "expiring": float(found.outcome.expiring),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, Field
@@ -18,7 +19,8 @@ from harness.ports.check import CheckParameters, Recorded
 
 __all__ = ["NoLoss", "NoLossParameters"]
 
-_Allowed = Literal["rejected", "discarded", "expired", "revoked"]
+_FAILED_PUBLISH = "failed_publish"
+_Allowed = Literal["rejected", "discarded", "expired", "revoked", "failed_publish"]
 _ALLOWABLE = {FateKind.REJECTED, FateKind.DISCARDED, FateKind.EXPIRED, FateKind.REVOKED}
 
 _SENTENCES = {
@@ -44,7 +46,9 @@ _BROKER_FIX = "Longer tasks that keep the prefetch window full nearly close the 
 class NoLossParameters(CheckParameters):
     """What counts as an orderly end beside success and failure."""
 
-    allow: tuple[_Allowed, ...] = Field(default=("revoked", "expired"), description="ends that are no loss")
+    allow: tuple[_Allowed, ...] = Field(
+        default=("revoked", "expired"), description="ends that are no loss; failed_publish: publishes of the load may fail"
+    )
 
 
 class NoLoss:
@@ -57,26 +61,30 @@ class NoLoss:
     needs_clean: ClassVar[bool] = False
 
     def __init__(self, parameters: NoLossParameters) -> None:
-        self.allowed = {FateKind(kind) for kind in parameters.allow}
+        self.allowed = {FateKind(kind) for kind in parameters.allow if kind != _FAILED_PUBLISH}
+        self.may_fail = _FAILED_PUBLISH in parameters.allow
 
     def judge(self, recorded: Recorded) -> CheckResult:
-        """LOST or STRANDED: fail. UNKNOWN, or no calls at all: inconclusive. SCHEDULED is listed and is no loss."""
+        """LOST or STRANDED: fail. UNKNOWN, calls that were not published, or no calls at all: inconclusive. SCHEDULED is no loss."""
         history = recorded.history
         found = fates(history, recorded.semantics)
         tally = balance(found)
-        if not tally.total:
+        if not tally.total or (not history.calls and not any(self._is_offence(recorded, fate) for fate in found.values())):
             refused = count(tally.unpublished, "publish", "publishes")
             what = f"none of {refused} was confirmed" if tally.unpublished else "no task was published"
             return inconclusive(NoLoss, what, "give the load more calls, or look why publishing failed", numbers=tally.numbers)
         offenders = {id: fate for id, fate in found.items() if self._is_offence(recorded, fate)}
         unknown = {id: fate for id, fate in found.items() if fate.kind is FateKind.UNKNOWN}
         findings = self._findings(recorded, offenders)
-        verdict = Verdict.FAIL if offenders else Verdict.INCONCLUSIVE if unknown else Verdict.PASS
-        summary, advice = tally.sentence, ""
+        gaps = _gaps(history, may_fail=self.may_fail)
+        verdict = Verdict.FAIL if offenders else Verdict.INCONCLUSIVE if unknown or gaps.doubts else Verdict.PASS
+        summary, advice = tally.sentence, []
         if unknown:
             causes = sorted({fate.cause for fate in unknown.values()})
             summary += f"; {count(len(unknown), 'task')}: {', '.join(causes)}"
-            advice = "allow a longer drain (drain: {timeout: …}), or fewer calls"
+            advice.append("allow a longer drain (drain: {timeout: …}), or fewer calls")
+        summary = "; ".join([summary, *gaps.words])
+        advice += gaps.doubts
         if tally.runs_again:
             summary += f"; {count(tally.runs_again, 'task')} ended but will run again (killed before the acknowledgement)"
         return CheckResult(
@@ -84,9 +92,9 @@ class NoLoss:
             question=self.question,
             verdict=verdict,
             summary=summary,
-            advice=advice,
+            advice="; ".join(advice),
             findings=findings,
-            numbers=tally.numbers,
+            numbers=tally.numbers | gaps.numbers,
             by_fault=_cells(history, offenders),
         )
 
@@ -105,6 +113,34 @@ class NoLoss:
             groups[_word(fate), _cause(fate), fate.broker_lost, task, line].append((id, fate))
         ranked = sorted(groups.items(), key=lambda item: (item[0][2], item[0][0] is Word.STRANDED, -len(item[1])))
         return tuple(_finding(recorded, key, members) for key, members in ranked)
+
+
+@dataclass(frozen=True, slots=True)
+class _Gaps:
+    """What of the load was never, or perhaps never, published. ``doubts``: what would help against those that spoil a pass."""
+
+    words: list[str]
+    doubts: list[str]
+    numbers: dict[str, float]
+
+
+def _gaps(history: History, *, may_fail: bool) -> _Gaps:
+    # A message that a worker received or the broker holds was taken, whatever the producer was told.
+    states = Counter(c.publish for c in history.calls.values() if not any(m.deliveries or m.held for m in c.messages))
+    failed, unknown, dropped = states["failed"], states["unknown"] + states["begun"], history.dropped_arrivals
+    words, doubts = [], []
+    if failed:
+        words.append(f"{count(failed, 'publish', 'publishes')} failed")
+        if not may_fail:
+            doubts.append(f"{failed:,} failed to publish: let the producer retry (task_publish_retry), or allow it: failed_publish")
+    if unknown:
+        words.append(f"of {count(unknown, 'publish', 'publishes')} it is unknown whether the broker took it")
+        doubts.append(f"{unknown:,} of unknown publish: look at the producer's log, and let it wait for the broker's answer")
+    if dropped:
+        words.append(f"{count(dropped, 'arrival')} dropped")
+        doubts.append(f"{dropped:,} never sent: the load was faster than its producers, lower its rate or give it more of them")
+    numbers = {"failed_publishes": failed, "unknown_publishes": unknown, "dropped_arrivals": dropped}
+    return _Gaps(words, doubts, {name: float(number) for name, number in numbers.items() if number})
 
 
 def _may_be_lost(recorded: Recorded, fate: Fate) -> bool:

@@ -48,11 +48,12 @@ class StateAgrees:
         if not history.results_read:
             return inconclusive(StateAgrees, "the result backend was not read", "set system.backend, or leave the check out")
         expected = _expectations(history, fates(history, recorded.semantics))
-        comparable, wrong = self._compare(history, expected)
+        comparable, undecoded, wrong = self._compare(history, expected)
         needed = min(self.samples, len(expected))
         findings = _findings(recorded, wrong)
-        numbers = {"comparable": float(comparable), "needed": float(needed), "disagree": float(len(wrong))}
+        numbers = {"comparable": float(comparable), "needed": float(needed), "undecoded": float(undecoded), "disagree": float(len(wrong))}
         summary, advice = f"{count(comparable, 'result')} compared", ""
+        unread = f"; {count(undecoded, 'stored result')} could not be decoded" if undecoded else ""
         verdict = Verdict.FAIL if wrong else Verdict.PASS
         if wrong:
             summary += f", {count(len(wrong), 'disagrees', 'disagree')}"
@@ -61,21 +62,32 @@ class StateAgrees:
             advice = "leave the check out, or let tasks store results (task_ignore_result)"
         elif comparable < needed:
             verdict, summary = Verdict.INCONCLUSIVE, f"{count(comparable, 'result')} to compare, {needed} needed"
-            advice = f"result_expires is {_expiry(history):g} s: results were gone before they were read; set it to outlast the run"
+            advice = self._too_few(history, undecoded, gone=len(expected) - comparable - undecoded)
         return CheckResult(
             name=self.name,
             question=self.question,
             verdict=verdict,
-            summary=summary,
+            summary=summary + unread,
             advice=advice,
             findings=findings,
             numbers=numbers,
             by_fault=_cells(history, wrong),
         )
 
-    def _compare(self, history: History, expected: dict[str, tuple[Fate, set[str]]]) -> tuple[int, dict[str, tuple[Fate, str, str]]]:
-        """(how many could be compared, task id -> (fate, expected, found) of those that disagree)."""
-        comparable = 0
+    @staticmethod
+    def _too_few(history: History, undecoded: int, gone: int) -> str:
+        parts = []
+        if undecoded:
+            serializer = history.config.get("result_serializer")
+            now = f" (now {serializer})" if serializer else ""
+            parts.append(f"set result_serializer to json{now}, without result_compression: what is stored cannot be read otherwise")
+        if gone:
+            parts.append(f"result_expires is {_expiry(history):g} s: results were gone before they were read; set it to outlast the run")
+        return "; ".join(parts)
+
+    def _compare(self, history: History, expected: dict[str, tuple[Fate, set[str]]]) -> tuple[int, int, dict[str, tuple[Fate, str, str]]]:
+        """(how many could be compared, how many not decoded, task id -> (fate, expected, found) of those that disagree)."""
+        comparable = undecoded = 0
         wrong: dict[str, tuple[Fate, str, str]] = {}
         read_at = next((t for t in (history.ended, history.stopped_at, history.quiet_at) if t is not None), None)
         expiry = _expiry(history)
@@ -86,12 +98,15 @@ class StateAgrees:
                 if expiry and (read_at is None or finished is None or read_at - finished >= expiry):
                     continue  # it may have expired: nothing to compare
                 found = MISSING
+            elif document.get("status") is None:
+                undecoded += 1  # something is stored, and what it says is not known
+                continue
             else:
-                found = str(document.get("status") or MISSING)
+                found = str(document["status"])
             comparable += 1
             if found not in statuses:
                 wrong[task_id] = (fate, " or ".join(sorted(statuses)), found)
-        return comparable, wrong
+        return comparable, undecoded, wrong
 
 
 def _expectations(history: History, found: dict[str, Fate]) -> dict[str, tuple[Fate, set[str]]]:

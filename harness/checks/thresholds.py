@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from bisect import bisect_right
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -23,8 +24,19 @@ from harness.ports.check import Recorded
 
 __all__ = ["ThresholdParameters", "Thresholds"]
 
-#: Tasks that ended in one of these never gave an answer: slower than any threshold.
-_NEVER = frozenset({FateKind.LOST, FateKind.STRANDED, FateKind.UNKNOWN, FateKind.DISCARDED})
+#: Tasks that ended in one of these never gave an answer: slower than any threshold. Not REVOKED: nobody waits for what the user took back.
+_NEVER = frozenset(
+    {
+        FateKind.LOST,
+        FateKind.STRANDED,
+        FateKind.UNKNOWN,
+        FateKind.DISCARDED,
+        FateKind.EXPIRED,
+        FateKind.REJECTED,
+        FateKind.DEAD_LETTERED,
+        FateKind.UNPUBLISHED,
+    }
+)
 
 
 class ThresholdParameters(RootModel[dict[str, tuple[str, ...]]]):
@@ -167,11 +179,14 @@ def _samples(recorded: Recorded, selector: Selector, phases: Phases) -> tuple[li
         return _throughput(history, selector, phases)
     values: list[float] = []
     found = fates(history, recorded.semantics) if selector.metric == "end_to_end_latency" else {}
+    queues: dict[str, set[str]] = defaultdict(set)
+    for call in history.calls.values():
+        queues[call.task].update(message.queue for message in call.messages[:1])
     for call in history.calls.values():
         if selector.phase and phases.at(call.due) != selector.phase:
             continue
         if selector.metric == "end_to_end_latency":
-            value = _end_to_end(call, selector, found)
+            value = _end_to_end(call, selector, found, queues[call.task])
             if value is not None:
                 values.append(value)
         else:
@@ -184,10 +199,17 @@ def _chosen(selector: Selector, task: str, queue: str) -> bool:
     return (not selector.task or fnmatchcase(task, selector.task)) and (not selector.queue or fnmatchcase(queue, selector.queue))
 
 
-def _end_to_end(call: Call, selector: Selector, found: Mapping[str, Any]) -> float | None:
-    """From the moment when the call was due until the last end of anything that it caused."""
-    if not call.messages or not _chosen(selector, call.task, call.messages[0].queue):
+def _end_to_end(call: Call, selector: Selector, found: Mapping[str, Any], queues: set[str]) -> float | None:
+    """From the moment when the call was due until the last end of anything that it caused; infinite if it never had one.
+
+    ``queues``: those of the task's other calls, where one without a message would have gone.
+    """
+    if not call.messages:
+        return math.inf if any(_chosen(selector, call.task, queue) for queue in queues or {selector.queue}) else None
+    if not _chosen(selector, call.task, call.messages[0].queue):
         return None
+    if any(id in found and found[id].kind in _NEVER for id in call.task_ids):
+        return math.inf
     last: float | None = None
     for message in call.messages:
         fate = found.get(message.task_id)

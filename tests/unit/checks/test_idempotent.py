@@ -11,45 +11,12 @@ from pydantic import ValidationError
 
 from harness.checks.idempotent import Idempotent, IdempotentParameters
 from harness.model.finding import Word
-from harness.model.history import Message
+from harness.model.history import Held, Message
 from harness.model.verdict import Verdict
 from harness.model.world import World
 from harness.ports.check import Recorded
-from tests.unit.checks.idempotence_kit import UNSENT, Db, Lab, Run, Table, failed, judge, killed, lost, twice
-
-CALLS = [(n, 100 * n + 7) for n in range(1, 7)]
-FAIL, PASS, INCONCLUSIVE = Verdict.FAIL, Verdict.PASS, Verdict.INCONCLUSIVE
-
-
-def tables() -> dict[str, Table]:
-    return {
-        "db.orders": Table(key=("no",), rows=[{"no": n, "status": "new", "at": None} for n in range(1, 8)]),
-        "db.payments": Table(key=("id",), surrogate=("id",)),
-        "api.requests": Table(),
-        "cache.keys": Table(key=("key",), rows=[{"key": "count", "value": 40}]),
-    }
-
-
-def pay(db: Db, n: int, cents: int) -> Iterator[None]:
-    """Two effects, each safe to repeat."""
-    if not db.find("api.requests", order=n):
-        db.insert("api.requests", order=n, cents=cents)
-    yield
-    db.update("db.orders", {"no": n}, status="paid", at=db.now())
-    yield
-
-
-def pay_again(db: Db, n: int, cents: int) -> Iterator[None]:
-    """Two effects, the first not safe to repeat."""
-    db.insert("api.requests", order=n, cents=cents)
-    yield
-    db.update("db.orders", {"no": n}, status="paid", at=db.now())
-    yield
-
-
-def lab(task: Any = pay, **more: Any) -> Lab:
-    return Lab(tables(), task, CALLS, services={"api": "http", "db": "sqlite"}, **more)
-
+from tests.unit.checks.idempotence_kit import UNSENT, Db, Run, failed, judge, killed, lost, twice
+from tests.unit.checks.payments_lab import FAIL, INCONCLUSIVE, PASS, lab, pay, pay_again
 
 # --- by fate ----------------------------------------------------------------------------------------------------------
 
@@ -339,3 +306,15 @@ def test_a_call_that_was_still_running_makes_no_pass() -> None:
     delivery.state = ""
     result = judge(recorded)
     assert (result.verdict, result.summary) == (INCONCLUSIVE, "1 call had not ended: 3")
+
+
+def test_a_call_that_will_run_again_makes_no_pass() -> None:
+    recorded = lab().record({2: killed(1), 3: twice()})
+    assert judge(recorded).verdict is PASS
+    for number in (4, 5):
+        (message,) = recorded.history.calls[number].messages
+        message.deliveries[-1].ack = None
+        message.held = Held("unacked", "celery", timeout="visibility_timeout 3600 s", message_id=message.id, task_id=message.task_id)
+    result = judge(recorded)
+    assert (result.verdict, result.summary) == (INCONCLUSIVE, "2 calls will run again after visibility_timeout 3600 s: 4, 5")
+    assert "drain" in result.advice

@@ -132,3 +132,40 @@ def test_ended_but_not_acknowledged_is_said() -> None:
     b.held(message)
     result = b.judge("no_loss")
     assert result.verdict is Verdict.PASS and "will run again" in result.summary
+
+
+@pytest.mark.parametrize(("publish", "said"), [("failed", "1 publish failed"), ("unknown", "of 1 publish it is unknown")])
+def test_a_publish_that_failed_or_is_unknown_makes_no_pass(publish: str, said: str) -> None:
+    b = Build()
+    b.done()
+    b.call(publish=publish)
+    result = b.judge("no_loss")
+    assert result.verdict is Verdict.INCONCLUSIVE
+    assert said in result.summary and "1" in result.advice
+    assert result.numbers[f"{publish}_publishes"] == 1
+    allowed = b.judge("no_loss", {"allow": ["failed_publish"]})
+    assert allowed.verdict is (Verdict.PASS if publish == "failed" else Verdict.INCONCLUSIVE)
+    assert said in allowed.summary
+    b.killed(b.call(), 1, early=True)
+    assert b.judge("no_loss").verdict is Verdict.FAIL
+
+
+def test_arrivals_that_were_dropped_make_no_pass() -> None:
+    b = Build(dropped_arrivals=7)
+    b.done()
+    result = b.judge("no_loss", {"allow": ["failed_publish"]})
+    assert (result.verdict, result.numbers["dropped_arrivals"]) == (Verdict.INCONCLUSIVE, 7)
+    assert "7 arrivals dropped" in result.summary and "7 never sent" in result.advice
+
+
+def test_messages_of_others_are_no_load() -> None:
+    b = Build()
+    b.run(b.message("other"))
+    assert b.judge("no_loss", {"allow": ["failed_publish"]}).verdict is Verdict.INCONCLUSIVE
+
+
+@pytest.mark.parametrize("publish", ["failed", "unknown"])
+def test_a_publish_whose_message_was_received_was_taken_whatever_the_producer_was_told(publish: str) -> None:
+    b = Build()
+    b.run(b.call(publish=publish))
+    assert b.judge("no_loss").verdict is Verdict.PASS

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import random
+from typing import Any
+
+import pytest
 
 from harness.model.finding import Word
 from harness.model.verdict import Verdict
@@ -106,3 +109,69 @@ def test_spread_retries_and_retries_without_promised_jitter_are_no_wave() -> Non
     finally:
         JITTERED["app.pay"]["retry_jitter"] = True
     assert wave([32] * 19).judge("no_storm").verdict is Verdict.PASS
+
+
+def coming_back(pid: int = 2, **fields: Any) -> Build:
+    """One message, received ten times by one worker, a second apart from 10 s; then it ends."""
+    b = Build()
+    message = b.call(9.0)
+    for n in range(10):
+        b.deliver(message, 10.0 + n, pid, **fields)
+    b.run(message, 20.0, pid)
+    return b
+
+
+def storm(b: Build) -> Verdict:
+    return b.judge("no_storm").verdict
+
+
+@pytest.mark.parametrize("name", ["worker.kill", "worker.pause", "task.crash"])
+def test_a_fault_of_another_worker_excuses_nothing(name: str) -> None:
+    b = coming_back()
+    fault = b.fault(name, 5.0, 30.0, target="w-1", killed_pids=(1,))
+    assert storm(b) is Verdict.FAIL
+    fault.target = "w-2"
+    assert storm(b) is Verdict.PASS
+    fault.target, fault.killed_pids = "", (2,)
+    assert storm(b) is Verdict.PASS
+
+
+@pytest.mark.parametrize("name", ["broker.pause", "broker.restart"])
+def test_a_broker_fault_excuses_only_what_a_lost_connection_shows(name: str) -> None:
+    b = coming_back()
+    b.fault(name, 9.5, 17.0)
+    assert storm(b) is Verdict.FAIL
+    first, second = (p for p in b.history.processes if p.kind == "worker")
+    first.disconnected += [10.5 + n for n in range(10)]
+    assert storm(b) is Verdict.FAIL
+    second.disconnected.append(30.0)
+    assert storm(b) is Verdict.FAIL
+    second.disconnected[:] = [10.5 + n for n in range(10)]
+    assert storm(b) is Verdict.PASS
+
+
+def test_other_faults_excuse_nothing() -> None:
+    b = coming_back()
+    b.fault("backend.pause", 5.0, 30.0)
+    b.fault("service.slow", 5.0, 30.0, target="w-2")
+    assert storm(b) is Verdict.FAIL
+
+
+def test_what_a_living_worker_requeued_itself_is_never_excused() -> None:
+    b = coming_back(start=1.0, reject=19.9, requeue=True)
+    b.fault("worker.pause", 5.0, 30.0, target="w-2")
+    b.fault("broker.restart", 5.0, 30.0)
+    b.history.processes[1].disconnected += [10.5 + n for n in range(10)]
+    assert storm(b) is Verdict.FAIL
+
+
+def test_what_a_stopped_or_removed_worker_gave_back_is_excused() -> None:
+    b = coming_back(reject=25.0, requeue=True)
+    fault = b.fault("worker.stop", 5.0, 30.0, target="w-2", killed_pids=(2,))
+    assert storm(b) is Verdict.PASS
+    fault.begun = 26.0
+    assert storm(b) is Verdict.FAIL
+    b.fault("worker.scale", 5.0, 24.0, target="w")
+    assert storm(b) is Verdict.FAIL
+    b.history.processes[1].down = 26.0
+    assert storm(b) is Verdict.PASS

@@ -97,3 +97,16 @@ def test_the_fault_that_lasted_meanwhile_is_marked() -> None:
     b.fault("broker.pause", 30.0, 31.0)
     del b.history.results["t7"]
     assert [cell[0] for cell in b.judge("state_agrees").by_fault] == [Verdict.FAIL, Verdict.PASS]
+
+
+def test_a_result_that_could_not_be_decoded_is_not_compared() -> None:
+    b = agreeing(config={"result_serializer": "pickle"})
+    b.history.results["t7"] = {"status": None}
+    result = b.judge("state_agrees")
+    assert (result.verdict, result.numbers["comparable"], result.numbers["undecoded"]) == (Verdict.PASS, 39, 1)
+    assert "1 stored result could not be decoded" in result.summary
+    for document in b.history.results.values():
+        document["status"] = None
+    result = b.judge("state_agrees")
+    assert (result.verdict, result.findings) == (Verdict.INCONCLUSIVE, ())
+    assert "result_serializer" in result.advice and "pickle" in result.advice and "result_expires" not in result.advice

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from harness.checks._threshold import enough, parse_selector, parse_threshold, statistic
 from harness.checks.thresholds import Phases, ThresholdParameters
 from harness.model.finding import Word
+from harness.model.history import Call
 from harness.model.verdict import Verdict
 from tests.unit.checks.histories import Build
 
@@ -145,3 +146,37 @@ def test_phases() -> None:
 
 def test_a_figure_that_is_infinite_prints_as_never() -> None:
     assert parse_threshold("p(95) < 2s", "run_time").show(math.inf) == "p95 never"
+
+
+def never_ended(b: Build, how: str, at: float) -> None:
+    if how == "no message":
+        b.history.calls[len(b.history.calls) + 1] = Call(len(b.history.calls) + 1, "app.pay", "[]", due=at, publish="failed")
+        return
+    message = b.call(at, publish="failed" if how == "unpublished" else "ok")
+    if how in ("expired", "revoked"):
+        b.deliver(message, revoked=how, ack=at + 0.2)
+    elif how == "rejected":
+        b.run(message, state="REJECTED", ack=None, reject=at + 0.2)
+    elif how == "discarded":
+        b.deliver(message, reject=at + 0.2, outcome="unknown")
+    elif how == "dead-lettered":
+        b.run(message, state="REJECTED", ack=None, reject=at + 0.2)
+        b.held(message, "dead_letter")
+
+
+@pytest.mark.parametrize("how", ["expired", "rejected", "discarded", "dead-lettered", "unpublished", "no message", "revoked"])
+def test_only_survivors_would_be_a_lie(how: str) -> None:
+    b = run()
+    for n in range(3):
+        never_ended(b, how, float(n))
+    wanted = Verdict.PASS if how == "revoked" else Verdict.FAIL
+    assert verdict(b, {"end_to_end_latency": ["p(95) < 2s"]}) is wanted
+    assert verdict(b, {"end_to_end_latency{task:app.*,queue:celery}": ["p(95) < 2s"]}) is wanted
+    assert verdict(b, {"end_to_end_latency{task:other}": ["count < 1"]}) is Verdict.PASS
+    assert verdict(b, {"end_to_end_latency{queue:other}": ["count < 1"]}) is Verdict.PASS
+
+
+def test_a_link_that_was_never_published_never_ended() -> None:
+    b = run(20)
+    b.history.calls[1].task_ids = ("t1", "t1-next")
+    assert verdict(b, {"end_to_end_latency": ["max < 2s"]}) is Verdict.FAIL
