@@ -35,6 +35,7 @@ class RedisBroker:
             "redelivers_on": "visibility_timeout",  # not on a lost connection: kombu.transport.redis.QoS.restore_visible
             "visibility_timeout": VISIBILITY_TIMEOUT,  # seconds, where the app sets none
             "sweep": 100.0,  # seconds between sweeps at kombu's defaults: every 10th of the calls 10 s apart
+            "sweep_options_since": (5, 7),  # kombu
             "sweep_with_redelivery": 1.0,  # with `client_settings`; kombu before 5.7 ignores the options and stays at 100 s
             "restores_on_warm_stop": True,  # unacked messages, ETA tasks too, go back to their queue
             "pop_before_unacked": True,  # a worker killed between BRPOP and the write of `unacked` loses the message (F67)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import difflib
 import fnmatch
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from harness.errors import ScenarioError
 from harness.model.scenario import Call, LoadItem, Scenario
 
-__all__ = ["check_app", "examination", "task_names"]
+__all__ = ["check_app", "check_redelivery", "examination", "task_names"]
 
 
 def _calls(item: LoadItem) -> list[LoadItem | Call]:
@@ -64,6 +65,26 @@ def check_app(scenario: Scenario, answer: dict[str, Any], where: Callable[..., s
             raise ScenarioError(
                 f"no registered task matches {planned.when.task}", where=place, hint=_nearest(planned.when.task, registered)
             )
+
+
+def check_redelivery(scenario: Scenario, kombu: str, semantics: Mapping[str, Any], where: Callable[..., str]) -> None:
+    """ScenarioError where the app's kombu cannot redeliver as fast as the file says and the drain would end before it does.
+
+    Without this a message that is only late would be called STRANDED.
+    """
+    redelivery, since = scenario.system.redelivery, semantics.get("sweep_options_since")
+    parts = tuple(int(part) for part in re.findall(r"\d+", kombu)[:2])
+    if redelivery is None or since is None or not parts or parts >= tuple(since):
+        return
+    lag = float(semantics["sweep"])
+    if scenario.drain.timeout > redelivery + lag:
+        return
+    raise ScenarioError(
+        f"the app's kombu {kombu} gives messages back only every {lag:.0f} s (it can be told otherwise since "
+        f"{'.'.join(map(str, since))}), so a redelivery after {redelivery:g} s cannot be had, and the drain would end before it",
+        where=where("system", "redelivery"),
+        hint=f"write drain: {{timeout: {redelivery + lag + 20:.0f}s}}, or upgrade kombu",
+    )
 
 
 def _import_hint(scenario: Scenario, error: dict[str, Any]) -> str:

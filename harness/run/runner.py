@@ -21,7 +21,7 @@ from harness.ports.clock import Clock, derived_random
 from harness.ports.fault import Fault
 from harness.ports.reporter import Listener, Progress, Writer
 from harness.ports.runtime import LiveSystem, PassPlan, Runtime, SystemPlan
-from harness.run.examine import check_app, examination
+from harness.run.examine import check_app, check_redelivery, examination
 from harness.run.judge import judge_all
 from harness.run.passes import PassDriver, PassOutcome
 from harness.run.record import record_pass
@@ -137,6 +137,7 @@ class _Run:
         self.guard.check()
         answer = self.system.examine(examination(self.scenario))
         check_app(self.scenario, answer, self.cell.where)
+        check_redelivery(self.scenario, str(answer.get("kombu", "")), self.plan.broker.semantics, self.cell.where)
         self.notes.environment.update(self._versions(answer))
         self.listener.begun(self.cell.name, self._headline(answer))
         self.guard.check()
