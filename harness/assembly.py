@@ -26,7 +26,8 @@ from harness.ports.reporter import Writer
 from harness.ports.runtime import Runtime, SystemPlan
 from harness.reporting import WRITERS
 from harness.run.runner import Cell
-from harness.runtimes.processes.system import ProcessRuntime, ProcessSystem
+from harness.runtimes.processes.runtime import ProcessRuntime
+from harness.runtimes.processes.system import ProcessSystem
 from harness.scenario import LoadedScenario
 from harness.stores import STORES
 

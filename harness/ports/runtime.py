@@ -96,7 +96,7 @@ class LiveSystem(RunningSystem, Protocol):
         """What the result backend's keys hold; None: there is none, or it cannot be read."""
 
     def undeclared(self) -> Sequence[str]:
-        """Connections that were refused to the user's setup and at import, in words."""
+        """Connections that were refused to the user's setup, in words; those of workers and producer are in the journals."""
 
     def environment(self) -> dict[str, str]:
         """Versions and addresses for the report, without secrets."""

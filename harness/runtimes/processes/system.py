@@ -16,7 +16,7 @@ from harness.errors import EnvironmentFault, ScenarioError
 from harness.model.scenario import WorkerGroup
 from harness.model.world import World
 from harness.ports.broker import BrokerInspector, Endpoint
-from harness.ports.runtime import Death, LiveSystem, PassPlan, SystemPlan
+from harness.ports.runtime import Death, PassPlan, SystemPlan
 from harness.ports.store import LogsEffects, SeenEffect, Store
 from harness.ports.system import Worker
 from harness.runtimes.processes.children import ask, child_environment, interpreter, resolve_placeholders, write_private
@@ -26,7 +26,7 @@ from harness.runtimes.processes.process import ManagedProcess, WorkerProcess, sp
 from harness.runtimes.processes.servers import Server
 from harness.runtimes.processes.settings import dead_end, effective_config, settings_document, worker_options
 
-__all__ = ["ProcessRuntime", "ProcessSystem", "WorkerProcess"]
+__all__ = ["ProcessSystem"]
 
 
 class ProcessSystem(Control):
@@ -110,15 +110,14 @@ class ProcessSystem(Control):
         answer = ask(
             "call", self.python, {"call": path, "args": list(arguments)}, env=self._env(settings), cwd=self._cwd(), log=self._log("setup")
         )
+        self._refused.extend(answer.get("undeclared") or ())
         if not answer.get("ok"):
             error = answer.get("error", {})
-            self._refused.extend(answer.get("undeclared") or ())
             raise ScenarioError(f"{path} failed: {error.get('what', '')}\n{error.get('traceback', '')}".rstrip(), where="system.setup")
-        self._refused.extend(answer.get("undeclared") or ())
         return answer.get("value")
 
     def undeclared(self) -> Sequence[str]:
-        """Of the setup and of the import."""
+        """Of the setup; what workers and producer were refused is in their journals."""
         return list(dict.fromkeys(str(text) for text in self._refused))
 
     def examine(self, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -389,17 +388,3 @@ class ProcessSystem(Control):
             server.kill()
         if self.temporary is not None:
             shutil.rmtree(self.temporary, ignore_errors=True)
-
-
-class ProcessRuntime:
-    """No container engine needed; workers are processes under the user's Python."""
-
-    name = "processes"
-
-    def available(self) -> str:
-        """Everywhere that has POSIX sessions and signals."""
-        return "" if hasattr(signal, "SIGKILL") else "it needs POSIX signals; use containers on this system"
-
-    def system(self, plan: SystemPlan) -> LiveSystem:
-        """Not started yet."""
-        return ProcessSystem(plan)
