@@ -17,6 +17,7 @@ _LONG: dict[str, str] = {
     "requirements.lock": "written by a program",
     "harness/scenario/schema.json": "written by a program",
     "harness/reporting/result.schema.json": "written by a program",
+    "reports/sample/report.html": "written by a program",
 }
 _TEXT = (".py", ".md", ".yaml", ".yml", ".toml", ".html", ".css", ".js", ".sh", ".txt", ".json", "")
 #: What must not be committed, and why. Written so that this table does not match itself.
