@@ -120,8 +120,14 @@ def overall(
 
 def _deaths(history: History) -> tuple[str, ...]:
     """Workers that ended although neither a fault nor the harness ended them."""
-    lives = (life for life in history.processes if life.kind == "worker" and life.unexpected and life.down is not None)
-    return tuple(f"{storable(life.name)} ended by itself at {life.down:.1f} s ({life.how})" for life in lives)
+    found: dict[tuple[str, str], list[float]] = {}
+    for life in history.processes:
+        if life.kind == "worker" and life.unexpected and life.down is not None:
+            found.setdefault((storable(life.name), life.how), []).append(life.down)
+    return tuple(
+        f"{name} ended by itself at {times[0]:.1f} s ({how})" + (f", and {len(times) - 1} times more" if len(times) > 1 else "")
+        for (name, how), times in found.items()
+    )
 
 
 def _faults(history: History) -> tuple[FaultResult, ...]:

@@ -14,7 +14,7 @@ MIDDLE = next(n for n, line in reversed(list(enumerate(APP.splitlines(), 1))) if
 def test_the_fault_lands_at_the_same_call_and_line_in_all_runs(tmp_path: Path) -> None:
     shop = project(tmp_path)
     file = shop.scenario(
-        system={"redelivery": "1s", "workers": {"pay": {"replicas": 2, "concurrency": 2}}},
+        system={"redelivery": "1s", "workers": {"pay": {"replicas": 2, "concurrency": 1}}},
         load=[{"send": "shop.work", "args": [1], "count": 12}],
         timeline=[
             {"when": {"task": "shop.work", "reaches": f"shop.py:{MIDDLE}", "call": 5}, "fault": "task.crash", "restart_after": "100ms"}

@@ -148,6 +148,7 @@ from pathlib import Path
 from celery import Celery, signals
 app = Celery("shop")
 app.conf.task_acks_late = True
+app.conf.worker_prefetch_multiplier = 1  # a full window has no fetch under way, so Redis itself loses nothing (F67)
 
 @signals.worker_init.connect
 def stale_lock(**kw):
