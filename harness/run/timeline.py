@@ -200,8 +200,10 @@ class Timeline:
             except HarnessError as exc:
                 p.record.note = f"healing failed: {exc.what}"
                 return
-        # A worker that was started is not back before it says that it is ready; one that dies first is started again.
-        if p.fault.healed(system) and not any(live.ready.get(w.name) != w.pid for w in system.workers()):
+        # A worker that was started is not back before it says that it is ready; one that dies first is started again. This
+        # order matters: one that dies between the two looks is seen by the second.
+        booting = any(live.ready.get(w.name) != w.pid for w in system.workers())
+        if not booting and p.fault.healed(system):
             p.state, p.record.ended, p.record.healed = "ended", now, True
             self.news.append(("healed", p))
 
