@@ -8,7 +8,7 @@ import signal
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.model.history import Depth, FaultRecord, Held, History, Message, SideEvent
+from harness.model.history import Depth, FaultRecord, History, Message, SideEvent
 from harness.ports.clock import Clock
 from harness.ports.runtime import LiveSystem
 from harness.run.fold import read_history
@@ -22,7 +22,7 @@ def record_pass(
 ) -> History:
     """Workers have stopped. Look into broker and backend, read the journals, fold. Files below ``root`` are named from there."""
     offset = clock.wall() - (clock.now() - outcome.t0)
-    held = list(_look(system, offset))
+    held = list(system.broker().look(offset))
     found = system.backend_results() if results else None
     history = read_history(
         outcome.journal,
@@ -44,11 +44,6 @@ def record_pass(
         _name_files(history, str(root) + os.sep)
     history.depths = _with_ages(history, outcome.depths)
     return history
-
-
-def _look(system: LiveSystem, offset: float) -> Sequence[Held]:
-    inspector = system.broker()
-    return inspector.look(offset)
 
 
 def _ends(history: History, outcome: PassOutcome) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 
 from harness.errors import EnvironmentFault, ScenarioError
 from harness.runtimes.processes.leftovers import owner
-from harness.runtimes.processes.process import LAUNCHER
+from harness.runtimes.processes.process import LAUNCHER, log_tail
 
 __all__ = ["AGENT_FOLDER", "ask", "child_environment", "interpreter", "resolve_placeholders", "write_private"]
 
@@ -120,7 +120,7 @@ def _answer(child: subprocess.Popen[bytes], read_end: int, program: str, log: Pa
     try:
         answer = json.loads(raw)
     except ValueError:
-        tail = "\n  ".join(log.read_text(errors="replace").splitlines()[-12:])
+        tail = "\n  ".join(log_tail(log))
         raise EnvironmentFault(
             f"the child that runs `{program}` for your app ended without an answer (status {_status(child)})\n  {tail}", where=str(log)
         ) from None
