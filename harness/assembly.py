@@ -26,14 +26,20 @@ from harness.ports.reporter import Writer
 from harness.ports.runtime import Runtime, SystemPlan
 from harness.reporting import WRITERS
 from harness.run.runner import Cell
+from harness.runtimes.containers.runtime import ContainerRuntime
+from harness.runtimes.containers.system import ContainerSystem
 from harness.runtimes.processes.runtime import ProcessRuntime
 from harness.runtimes.processes.system import ProcessSystem
 from harness.scenario import LoadedScenario
 from harness.stores import STORES
 
-__all__ = ["RUNTIMES", "build_cell", "choose_runtime", "default_writers", "registry"]
+__all__ = ["RUNTIMES", "build_cell", "choose_runtime", "default_writers", "registry", "wanted_runtime"]
 
-RUNTIMES: Mapping[str, tuple[type[Any], type[Any]]] = {"processes": (ProcessRuntime, ProcessSystem)}
+#: In the order in which `auto` tries them.
+RUNTIMES: Mapping[str, tuple[type[Any], type[Any]]] = {
+    "containers": (ContainerRuntime, ContainerSystem),
+    "processes": (ProcessRuntime, ProcessSystem),
+}
 
 
 def _plugins(group: str) -> dict[str, Any]:
@@ -53,19 +59,38 @@ def registry() -> Registry:
     )
 
 
+def wanted_runtime(loaded: LoadedScenario, asked: str) -> str:
+    """The command line's before the scenario's; ``auto``: containers where an engine answers, else processes.
+
+    A scenario that names the interpreter of its app (`system.python`) means processes.
+    """
+    wanted = asked if asked != "auto" else loaded.scenario.runtime
+    if wanted != "auto":
+        return wanted
+    if loaded.scenario.system.python:
+        return "processes"
+    return next((name for name in RUNTIMES if not _reason(name)), "processes")
+
+
+@cache
+def _runtime(name: str) -> Runtime:
+    runtime: Runtime = RUNTIMES[name][0]()
+    return runtime
+
+
+@cache
+def _reason(name: str) -> str:
+    """'' where the runtime can be used here; asked once."""
+    return _runtime(name).available()
+
+
 def choose_runtime(name: str) -> Runtime:
-    """``auto``: the first that this machine can use. UsageError for an unknown one, EnvironmentFault where it cannot be used."""
-    names = list(RUNTIMES) if name == "auto" else [name]
-    reasons = []
-    for candidate in names:
-        if candidate not in RUNTIMES:
-            raise UsageError(f"runtime {candidate} is not available in this version", hint="use --runtime processes, or leave it out")
-        runtime: Runtime = RUNTIMES[candidate][0]()
-        reason = runtime.available()
-        if not reason:
-            return runtime
-        reasons.append(f"{candidate}: {reason}")
-    raise EnvironmentFault("no runtime can be used on this machine: " + "; ".join(reasons))
+    """By its name. UsageError for an unknown one, EnvironmentFault where this machine cannot use it."""
+    if name not in RUNTIMES:
+        raise UsageError(f"there is no runtime {name}", hint=f"use --runtime {' or '.join(RUNTIMES)}, or leave it out")
+    if reason := _reason(name):
+        raise EnvironmentFault(f"the runtime {name} cannot be used on this machine: {reason}", hint="or use another: --runtime processes")
+    return _runtime(name)
 
 
 def default_writers() -> list[Writer]:
@@ -118,4 +143,5 @@ def _plan(loaded: LoadedScenario, scenario: Scenario, root: Path, run_id: str, f
         backend=known.brokers[backend.kind] if backend else None,
         stores={name: known.stores[kind](name, parameters) for name, (kind, parameters) in loaded.stores.items()},
         clock=clock,
+        kinds=known.brokers,
     )

@@ -17,6 +17,9 @@ import pytest
 #: Set for the whole session and inherited by every process that a test starts (CELERY_* is not): how leftovers are recognised.
 SESSION = "HARNESS_TEST_SESSION"
 
+#: With an engine on the machine `auto` would take containers; tests that mean these say so.
+os.environ.setdefault("CELERY_HARNESS_RUNTIME", "processes")
+
 _IN_CI = os.environ.get("CI") == "true"
 _CHROMIUMS = ("chromium", "chromium-browser", "google-chrome")
 #: Programs that may outlive their last word by a moment, e.g. a killed worker's children.

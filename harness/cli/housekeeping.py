@@ -18,7 +18,7 @@ __all__ = ["clean", "doctor"]
 @click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
 def clean(dry_run: bool) -> None:
     """Stop processes and remove temporary folders of runs whose harness is gone. Reports stay."""
-    from harness.runtimes.processes.leftovers import leftovers, remove
+    from harness.runtimes.shared.leftovers import leftovers, remove
 
     found = leftovers()
     for line in found.describe():

@@ -44,7 +44,15 @@ class Options:
 
 @click.command()
 @click.argument("files", nargs=-1, required=True)
-@click.option("--runtime", type=click.Choice(["auto", "containers", "processes"]), default="auto", show_default=True)
+@click.option(
+    "--runtime",
+    type=click.Choice(["auto", "containers", "processes"]),
+    default="auto",
+    show_default=True,
+    envvar="CELERY_HARNESS_RUNTIME",
+    show_envvar=True,
+    help="Where brokers and workers run; auto: in containers where an engine answers.",
+)
 @click.option("--reports", type=click.Path(path_type=Path), default=Path("reports"), show_default=True, help="Where runs write.")
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Instead of the scenario's own.")
 @click.option("-j", "--jobs", type=click.IntRange(1, 64), default=1, show_default=True, help="Scenarios at a time.")
@@ -86,7 +94,6 @@ def run_all(files: tuple[str, ...], options: Options) -> int:
             scenario = one.loaded.scenario
             click.echo(f"{one.loaded.path}  {one.loaded.title}, seed {scenario.seed}, {len(scenario.timeline)} faults")
         return 0
-    runtime = choose_runtime(options.runtime if options.runtime != "auto" else cells[0].loaded.scenario.runtime)
     if options.jobs > 1 and len(cells) > 1:
         from harness.cli.jobs import run_in_parallel
 
@@ -95,7 +102,7 @@ def run_all(files: tuple[str, ...], options: Options) -> int:
     verdicts, refused = [], False
     for one in cells:
         try:
-            verdicts.append(run_one(one.loaded, runtime, options, listener)[0].verdict)
+            verdicts.append(run_one(one.loaded, choose_runtime(one.runtime), options, listener)[0].verdict)
         except Interrupted:
             raise
         except HarnessError as exc:
@@ -117,10 +124,11 @@ class _Chosen:
 
     loaded: LoadedScenario
     index: int
+    runtime: str
 
 
 def _load(paths: list[Path], options: Options) -> list[_Chosen]:
-    from harness.assembly import RUNTIMES, registry
+    from harness.assembly import registry, wanted_runtime
     from harness.scenario import check_abilities, load_scenarios
 
     known = registry()
@@ -131,14 +139,14 @@ def _load(paths: list[Path], options: Options) -> list[_Chosen]:
             loaded = load_scenarios(path, known, seed=options.seed)
             for more in range(1, options.repeat):
                 loaded += load_scenarios(path, known, seed=loaded[0].scenario.seed + more)
-            chosen = options.runtime if options.runtime != "auto" else loaded[0].scenario.runtime
+            runtime = wanted_runtime(loaded[0], options.runtime)
             for cell in loaded:
-                check_abilities(cell, known.runtimes[chosen if chosen in RUNTIMES else "processes"])
+                check_abilities(cell, known.runtimes[runtime])
         except HarnessError as exc:
             errors.append(exc)
         else:
             size = len(loaded) // options.repeat
-            numbered = [_Chosen(c, n % size) for n, c in enumerate(loaded)]
+            numbered = [_Chosen(c, n % size, runtime) for n, c in enumerate(loaded)]
             cells += [c for c in numbered if options.cell in (None, c.index) and _chosen(c.loaded, options)]
     if errors:
         for extra in errors[1:]:

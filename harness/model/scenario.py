@@ -14,6 +14,7 @@ from harness.model.quantities import Duration, Rate
 
 __all__ = [
     "BrokerSpec",
+    "Build",
     "Call",
     "Chord",
     "Drain",
@@ -46,9 +47,17 @@ class BrokerSpec(_Frozen):
     """A broker or result backend. ``broker: redis`` is short for ``broker: {kind: redis}``."""
 
     kind: str
-    proxy: bool = Field(default=False, description="put a network proxy before it, for network faults")
-    tls: bool = False
+    proxy: bool = Field(default=False, description="put a network proxy before it, also where no network fault needs one")
+    tls: Literal[False, True, "wrong_name", "expired"] = Field(
+        default=False,
+        description="encrypt, with an authority made for the run; wrong_name, expired: with a certificate that no client may trust",
+    )
     persistence: bool = Field(default=True, description="keep messages over a restart (Redis: append-only file, fsync always)")
+    driver: str = Field(
+        default="",
+        pattern=r"^\w*$",
+        description="postgres as result backend: SQLAlchemy driver, e.g. psycopg; none: SQLAlchemy's own default",
+    )
 
 
 class WorkerGroup(_Frozen):
@@ -62,12 +71,34 @@ class WorkerGroup(_Frozen):
     options: tuple[str, ...] = Field(default=(), description="further options of `celery worker`, e.g. --max-tasks-per-child=1")
 
 
+class Build(_Frozen):
+    """An image built from a Dockerfile of the user's. ``build: .`` is short for ``build: {context: .}``."""
+
+    context: str = Field(default=".", description="folder, relative to the project's")
+    dockerfile: str = Field(default="Dockerfile", description="relative to the context")
+    target: str | None = None
+    args: dict[str, str] = {}
+
+
 class System(_Frozen):
     """What is started: the user's app on brokers, backends and services of our own."""
 
     app: ObjectPath
     python: str = Field(default="", description="interpreter of the environment that holds the app; none: the one running the harness")
     path: str = Field(default=".", description="working folder of worker and producer, relative to the scenario file's project")
+    image: str | None = Field(
+        default=None, description="containers: the image that holds the app; none: one made from `build` or from its requirements"
+    )
+    build: Build | str | None = Field(
+        default=None, description="containers: the folder of your Dockerfile, or {context, dockerfile, target, args}"
+    )
+    requirements: str | None = Field(
+        default=None,
+        description="containers: requirements file or pyproject.toml to make an image from; none: what the project's folder has",
+    )
+    images: dict[Literal["redis", "rabbitmq", "postgres", "toxiproxy", "python"], str] = Field(
+        default={}, description="containers: images in place of the default ones"
+    )
     setup: ObjectPath | None = Field(default=None, description="called on every fresh world: tables, first rows")
     broker: BrokerSpec | str = "redis"
     backend: BrokerSpec | str | None = Field(
@@ -81,6 +112,17 @@ class System(_Frozen):
     config: dict[str, Any] = Field(default={}, description="overrides of the app's own configuration; named in the verdict line")
     egress: tuple[str, ...] = Field(default=(), description="host or host:port that the app may connect to")
     workers: dict[str, WorkerGroup] = Field(default_factory=lambda: {"worker": WorkerGroup()})
+
+    @model_validator(mode="after")
+    def _one_image(self) -> "System":
+        if self.image and self.build:
+            raise ValueError("`image` and `build` both say where the workers' image comes from: write one")
+        return self
+
+    @property
+    def build_spec(self) -> Build | None:
+        """`build` with the short form written out."""
+        return Build(context=self.build) if isinstance(self.build, str) else self.build
 
     @property
     def broker_spec(self) -> BrokerSpec:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -29,6 +29,8 @@ class SystemPlan:
     backend: BrokerKind | None
     stores: Mapping[str, Store]
     clock: Clock
+    kinds: Mapping[str, BrokerKind] = field(default_factory=dict)  # every kind of server that a store may ask for
+    say: Callable[[str], None] = lambda text: None  # progress in words, for what takes long before the run begins
 
 
 @dataclass(frozen=True, slots=True)

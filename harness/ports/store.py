@@ -41,8 +41,11 @@ class StoreHost(Protocol):
     def folder(self, name: str) -> Path:
         """An empty folder of the run's own, removed with it."""
 
-    def server(self, kind: str, name: str) -> Endpoint:
-        """A running server of that kind (e.g. 'redis') for this store alone."""
+    def server(self, kind: str, name: str, *, tls: bool | str = False) -> Endpoint:
+        """A running server of that kind (e.g. 'redis') for this store alone. ``endpoint.for_app()`` is what the app is told."""
+
+    def expose(self, name: str, port: int) -> tuple[str, int]:
+        """(host, port) under which the app reaches what this process serves on 127.0.0.1:``port``."""
 
     def call_user_code(self, path: str, *arguments: Any) -> Any:
         """Call module:name of the user's in a child under the user's Python with the app's environment; JSON in, JSON out."""
@@ -76,7 +79,7 @@ class Store(Protocol):
         """For ${{ name.key }} in the scenario's env: url, host, port; path for sqlite and files."""
 
     def addresses(self) -> tuple[tuple[str, int], ...]:
-        """(host, port) that the app may connect to."""
+        """(host, port) that the app may connect to, as `offers` tells them to it."""
 
     def clear(self) -> None:
         """Empty it, as before the user's setup."""

@@ -16,9 +16,9 @@ from harness.ports.clock import Clock
 __all__ = [
     "InspectsBroker",
     "KillsWorkers",
-    "PausesBroker",
+    "PausesServers",
     "PausesWorkers",
-    "RestartsBroker",
+    "RestartsServers",
     "RunningSystem",
     "ScalesWorkers",
     "StopsWorkers",
@@ -109,25 +109,28 @@ class ScalesWorkers(Protocol):
 
 
 @runtime_checkable
-class RestartsBroker(Protocol):
-    """Stop and start the broker under the same address."""
+class RestartsServers(Protocol):
+    """Stop and start a server under the same address. Parts: 'broker', 'backend', or a service that has a server of its own."""
 
-    def stop_broker(self, *, keep: bool) -> None:
-        """Stop it; without `keep` its messages are gone at the next start."""
+    def stop_server(self, part: str, *, keep: bool, kill: bool = False) -> None:
+        """Stop it, by SIGKILL where ``kill``; without ``keep`` what it held is gone at the next start."""
 
-    def start_broker(self) -> None:
+    def start_server(self, part: str) -> None:
         """Start it again; returns when it answers."""
+
+    def server_runs(self, part: str) -> bool:
+        """Is its process there, and does it answer?"""
 
 
 @runtime_checkable
-class PausesBroker(Protocol):
-    """SIGSTOP and SIGCONT to the broker's server: connections stay, nobody answers."""
+class PausesServers(Protocol):
+    """Freeze a server: connections stay, nobody answers. Parts as in `RestartsServers`."""
 
-    def pause_broker(self) -> None:
+    def pause_server(self, part: str) -> None:
         """Freeze."""
 
-    def resume_broker(self) -> None:
-        """Thaw."""
+    def resume_server(self, part: str) -> None:
+        """Thaw; a no-op where it is not frozen."""
 
 
 @runtime_checkable

@@ -6,7 +6,7 @@ import contextlib
 import linecache
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -83,7 +83,7 @@ def run_cell(
     environment with verdict ``environment``, an interruption with a partial report, then raised as `Interrupted`.
     """
     begun, wall = clock.now(), clock.wall()
-    plan = cell.system(run_id, folder)
+    plan = replace(cell.system(run_id, folder), say=lambda text: listener.progress(Progress(phase="ready", text=text)))
     notes = _Notes(semantics=plan.broker.semantics)
     system = runtime.system(plan)
     with InterruptGuard() as guard:

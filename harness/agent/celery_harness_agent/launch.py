@@ -38,11 +38,21 @@ def parent_from_environment() -> int | None:
     return int(text) if text.isdigit() else None
 
 
+def become_user(text: str) -> None:
+    """Give up root for 'uid:gid': some servers refuse to run as root. The kernel forgets a death signal when credentials change."""
+    if text:
+        uid, gid = (int(part) for part in text.split(":"))
+        os.setgroups([])
+        os.setgid(gid)
+        os.setuid(uid)
+
+
 def main(argv: list[str]) -> None:
     """Never returns: becomes `argv`, or exits with 127 and a message."""
     if not argv:
         sys.stderr.write("usage: launch.py PROGRAM [ARGUMENT...]\n")
         sys.exit(2)
+    become_user(os.environ.pop("CELERY_HARNESS_USER", ""))
     die_with_parent(parent_from_environment())
     try:
         os.execvp(argv[0], argv)

@@ -1,29 +1,26 @@
-"""Python children under the user's interpreter: worker, producer, check, call; their settings and environment."""
+"""Python children under the user's interpreter: their environment, and the ones that answer a question."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import os
-import re
 import select
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from harness.errors import EnvironmentFault, ScenarioError
-from harness.runtimes.processes.leftovers import owner
-from harness.runtimes.processes.process import LAUNCHER, log_tail
+from harness.runtimes.processes.process import LAUNCHER
+from harness.runtimes.shared.environment import AGENT_FOLDER, agent_environment
+from harness.runtimes.shared.logs import log_tail
 
-__all__ = ["AGENT_FOLDER", "ask", "child_environment", "interpreter", "resolve_placeholders", "write_private"]
+__all__ = ["ask", "child_environment", "interpreter"]
 
-AGENT_FOLDER = LAUNCHER.parent.parent
-_PLACEHOLDER = re.compile(r"\$\{\{\s*([\w-]+)\.([\w-]+)\s*\}\}")
 _ANSWER_SECONDS = 60
 
 
@@ -40,42 +37,12 @@ def interpreter(python: str, root: Path) -> str:
     return str(candidate) if "/" in python else python
 
 
-def resolve_placeholders(text: str, offers: Mapping[str, Mapping[str, str]]) -> str:
-    """``${{ db.url }}`` -> what the service offers. The loader has checked the names already."""
-
-    def value(found: re.Match[str]) -> str:
-        try:
-            return offers[found[1]][found[2]]
-        except KeyError:
-            raise ScenarioError(
-                f"system.env: nothing offers ${{{{ {found[1]}.{found[2]} }}}}", hint="a service offers url, host and port"
-            ) from None
-
-    return _PLACEHOLDER.sub(value, text)
-
-
 def child_environment(run_id: str, app_env: Mapping[str, str], root: Path, settings: Path) -> dict[str, str]:
     """The environment of a child: ours without Celery's variables, the app's on top, the agent on the path."""
     env = {k: v for k, v in os.environ.items() if not k.startswith(("CELERY_", "PYTHONSTARTUP", "COVERAGE_"))}
     env.update(app_env)
     paths = [str(AGENT_FOLDER), str(root), *filter(None, [env.get("PYTHONPATH", "")])]
-    env.update(
-        PYTHONPATH=os.pathsep.join(paths),
-        PYTHONUNBUFFERED="1",
-        CELERY_HARNESS_RUN=run_id,
-        CELERY_HARNESS_OWNER=owner(),
-        CELERY_HARNESS_AGENT=str(settings),
-    )
-    return env
-
-
-def write_private(path: Path, document: Mapping[str, Any]) -> Path:
-    """JSON that may hold credentials: mode 0600, complete before it has its name."""
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".settings-")
-    with os.fdopen(descriptor, "w") as stream:
-        json.dump(document, stream)
-    Path(name).replace(path)
-    return path
+    return {**env, "PYTHONPATH": os.pathsep.join(paths), **agent_environment(run_id, settings)}
 
 
 def ask(program: str, python: str, request: Mapping[str, Any], *, env: Mapping[str, str], cwd: Path, log: Path) -> dict[str, Any]:

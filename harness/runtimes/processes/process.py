@@ -17,10 +17,11 @@ import psutil
 from harness.errors import EnvironmentFault
 from harness.ports.clock import Clock
 
-__all__ = ["LAUNCHER", "ManagedProcess", "WorkerProcess", "log_tail", "spawn"]
+__all__ = ["LAUNCHER", "ManagedProcess", "spawn"]
 
 #: Sets a parent-death signal and execs: the process ends when the harness does, also after a SIGKILL of it.
 LAUNCHER = Path(__file__).resolve().parents[2] / "agent" / "celery_harness_agent" / "launch.py"
+_STOP_SECONDS = 5.0
 
 
 @dataclass
@@ -60,6 +61,11 @@ class ManagedProcess:
         self.known_children.update(found)
         return found
 
+    @property
+    def status(self) -> int | None:
+        """As subprocess has it."""
+        return self.popen.returncode if not self.alive() else None
+
     def signal_group(self, number: int) -> None:
         """Signal the whole session's group; gone already is fine."""
         if self._buried:
@@ -85,34 +91,53 @@ class ManagedProcess:
         self._buried = not self.alive()
         return hit
 
+    def terminate(self) -> None:
+        """SIGTERM to the main process."""
+        self.signal_main(signal.SIGTERM)
+
+    def kill_child(self, pid: int) -> bool:
+        """SIGKILL to one child."""
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            return False
+        return True
+
+    def pause(self) -> None:
+        """SIGSTOP to the group; waits until the kernel says so."""
+        self.signal_group(signal.SIGSTOP)
+        deadline = self.clock.now() + _STOP_SECONDS
+        while not self.stopped() and self.alive():
+            if self.clock.now() > deadline:
+                self.resume()  # nobody else would
+                raise EnvironmentFault(f"{self.name} did not stop on SIGSTOP within {_STOP_SECONDS:.0f} s")
+            self.clock.sleep(0.005)
+
+    def resume(self) -> None:
+        """SIGCONT to the group."""
+        self.signal_group(signal.SIGCONT)
+
+    def tell(self, line: str) -> None:
+        """One line to its standard input."""
+        assert self.popen.stdin is not None
+        try:
+            self.popen.stdin.write(line.encode() + b"\n")
+            self.popen.stdin.flush()
+        except (BrokenPipeError, ValueError):
+            raise EnvironmentFault(f"{self.name} ended early; its log says why", where=str(self.log)) from None
+
+    def close_input(self) -> None:
+        """End of its standard input."""
+        if self.popen.stdin is not None:
+            with contextlib.suppress(OSError):
+                self.popen.stdin.close()
+
     def stopped(self) -> bool:
         """Does the kernel show the main process as stopped?"""
         try:
             return bool(psutil.Process(self.pid).status() == psutil.STATUS_STOPPED)
         except psutil.Error:
             return False
-
-
-@dataclass
-class WorkerProcess:
-    """One replica under its name; `process` changes when it is started again."""
-
-    name: str
-    group: str
-    process: ManagedProcess
-
-    @property
-    def pid(self) -> int:
-        """The main process of the current life."""
-        return self.process.pid
-
-    def alive(self) -> bool:
-        """Is it running?"""
-        return self.process.alive()
-
-    def children(self) -> Sequence[int]:
-        """Pool children, running now."""
-        return self.process.children()
 
 
 def spawn(
@@ -146,15 +171,3 @@ def spawn(
     except OSError as exc:
         raise EnvironmentFault(f"{name} could not be started: {exc}", where=argv[0]) from exc
     return ManagedProcess(name, kind, popen, log, clock, clock.now(), group)
-
-
-def log_tail(path: Path, lines: int = 12) -> tuple[str, ...]:
-    """The last lines of a log, for errors and reports."""
-    try:
-        with path.open("rb") as stream:
-            stream.seek(0, os.SEEK_END)
-            stream.seek(max(0, stream.tell() - 16_384))
-            text = stream.read().decode("utf-8", "replace")
-    except OSError:
-        return ()
-    return tuple(line.rstrip() for line in text.splitlines() if line.strip())[-lines:]

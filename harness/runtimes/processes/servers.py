@@ -4,104 +4,168 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
+import pwd
 import shutil
-import signal
 import socket
 import subprocess
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from harness.errors import EnvironmentFault
-from harness.ports.broker import BrokerKind, Endpoint
+from harness.ports.broker import ServerPlan, Tls
 from harness.ports.clock import Clock
-from harness.runtimes.processes.leftovers import owner
-from harness.runtimes.processes.process import ManagedProcess, log_tail, spawn
+from harness.runtimes.processes.process import ManagedProcess, spawn
+from harness.runtimes.shared.credentials import fresh_endpoint
+from harness.runtimes.shared.hosting import Managed, ServerSpec
+from harness.runtimes.shared.leftovers import owner
+from harness.runtimes.shared.logs import log_tail
 
-__all__ = ["Server"]
+__all__ = ["ProcessServer", "free_port"]
 
 _PORT_ATTEMPTS = 20
-_START_SECONDS = 20.0
+_FIRST_SECONDS = 60.0
+_STOP_SECONDS = 20.0
 
 
-@dataclass
-class Server:
-    """One broker, backend or store server. The port stays the same over restarts; clients need not know of them."""
+class ProcessServer:
+    """See `ServerHandle`. The ports stay the same over restarts."""
 
-    kind: BrokerKind
-    name: str
-    role: str  # broker, backend, service
-    folder: Path
-    log: Path
-    clock: Clock
-    run_id: str
-    persistence: bool = True
-    process: ManagedProcess | None = None
-    endpoint: Endpoint = field(default_factory=lambda: Endpoint("127.0.0.1", 0, secrets.token_urlsafe(24)))
-    version: str = ""
-    processes: list[ManagedProcess] = field(default_factory=list)
+    def __init__(self, spec: ServerSpec, folder: Path, log: Path, clock: Clock, run_id: str, tls: Tls | None = None) -> None:
+        self.spec, self.folder, self.log, self.clock, self.run_id = spec, folder, log, clock, run_id
+        self.endpoint = replace(fresh_endpoint(spec), host="127.0.0.1", tls=tls)
+        self.version = ""
+        self.process: ManagedProcess | None = None
+        self.processes: list[Managed] = []
+        self._companions: list[ManagedProcess] = []
 
     def start(self) -> None:
-        """Start it and wait until *our* process answers. A port that somebody else takes first is not an error: the next is tried."""
-        program, self.version = self.kind.find()
+        """A port that somebody else takes first is not an error: the next is tried."""
+        program, self.version = self.spec.kind.find()
         keep_port = self.endpoint.port != 0
         for _ in range(_PORT_ATTEMPTS):
             if not keep_port:
-                self.endpoint = replace(self.endpoint, port=_free_port())
-            self._launch(program)
-            if self._answers():
+                ports = {name: free_port() for name in self.spec.kind.further_ports}
+                self.endpoint = replace(self.endpoint, port=free_port(), ports=ports)
+            plan = self._launch(program)
+            if self._comes_up(plan.start_seconds):
                 return
+            late = self.process is not None and self.process.alive()
             self.kill()
+            if late:
+                break
             if keep_port:
                 self.clock.sleep(0.1)
         tail = "\n  ".join(log_tail(self.log))
         raise EnvironmentFault(
-            f"{self.name} ({program}) did not start on {self.endpoint.host}; its last lines:\n  {tail}", where=str(self.log)
+            f"{self.spec.name} ({program}) did not start on {self.endpoint.host}; its last lines:\n  {tail}", where=str(self.log)
         )
 
-    def _launch(self, program: str) -> None:
+    def _launch(self, program: str) -> ServerPlan:
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        plan = self.kind.plan(program, self.folder, self.endpoint, persistence=self.persistence)
+        plan = self.spec.kind.plan(program, self.folder, self.endpoint, persistence=self.spec.persistence)
         for path, text in plan.files.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
             with os.fdopen(descriptor, "w") as stream:
                 stream.write(text)
         env = {**os.environ, "LC_ALL": "C", "CELERY_HARNESS_RUN": self.run_id, "CELERY_HARNESS_OWNER": owner(), **plan.env}
-        self.process = spawn(self.name, self.role, plan.argv, env=env, cwd=self.folder, log=self.log, clock=self.clock)
+        if plan.user and os.geteuid() == 0:
+            env["CELERY_HARNESS_USER"] = _give_to(self.folder, plan.user)
+        for argv in plan.first:
+            self._run_first(argv, env)
+        for argv in plan.companions:
+            self._companions.append(self._spawn(argv, env))
+        self.process = self._spawn(plan.argv, env)
         self.processes.append(self.process)
+        return plan
 
-    def _answers(self) -> bool:
+    def _spawn(self, argv: tuple[str, ...], env: Mapping[str, str]) -> ManagedProcess:
+        return spawn(self.spec.name, self.spec.role, argv, env=env, cwd=self.folder, log=self.log, clock=self.clock)
+
+    def _run_first(self, argv: tuple[str, ...], env: Mapping[str, str]) -> None:
+        process = self._spawn(argv, env)
+        try:
+            status = process.popen.wait(_FIRST_SECONDS)
+        except subprocess.TimeoutExpired:
+            status = None
+        finally:
+            process.kill()
+        if status != 0:
+            tail = "\n  ".join(log_tail(self.log))
+            how = "did not end" if status is None else f"ended with status {status}"
+            raise EnvironmentFault(f"{self.spec.name}: {Path(argv[0]).name} {how}; its last lines:\n  {tail}", where=str(self.log))
+
+    def _comes_up(self, seconds: float) -> bool:
         assert self.process is not None
-        deadline = self.clock.now() + _START_SECONDS
+        deadline = self.clock.now() + seconds
         while self.clock.now() < deadline:
             if not self.process.alive():
                 return False
-            if self.kind.ready(self.endpoint, self.process.pid):
+            if self.answers():
                 return True
             self.clock.sleep(0.01)
         return False
 
-    def stop(self, *, keep: bool = True) -> None:
-        """SIGTERM (it saves what it must), SIGKILL after 10 s; without `keep` its data are removed."""
+    def alive(self) -> bool:
+        """Its process runs."""
+        return self.process is not None and self.process.alive()
+
+    def answers(self) -> bool:
+        """Our process, on a real connection."""
+        return self.process is not None and self.process.alive() and self.spec.kind.ready(self.endpoint, self.process.pid)
+
+    def stop(self, *, keep: bool = True, kill: bool = False) -> None:
+        """SIGTERM, and SIGKILL to what is left after 20 s."""
         if self.process is not None:
             self.process.expected_end = True
-            if self.process.alive():
-                self.process.signal_main(signal.SIGCONT)
-                self.process.signal_main(signal.SIGTERM)
+            if self.process.alive() and not kill:
+                self.process.resume()
+                self.process.terminate()
                 with contextlib.suppress(subprocess.TimeoutExpired):
-                    self.process.popen.wait(10)
-            self.process.kill()
+                    self.process.popen.wait(_STOP_SECONDS)
+        self.kill()
         if not keep:
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def kill(self) -> None:
-        """SIGKILL."""
+        """SIGKILL, companions too."""
+        for process in [*([self.process] if self.process else []), *self._companions]:
+            process.expected_end = True
+            process.kill()
+        self._companions.clear()
+
+    def pause(self) -> None:
+        """SIGSTOP to all of it."""
+        if self.process is None or not self.process.alive():
+            raise EnvironmentFault(f"{self.spec.name} is not running, so it cannot be paused")
+        self.process.pause()
+
+    def resume(self) -> None:
+        """SIGCONT to all of it."""
         if self.process is not None:
-            self.process.expected_end = True
-            self.process.kill()
+            self.process.resume()
+
+    def remove(self) -> None:
+        """SIGKILL; the folder goes with the run's."""
+        self.kill()
 
 
-def _free_port() -> int:
+def _give_to(folder: Path, user: str) -> str:
+    """Let a system user own a server's folder; 'uid:gid' for the launcher. The folders above need only be crossed."""
+    try:
+        found = pwd.getpwnam(user)
+    except KeyError:
+        raise EnvironmentFault(
+            f"there is no system user {user}, and this server refuses to run as root", hint=f"run as another user, or add {user}"
+        ) from None
+    folder.parent.chmod(0o711)
+    for path in [folder, *folder.rglob("*")]:
+        os.chown(path, found.pw_uid, found.pw_gid, follow_symlinks=False)
+    return f"{found.pw_uid}:{found.pw_gid}"
+
+
+def free_port() -> int:
     """A port that was free a moment ago; whoever loses the race for it tries another."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from harness.errors import EnvironmentFault, ScenarioError
-from harness.runtimes.processes.children import ask, child_environment, interpreter, resolve_placeholders, write_private
+from harness.runtimes.processes.children import ask, child_environment, interpreter
+from harness.runtimes.shared.environment import resolve_placeholders, write_private
 
 
 def test_placeholders_are_replaced_wherever_they_stand() -> None:

@@ -3,53 +3,64 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from harness.model.scenario import WorkerGroup
 from harness.ports.runtime import PassPlan, SystemPlan
 
-__all__ = ["dead_end", "effective_config", "settings_document", "worker_options"]
+__all__ = ["Seat", "dead_end", "effective_config", "settings_document", "worker_options"]
 
 #: Mingle, gossip and heartbeats cost about a second of every start and say nothing that the oracles use.
 _QUICK_START = ("--without-mingle", "--without-gossip", "--without-heartbeat")
 
 
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """One child: what it is, and the addresses and settings that hold for it alone."""
+
+    role: str  # worker, producer, check, call
+    name: str
+    broker: str  # URL
+    backend: str | None
+    allow: Sequence[tuple[str, int]] = ()
+    tls: Mapping[str, Any] = field(default_factory=dict)  # Celery settings
+    pid_base: int = 0
+
+
 def settings_document(
     plan: SystemPlan,
     current: PassPlan | None,
+    seat: Seat,
     *,
-    role: str,
-    name: str,
     root: Path,
     journal: Path,
-    broker: str,
-    backend: str | None,
-    addresses: Sequence[tuple[str, int]],
     triggers: Sequence[Mapping[str, Any]],
     trigger_folder: Path,
 ) -> dict[str, Any]:
     """The settings of one child. A `check` may connect to nothing: it only imports."""
     spec = plan.scenario.system
-    connects = role != "check"
+    connects = seat.role != "check"
     document: dict[str, Any] = {
         "run": plan.run_id,
         "pass": current.name if current else "",
-        "role": role,
-        "name": name,
-        "journal": str(journal) if role in ("worker", "producer") else "",
+        "role": seat.role,
+        "name": seat.name,
+        "journal": str(journal) if seat.role in ("worker", "producer") else "",
         "app": spec.app,
         "root": str(root),
-        "broker": broker,
-        "backend": backend,
-        "config": effective_config(plan),
-        "allow": [list(address) for address in addresses] if connects else [],
+        "broker": seat.broker,
+        "backend": seat.backend,
+        "config": effective_config(plan, seat.tls),
+        "allow": [list(address) for address in seat.allow] if connects else [],
         "egress": list(spec.egress) if connects else [],
         "retry_divisor": plan.scenario.time.retry_divisor,
         "triggers": [dict(trigger) for trigger in triggers],
         "trigger_folder": str(trigger_folder),
+        "pid_base": seat.pid_base,
     }
-    if role == "producer" and current is not None:
+    if seat.role == "producer" and current is not None:
         document["plan"] = {
             "seed": plan.scenario.seed,
             "items": [item.model_dump(mode="json", by_alias=True) for item in plan.scenario.load],
@@ -60,10 +71,10 @@ def settings_document(
     return document
 
 
-def effective_config(plan: SystemPlan) -> dict[str, Any]:
-    """What the scenario forces on the app: `redelivery` in Celery's words, then `config`; mappings are merged key by key."""
+def effective_config(plan: SystemPlan, tls: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """What is forced on the app: `redelivery` in Celery's words, the run's authority, then the scenario's `config`; mappings key by key."""
     merged = dict(plan.broker.client_settings(plan.scenario.system.redelivery))
-    for name, value in plan.scenario.system.config.items():
+    for name, value in [*(tls or {}).items(), *plan.scenario.system.config.items()]:
         before = merged.get(name)
         merged[name] = {**before, **value} if isinstance(before, Mapping) and isinstance(value, Mapping) else value
     return merged
@@ -71,8 +82,12 @@ def effective_config(plan: SystemPlan) -> dict[str, Any]:
 
 def dead_end(path: Path, kind: str) -> dict[str, str]:
     """What a service offers while nothing is started: addresses that parse, and lead nowhere."""
-    url = f"sqlite:///{path}" if kind == "sqlite" else f"{kind}://127.0.0.1:9"
-    return {"url": url, "host": "127.0.0.1", "port": "9", "path": str(path), "password": ""}
+    scheme = {"postgres": "postgresql"}.get(kind, kind)
+    url = f"sqlite:///{path}" if kind == "sqlite" else f"{scheme}://127.0.0.1:9"
+    return {
+        **{"url": url, "host": "127.0.0.1", "port": "9", "path": str(path)},
+        **{"user": "", "password": "", "database": "", "sslrootcert": ""},
+    }
 
 
 def worker_options(name: str, run_id: str, group: WorkerGroup) -> list[str]:

@@ -1,4 +1,4 @@
-"""The abilities of the processes runtime that faults use: signals to workers, the broker's server."""
+"""The abilities that faults use, on whatever a runtime calls a process and a server."""
 
 from __future__ import annotations
 
@@ -6,25 +6,28 @@ import random
 import signal
 from collections.abc import Sequence
 
-from harness.errors import EnvironmentFault
+from harness.errors import ScenarioError
 from harness.ports.broker import BrokerInspector
 from harness.ports.clock import Clock
+from harness.ports.network import Link
 from harness.ports.system import Worker
-from harness.runtimes.processes.process import ManagedProcess
-from harness.runtimes.processes.servers import Server
+from harness.runtimes.shared.hosting import Managed, ServerHandle
+from harness.runtimes.shared.wiring import Wiring
 
 __all__ = ["Control"]
 
-_STOP_SECONDS = 5.0
-
 
 class Control:
-    """Kills, pauses, stops and scales workers; restarts and pauses the broker. Mixed into the system."""
+    """Kills, pauses, stops and scales workers; stops and pauses servers; network links. Mixed into the system."""
 
     clock: Clock
-    broker_server: Server
+    wiring: Wiring
 
-    def _process(self, worker: Worker) -> ManagedProcess:
+    def _process(self, worker: Worker) -> Managed:
+        raise NotImplementedError
+
+    def server_of(self, part: str) -> ServerHandle | None:
+        """The server behind 'broker', 'backend' or a service; None: that part has none."""
         raise NotImplementedError
 
     def start_worker(self, worker: Worker) -> None:
@@ -43,6 +46,8 @@ class Control:
         """See `InspectsBroker`."""
         raise NotImplementedError
 
+    # --- workers ------------------------------------------------------------------------------------------------
+
     def kill_group(self, worker: Worker) -> Sequence[int]:
         """SIGKILL to main process and children at once, as the OOM killer or a lost node would."""
         process = self._process(worker)
@@ -55,23 +60,15 @@ class Control:
         if not children:
             return None
         victim = rng.choice(children)
-        try:
-            import os
-
-            os.kill(victim, signal.SIGKILL)
-        except ProcessLookupError:
-            return None
-        return victim
+        return victim if self._process(worker).kill_child(victim) else None
 
     def pause_group(self, worker: Worker) -> None:
-        """SIGSTOP; waits until the kernel says so."""
-        process = self._process(worker)
-        process.signal_group(signal.SIGSTOP)
-        self._wait_stopped(process)
+        """Freeze the worker with its children."""
+        self._process(worker).pause()
 
     def resume_group(self, worker: Worker) -> None:
-        """SIGCONT."""
-        self._process(worker).signal_group(signal.SIGCONT)
+        """Thaw it."""
+        self._process(worker).resume()
 
     def stop_warm(self, worker: Worker) -> None:
         """SIGTERM to the main process."""
@@ -105,32 +102,40 @@ class Control:
         found = [w for w in self.workers(group) if not self._process(w).expected_end]
         return sorted(found, key=lambda w: int(w.name.rpartition("-")[2]))
 
-    def stop_broker(self, *, keep: bool) -> None:
-        """Stop the server; without `keep` its data are removed."""
-        self.broker_server.stop(keep=keep)
+    # --- servers ------------------------------------------------------------------------------------------------
 
-    def start_broker(self) -> None:
-        """Start it under the same port."""
-        if self.broker_server.process is None or not self.broker_server.process.alive():
-            self.broker_server.start()
+    def _server(self, part: str) -> ServerHandle:
+        server = self.server_of(part)
+        if server is None:
+            raise ScenarioError(
+                f"{part} has no server of its own that could be stopped", hint="broker, backend, or a service such as postgres"
+            )
+        return server
 
-    def pause_broker(self) -> None:
-        """SIGSTOP to the server."""
-        process = self.broker_server.process
-        if process is None or not process.alive():
-            raise EnvironmentFault("the broker is not running, so it cannot be paused")
-        process.signal_group(signal.SIGSTOP)
-        self._wait_stopped(process)
+    def stop_server(self, part: str, *, keep: bool, kill: bool = False) -> None:
+        """See `RestartsServers`."""
+        self._server(part).stop(keep=keep, kill=kill)
 
-    def resume_broker(self) -> None:
-        """SIGCONT to the server."""
-        if self.broker_server.process is not None:
-            self.broker_server.process.signal_group(signal.SIGCONT)
+    def start_server(self, part: str) -> None:
+        """See `RestartsServers`."""
+        server = self._server(part)
+        if not server.alive():
+            server.start()
 
-    def _wait_stopped(self, process: ManagedProcess) -> None:
-        deadline = self.clock.now() + _STOP_SECONDS
-        while not process.stopped() and process.alive():
-            if self.clock.now() > deadline:
-                process.signal_group(signal.SIGCONT)  # nobody else would
-                raise EnvironmentFault(f"{process.name} did not stop on SIGSTOP within {_STOP_SECONDS:.0f} s")
-            self.clock.sleep(0.005)
+    def server_runs(self, part: str) -> bool:
+        """See `RestartsServers`."""
+        return self._server(part).answers()
+
+    def pause_server(self, part: str) -> None:
+        """See `PausesServers`."""
+        self._server(part).pause()
+
+    def resume_server(self, part: str) -> None:
+        """See `PausesServers`."""
+        self._server(part).resume()
+
+    # --- network ------------------------------------------------------------------------------------------------
+
+    def links(self, between: Sequence[str]) -> Sequence[Link]:
+        """See `ShapesNetwork`."""
+        return self.wiring.links(between)

@@ -1,0 +1,421 @@
+"""The system of a scenario, wherever it runs: servers, stores, producer and workers, pass by pass.
+
+A runtime says how a process, a server and a proxy are started (`Hosting` below); everything else is the same for all, so
+that one scenario file gets the same verdict from each.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import platform
+import shutil
+import signal
+import tempfile
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.errors import EnvironmentFault, ScenarioError
+from harness.model.scenario import BrokerSpec, WorkerGroup
+from harness.model.world import World
+from harness.ports.broker import BrokerInspector, BrokerKind, Endpoint, Tls
+from harness.ports.runtime import Death, PassPlan, SystemPlan
+from harness.ports.store import LogsEffects, SeenEffect, Store
+from harness.ports.system import Worker
+from harness.runtimes.shared.authority import Authority
+from harness.runtimes.shared.control import Control
+from harness.runtimes.shared.hosting import Managed, ProxyHost, ServerHandle, ServerSpec
+from harness.runtimes.shared.leftovers import claim
+from harness.runtimes.shared.logs import log_tail
+from harness.runtimes.shared.seats import Seats
+from harness.runtimes.shared.settings import effective_config
+from harness.runtimes.shared.wiring import Wiring
+from harness.scenario.links import wanted_links
+
+__all__ = ["LocalSystem", "Replica"]
+
+#: How these end is for the checks to judge; a server that ends by itself is the environment's fault.
+_JUDGED = ("worker", "producer")
+
+
+@dataclass
+class Replica:
+    """One worker under its name; `process` changes when it is started again."""
+
+    name: str
+    group: str
+    process: Managed
+
+    @property
+    def pid(self) -> int:
+        """The main process of the current life."""
+        return self.process.pid
+
+    def alive(self) -> bool:
+        """Is it running?"""
+        return self.process.alive()
+
+    def children(self) -> Sequence[int]:
+        """Pool children, running now."""
+        return self.process.children()
+
+
+class LocalSystem(Control):
+    """See `LiveSystem`. Also the `StoreHost` of its stores. A runtime fills in the abstract methods."""
+
+    def __init__(self, plan: SystemPlan) -> None:
+        self.plan = plan
+        self.clock = plan.clock
+        self.temporary: Path | None = None
+        self.servers: list[ServerHandle] = []
+        self.stores: dict[str, Store] = {}
+        self.every_process: list[Managed] = []
+        self.wiring = Wiring(wanted_links(plan.scenario), self.proxy_host)
+        self.journal = Path()
+        self.current: PassPlan | None = None
+        self.seats = Seats(self)
+        self._workers: dict[str, Replica] = {}
+        self._producer: Managed | None = None
+        self._inspectors: list[BrokerInspector] = []
+        self._authority: Authority | None = None
+        self._refused: list[Any] = []
+        self._app_transport_options: dict[str, Any] = {}  # key prefix, separator: learnt by `examine`
+
+    # --- what a runtime fills in --------------------------------------------------------------------------------
+
+    @abstractmethod
+    def prepare_host(self) -> None:
+        """Look at what the runtime itself needs; called once, before anything is started."""
+
+    @abstractmethod
+    def make_server(self, spec: ServerSpec, tls: Tls | None) -> ServerHandle:
+        """Not started yet."""
+
+    @abstractmethod
+    def spawn(self, name: str, kind: str, arguments: Sequence[str], settings: Path, *, group: str = "", pid_base: int = 0) -> Managed:
+        """One of the agent's programs under the user's Python: worker or producer, with `seats.offers` of its own in its environment."""
+
+    @abstractmethod
+    def ask(
+        self, program: str, request: Mapping[str, Any], settings: Path, *, log: str, offers: Mapping[str, Mapping[str, str]]
+    ) -> dict[str, Any]:
+        """One of the agent's question-and-answer programs: check or call."""
+
+    @abstractmethod
+    def proxy_host(self) -> ProxyHost:
+        """Where proxies run."""
+
+    @abstractmethod
+    def expose(self, name: str, port: int) -> tuple[str, int]:
+        """See `StoreHost`."""
+
+    @abstractmethod
+    def certificate_hosts(self, spec: ServerSpec) -> Sequence[str]:
+        """Every name and address under which clients find that server."""
+
+    @abstractmethod
+    def close_host(self) -> None:
+        """Stop what the runtime itself started."""
+
+    def working_folder(self) -> Path:
+        """Of worker and producer, as they see it."""
+        return (self.plan.root / self.plan.scenario.system.path).resolve()
+
+    def fresh_pid_base(self) -> int:
+        """What is added to the pids of the next process, so that they are unique over the run."""
+        return 0
+
+    # --- starting -----------------------------------------------------------------------------------------------
+
+    def prepare(self) -> None:
+        """Folders, and the servers that will be started."""
+        if self.temporary is not None:
+            return
+        spec = self.plan.scenario.system
+        try:
+            self.temporary = Path(tempfile.mkdtemp(prefix=f"celery-harness-{self.plan.run_id}-"))
+            claim(self.temporary)
+            (self.plan.folder / "logs").mkdir(parents=True, exist_ok=True)
+        except OSError as exc:
+            raise EnvironmentFault(f"the run's folder cannot be made: {exc}", hint="choose another with --reports") from exc
+        self.prepare_host()
+        self.broker_server = self._add_server(self.plan.broker, "broker", spec.broker_spec)
+        self.backend_server: ServerHandle | None = None
+        if self.plan.backend is not None and spec.backend_spec is not None:
+            self.backend_server = self._add_server(self.plan.backend, "backend", spec.backend_spec)
+
+    def open(self) -> str:
+        """Start servers and stores."""
+        self.prepare()
+        for server in list(self.servers):
+            server.start()
+        for name, store in self.plan.stores.items():
+            self.stores[name] = store
+            store.start(self)
+        return ", ".join([f"{s.spec.kind.kind.capitalize()} {s.version}" for s in self.servers[:1]] + list(self.stores))
+
+    def _add_server(self, kind: BrokerKind, name: str, spec: BrokerSpec) -> ServerHandle:
+        return self._new_server(ServerSpec(kind, name, name, spec.persistence, spec.tls))
+
+    def _new_server(self, spec: ServerSpec) -> ServerHandle:
+        server = self.make_server(spec, self._certificate(spec) if spec.tls else None)
+        self.servers.append(server)
+        return server
+
+    def _certificate(self, spec: ServerSpec) -> Tls:
+        assert self.temporary is not None
+        if self._authority is None:
+            self._authority = Authority(self.temporary / "authority")
+        flaw = spec.tls if isinstance(spec.tls, str) else ""
+        return self._authority.issue(spec.name, self.certificate_hosts(spec), flaw=flaw)
+
+    def log_file(self, name: str) -> Path:
+        """Of a process or server."""
+        return self.plan.folder / "logs" / f"{name}.log"
+
+    def folder(self, name: str) -> Path:
+        """See `StoreHost`."""
+        assert self.temporary is not None
+        path = self.temporary / f"store-{name}"
+        path.mkdir(mode=0o700)
+        return path
+
+    def server(self, kind: str, name: str, *, tls: bool | str = False) -> Endpoint:
+        """See `StoreHost`: a server for that store alone, so a fault of the broker is not a fault of the store."""
+        if kind not in self.plan.kinds:
+            raise EnvironmentFault(f"no server of kind {kind} for service {name}")
+        server = self._new_server(ServerSpec(self.plan.kinds[kind], name, "service", tls=tls))
+        server.start()
+        return server.endpoint
+
+    def server_of(self, part: str) -> ServerHandle | None:
+        """See `Control`."""
+        return next((s for s in self.servers if s.spec.name == part), None)
+
+    def call_user_code(self, path: str, *arguments: Any) -> Any:
+        """See `StoreHost`."""
+        settings = self.seats.settings("call", f"call-{path.replace(':', '-')}")
+        answer = self.ask("call", {"call": path, "args": list(arguments)}, settings, log="setup", offers=self.seats.offers())
+        self._refused.extend(answer.get("undeclared") or ())
+        if not answer.get("ok"):
+            error = answer.get("error", {})
+            raise ScenarioError(f"{path} failed: {error.get('what', '')}\n{error.get('traceback', '')}".rstrip(), where="system.setup")
+        return answer.get("value")
+
+    def undeclared(self) -> Sequence[str]:
+        """Of the setup; what workers and producer were refused is in their journals."""
+        return list(dict.fromkeys(str(text) for text in self._refused))
+
+    def examine(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Import the app in a child that may connect to nothing; no server runs yet, so the addresses it sees are dead ends."""
+        self.prepare()
+        answer = self.ask("check", request, self.seats.settings("check", "check"), log="check", offers=self.seats.dead_ends())
+        self._app_transport_options = dict((answer.get("settings") or {}).get("broker_transport_options") or {})
+        return answer
+
+    # --- passes -------------------------------------------------------------------------------------------------
+
+    def begin_pass(self, plan: PassPlan) -> Path:
+        """Fresh brokers and world, then producer and workers."""
+        assert self.temporary is not None
+        if self.current is not None:
+            self._refresh()
+        self.current = plan
+        self.journal = self.plan.folder / "journal" / plan.name
+        self.journal.mkdir(parents=True, exist_ok=True)
+        triggers = self.seats.trigger_folder
+        shutil.rmtree(triggers, ignore_errors=True)
+        triggers.mkdir(mode=0o700)
+        if self.plan.scenario.system.setup:
+            self.call_user_code(self.plan.scenario.system.setup)
+        self._workers = {}
+        self._start_producer()
+        for group, spec in self.plan.scenario.system.workers.items():
+            for number in range(1, (1 if plan.alone else spec.replicas) + 1):
+                self._launch_worker(f"{group}-{number}", group)
+        return self.journal
+
+    def _refresh(self) -> None:
+        """Empty what the pass before left. Servers are started anew on empty folders: nothing can leak through them."""
+        self._close_inspectors()
+        own = [server for server in self.servers if server.spec.role != "service"]
+        for server in own:
+            server.stop(keep=False)
+        for server in own:
+            server.start()
+        for store in self.stores.values():
+            store.clear()
+        self.wiring.refresh()
+
+    def _start_producer(self) -> None:
+        base = self.fresh_pid_base()
+        settings = self.seats.settings("producer", "producer", pid_base=base)
+        self._producer = self._started(self.spawn("producer", "producer", ["producer"], settings, pid_base=base))
+
+    def _started(self, process: Managed) -> Managed:
+        self.every_process.append(process)
+        return process
+
+    def _launch_worker(self, name: str, group: str) -> Replica:
+        assert self.current is not None
+        base = self.fresh_pid_base()
+        settings = self.seats.settings("worker", name, group, self.current.triggers, pid_base=base)
+        arguments = ["worker", *self.seats.worker_options(name, self.group_of(group))]
+        process = self._started(self.spawn(name, "worker", arguments, settings, group=group, pid_base=base))
+        worker = self._workers.get(name)
+        if worker is None:
+            worker = self._workers[name] = Replica(name, group, process)
+        else:
+            worker.process = process
+        return worker
+
+    def group_of(self, group: str) -> WorkerGroup:
+        """As this pass wants it."""
+        assert self.current is not None
+        spec = self.plan.scenario.system.workers[group]
+        return spec.model_copy(update={"concurrency": 1}) if self.current.alone else spec
+
+    def tell_producer(self, line: str) -> None:
+        """One line on its standard input."""
+        assert self._producer is not None
+        self._producer.tell(line)
+
+    def release(self, fault: int) -> None:
+        """Create the file that the held task waits for."""
+        (self.seats.trigger_folder / f"{fault}.go").touch()
+
+    def poll(self) -> Sequence[Death]:
+        """Processes that ended, once each. EnvironmentFault where a server ended that no fault has stopped."""
+        deaths = []
+        servers = [process for server in self.servers for process in server.processes]
+        for process in [*self.every_process, *servers]:
+            if process.reported or process.alive():
+                continue
+            process.reported = True
+            if process.kind == "worker":
+                process.kill()  # children that outlived their parent hold messages nobody will ack
+            status, at = process.status or 0, process.down or 0.0
+            if process.kind not in _JUDGED and not process.expected_end:
+                tail = "\n  ".join(log_tail(process.log))
+                raise EnvironmentFault(
+                    f"{process.name} ended by itself with status {status}; its last lines:\n  {tail}", where=str(process.log)
+                )
+            deaths.append(Death(process.name, process.kind, process.pid, at, status, tuple(process.known_children), process.expected_end))
+        return deaths
+
+    # --- workers ------------------------------------------------------------------------------------------------
+
+    def _process(self, worker: Worker) -> Managed:
+        return self._workers[worker.name].process
+
+    def workers(self, target: str = "") -> Sequence[Worker]:
+        """Running ones, by name."""
+        found: list[Worker] = [w for w in self._workers.values() if w.alive() and target in ("", w.group, w.name)]
+        return sorted(found, key=lambda w: w.name)
+
+    def started_workers(self) -> Sequence[Worker]:
+        """All of this pass."""
+        return [self._workers[name] for name in sorted(self._workers)]
+
+    def start_worker(self, worker: Worker) -> None:
+        """Again under its name; a no-op while it runs."""
+        if not worker.alive():
+            self._launch_worker(worker.name, worker.group)
+
+    def add_worker(self, group: str) -> Worker:
+        """The lowest free number."""
+        number = 1
+        while f"{group}-{number}" in self._workers and self._workers[f"{group}-{number}"].alive():
+            number += 1
+        return self._launch_worker(f"{group}-{number}", group)
+
+    # --- looking ------------------------------------------------------------------------------------------------
+
+    def observe(self) -> World:
+        """All stores."""
+        return World({name: store.observe() for name, store in self.stores.items()})
+
+    def effects(self) -> Mapping[str, Sequence[SeenEffect]]:
+        """Of the stores that see them happen."""
+        return {name: store.effects() for name, store in self.stores.items() if isinstance(store, LogsEffects)}
+
+    def touched(self) -> tuple[int, ...]:
+        """All stores' counters."""
+        return tuple(store.touched() for store in self.stores.values())
+
+    def broker(self) -> BrokerInspector:
+        """A fresh inspector after each restart of the server; the caller need not close it."""
+        forced = effective_config(self.plan).get("broker_transport_options", {})
+        options = {**self._app_transport_options, **forced}
+        inspector = self.plan.broker.inspect(self.broker_server.endpoint, transport_options=options)
+        self._inspectors.append(inspector)
+        return inspector
+
+    def backend_results(self) -> dict[str, dict[str, Any]] | None:
+        """By the backend's keys."""
+        if self.backend_server is None:
+            return None
+        inspector = self.backend_server.spec.kind.inspect(self.backend_server.endpoint)
+        try:
+            return inspector.results()
+        finally:
+            inspector.close()
+
+    def environment(self) -> dict[str, str]:
+        """Broker, backend, services with a server, machine."""
+        titles = {"broker": "Broker", "backend": "Result backend"}
+        found = {}
+        for server in self.servers:
+            tls = ", TLS" if server.endpoint.tls else ""
+            title = titles.get(server.spec.role, f"Service {server.spec.name}")
+            found[title] = f"{server.spec.kind.kind.capitalize()} {server.version}{tls}, started by this run"
+        found["Machine"] = f"{platform.system()} {platform.release()}, {platform.machine()}"
+        return found
+
+    def logs(self) -> Mapping[str, Path]:
+        """By process name."""
+        return {p.stem: p for p in sorted((self.plan.folder / "logs").glob("*.log"))}
+
+    # --- stopping -----------------------------------------------------------------------------------------------
+
+    def stop_workers(self, grace: float) -> None:
+        """Warmly, then for real; without grace for real at once."""
+        running = [p for p in self.every_process if p.kind in _JUDGED and p.alive()]
+        for process in running:
+            process.children()
+            process.expected_end = True
+            process.resume()
+            if grace > 0:
+                process.signal_main(signal.SIGTERM)
+        deadline = self.clock.now() + grace
+        while any(p.alive() for p in running) and self.clock.now() < deadline:
+            self.clock.sleep(0.01)
+        for process in running:
+            process.kill()
+        if self._producer is not None:
+            self._producer.close_input()
+
+    def _close_inspectors(self) -> None:
+        for inspector in self._inspectors:
+            with contextlib.suppress(Exception):
+                inspector.close()
+        self._inspectors.clear()
+
+    def close(self) -> None:
+        """SIGKILL to all that is left, stores down, folders gone."""
+        for process in self.every_process:
+            process.expected_end = True
+            with contextlib.suppress(Exception):
+                process.kill()
+        self._close_inspectors()
+        for store in self.stores.values():
+            with contextlib.suppress(Exception):
+                store.stop()
+        for server in self.servers:
+            server.remove()
+        with contextlib.suppress(Exception):
+            self.close_host()
+        if self.temporary is not None:
+            shutil.rmtree(self.temporary, ignore_errors=True)
