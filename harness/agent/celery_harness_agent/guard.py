@@ -33,6 +33,8 @@ class Guard:
         self._allowed = {(_normal(host), port) for host, port in settings.allow}
         self._hosts = {host for host, _ in self._allowed}
         self._egress = [_host_and_port(entry) for entry in settings.egress]
+        #: What is named rather than numbered: in containers our own servers too.
+        self._named = self._egress + [(host, port) for host, port in self._allowed if not _is_address(host)]
         self._resolved: dict[str, set[str]] = {}
         self._frames = frames
         self._journal = journal
@@ -40,8 +42,8 @@ class Guard:
         self._seen: set[tuple[str, str]] = set()
 
     def install(self) -> None:
-        """From here on. Answers for names that `egress` opens are remembered: connections are made to addresses."""
-        if self._egress:
+        """From here on. Answers for names that are open are remembered: connections are made to addresses."""
+        if self._named:
             self._remember_answers()
         judge = self._judge
 
@@ -69,7 +71,7 @@ class Guard:
         normal = _normal(host)
         if (normal, port) in self._allowed:
             return True
-        for name, only in self._egress:
+        for name, only in self._named:
             if only in (None, port) and (_normal(name) == normal or normal in self._resolved.get(name, ())):
                 return True
         return False
@@ -102,7 +104,7 @@ class Guard:
         def getaddrinfo(host: Any, *arguments: Any, **options: Any) -> Any:
             answers = ask(host, *arguments, **options)
             name = _text(host).lower() if host is not None else ""
-            if any(name == opened for opened, _ in self._egress):
+            if any(name == opened for opened, _ in self._named):
                 self._resolved.setdefault(name, set()).update(_normal(_text(answer[4][0])) for answer in answers)
             return answers
 

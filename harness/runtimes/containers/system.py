@@ -65,7 +65,16 @@ class ContainerSystem(LocalSystem):
         self._image_env = dict(entry.split("=", 1) for entry in config.get("Env") or () if "=" in entry)
         self._folder = self._inside(own, str(config.get("WorkingDir") or "/"))
         folders = Folders(self.temporary, self.plan.folder, None if own else self.plan.root)
-        self._host = ContainerHost(self.plan.run_id, self.clock, folders, self._image_of, engine=engine)
+        disconnects = any(item.fault == "net.disconnect" for item in self.plan.scenario.timeline)
+        self._host = ContainerHost(
+            self.plan.run_id, self.clock, folders, self._image_of, engine=engine, ports=self._ports(), fixed_addresses=disconnects
+        )
+
+    def _ports(self) -> int:
+        """How many ports of servers the harness itself must reach."""
+        kinds = [self.plan.broker, *filter(None, [self.plan.backend])]
+        kinds += [self.plan.kinds[store.kind] for store in self.plan.stores.values() if store.kind in self.plan.kinds]
+        return sum(1 + len(kind.further_ports) for kind in kinds)
 
     def _inside(self, own: bool, workdir: str) -> Path:
         """The working folder as a container sees it: the project's own path where it is mounted, else below the image's."""
@@ -80,7 +89,7 @@ class ContainerSystem(LocalSystem):
         if name not in self._images:
             spec = self.plan.scenario.system
             self._images[name] = resolve(Engine.connect().client, name, root=self.plan.root, chosen=spec.images, say=self.plan.say)
-        return self._images[name].reference
+        return str(self._images[name].reference)
 
     def open(self) -> str:
         """The network first: everything else stands in it."""
