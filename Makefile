@@ -13,7 +13,7 @@ READY := $(VENV)/.ready
 
 help:
 	@echo "make demo    a broken task and its corrected twin on a real broker, in under a minute"
-	@echo "make test    all tests; installs redis-server and chromium where it may (Debian, Ubuntu)"
+	@echo "make test    all tests; installs servers, an engine and chromium where it may (Debian, Ubuntu)"
 	@echo "make check   ruff, mypy --strict, import layers, tidiness"
 	@echo "make scenarios   every scenario ends as its tag says (minutes)"
 	@echo "make bench   what watching costs, into reports/bench/latest.json"
@@ -30,7 +30,7 @@ demo: $(READY)
 	@$(BIN)/celery-harness demo $(ARGS)
 
 test: $(READY)
-	@tools/setup-servers broker redis-server chromium
+	@tools/setup-servers broker redis-server chromium rabbitmq-server postgresql toxiproxy-server engine images
 	@$(BIN)/python -m pytest $(ARGS)
 
 check: $(READY)
@@ -40,7 +40,7 @@ check: $(READY)
 	$(BIN)/python -m pytest -q tests/tidy
 
 scenarios: $(READY)
-	@tools/setup-servers broker redis-server
+	@tools/setup-servers broker redis-server rabbitmq-server postgresql engine images
 	@$(BIN)/python -m pytest -q -m every_scenario tests/detection $(ARGS)
 
 bench: $(READY)

@@ -68,6 +68,7 @@ def nothing_left_behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[No
     """After the last test: no process, no listening port and no temporary file of this session."""
     tmp_path_factory.getbasetemp()  # pytest's own folder stays where it is
     session, scratch = uuid.uuid4().hex, Path(tempfile.mkdtemp(prefix="cht-"))
+    scratch.chmod(0o711)  # servers that refuse root run as another user, below it
     before = {name: os.environ.get(name) for name in (SESSION, "TMPDIR")}
     os.environ.update({SESSION: session, "TMPDIR": str(scratch)})
     tempfile.tempdir = None

@@ -23,6 +23,7 @@ _COMMANDS = {
     "list": ("harness.cli.look", "list_"),
     "explain": ("harness.cli.look", "explain"),
     "report": ("harness.cli.report", "report"),
+    "images": ("harness.cli.images", "images"),
     "clean": ("harness.cli.housekeeping", "clean"),
     "doctor": ("harness.cli.housekeeping", "doctor"),
 }
@@ -35,6 +36,7 @@ _SUMMARIES = {
     "list": "List scenarios, or the faults, checks and services that they can name.",
     "explain": "Say what a finding's word means and what usually fixes it.",
     "report": "Write the reports of a run anew from its result.json.",
+    "images": "Say which container images are used; make local equivalents (images build).",
     "clean": "Remove what killed runs left behind.",
     "doctor": "Say what this machine has and what is missing.",
 }

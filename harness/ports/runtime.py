@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -78,6 +78,9 @@ class LiveSystem(RunningSystem, Protocol):
 
     def poll(self) -> Sequence[Death]:
         """Processes that ended since the last call."""
+
+    def trouble(self, names: Collection[str], said: Sequence[str] = ()) -> str:
+        """What keeps these processes from getting on, in words, as far as their logs and what they ``said`` tell for certain; else ''."""
 
     def stop_workers(self, grace: float) -> None:
         """SIGTERM, then SIGKILL to what is left after `grace` seconds (0: SIGKILL at once); the producer too."""

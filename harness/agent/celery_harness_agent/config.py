@@ -56,6 +56,9 @@ ORACLE_SETTINGS = (
     "worker_pool",
     "worker_prefetch_multiplier",
 )
+#: What an app may say of verification, in the words of redis-py and of py-amqp.
+_TLS_SETTINGS = ("broker_use_ssl", "redis_backend_use_ssl")
+_VERIFICATION = ("ssl_cert_reqs", "ssl_check_hostname", "cert_reqs")
 _SECRET = re.compile(r"pass(word|wd)?$|secret|token|credential", re.IGNORECASE)
 
 
@@ -86,11 +89,17 @@ def merge_when_loaded(config: Mapping[str, Any]) -> None:
 
 
 def merge(conf: Any, config: Mapping[str, Any]) -> None:
-    """Set each of `config` on a Celery configuration; mappings key by key, ours winning. Twice is as once."""
+    """Set each of `config` on a Celery configuration; mappings key by key, ours winning. Twice is as once.
+
+    Whether the app verifies its servers is its own business, and what ``tls: wrong_name`` and ``expired`` are there to show:
+    there its own word wins over ours.
+    """
     for key, value in config.items():
         if isinstance(value, Mapping):
             own = conf.get(key)
-            value = {**(own if isinstance(own, Mapping) else {}), **value}
+            own = own if isinstance(own, Mapping) else {}
+            kept = _VERIFICATION if key in _TLS_SETTINGS else ()
+            value = {**own, **value, **{name: own[name] for name in kept if name in own}}
         conf[key] = value
 
 
@@ -150,9 +159,13 @@ def is_ours(connection: Any, settings: Settings) -> bool:
     """Would this kombu connection, with its alternates, go to the run's broker only?"""
     from kombu import connection as kombu_connection
 
-    parse: Any = kombu_connection.Connection
-    ours = parse(settings.broker).as_uri(include_password=True)
-    alternates = [parse(url).as_uri(include_password=True) for url in connection.alt or ()]
+    def parse(url: str) -> str:
+        # `ssl`, or kombu warns of insecure behaviour: it thinks that this connection were to be used.
+        uri: str = kombu_connection.Connection(url, ssl=connection.ssl).as_uri(include_password=True)
+        return uri
+
+    ours = parse(settings.broker)
+    alternates = [parse(url) for url in connection.alt or ()]
     return all(uri == ours for uri in [connection.as_uri(include_password=True), *alternates])
 
 

@@ -38,6 +38,7 @@ class Journal:
 
     def __init__(self, settings: Settings, celery: str = "", kombu: str = "") -> None:
         self._folder = Path(settings.journal)
+        self._pid_base = settings.pid_base
         facts = {
             "name": settings.name,
             "role": settings.role,
@@ -58,7 +59,8 @@ class Journal:
         self._lock = RLock()
         if self._descriptor >= 0:
             os.close(self._descriptor)
-        self.stem = f"{os.getpid()}-{mono()}"
+        pid, parent = self._pid_base + os.getpid(), self._pid_base + os.getppid()
+        self.stem = f"{pid}-{mono()}"
         self._prefix = self.stem + ":"
         self._numbers = count(1)
         self._base = self._size = self._at = 0
@@ -67,7 +69,7 @@ class Journal:
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         except OSError as exc:
             _give_up(exc)
-        self.emit(f'{{"k":"open","v":1,"m":{mono()},"w":{time.time_ns()},"pid":{os.getpid()},"ppid":{os.getppid()},{self._header}}}\n')
+        self.emit(f'{{"k":"open","v":1,"m":{mono()},"w":{time.time_ns()},"pid":{pid},"ppid":{parent},{self._header}}}\n')
 
     def new_id(self) -> str:
         """An id that no other process makes: safe inside JSON quotes as it is."""

@@ -52,6 +52,8 @@ def main(argv: list[str]) -> None:
     if not argv:
         sys.stderr.write("usage: launch.py PROGRAM [ARGUMENT...]\n")
         sys.exit(2)
+    import ctypes  # noqa: F401 (before root is given up: the standard library may be root's alone to read)
+
     become_user(os.environ.pop("CELERY_HARNESS_USER", ""))
     die_with_parent(parent_from_environment())
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timezone
 from typing import Any
 
@@ -11,6 +12,8 @@ from celery_harness_agent.journal import Journal, mono, optional, quoted
 _STAMPS = (MESSAGE, CAUSE, CALL, COPY, DELIVERY)
 #: A receiver's return value is ignored; these are kept for their ids by the producer.
 _last: dict[str, int] = {"begun": 0}
+#: kombu.transport.native_delayed_delivery: the whole seconds of a delay in 28 bits, before the routing key proper.
+_DELAY = re.compile(r"^(?:[01]\.){28}")
 
 
 def begun() -> int:
@@ -23,6 +26,9 @@ def install(journal: Journal, divisor: float) -> None:
     from celery import signals
 
     emit, new_id = journal.emit, journal.new_id
+    rerouted: dict[str, str] = {}  # message id -> routing key of a shortened native delay
+    if divisor > 1:
+        _publish_as(rerouted)
 
     def before(sender: Any = None, headers: Any = None, body: Any = None, routing_key: Any = None, **_: Any) -> None:
         _last["begun"] += 1
@@ -33,6 +39,8 @@ def install(journal: Journal, divisor: float) -> None:
         retries = fields.get("retries") or 0
         if divisor > 1 and asked and retries and request and request.get("id") == fields.get("id"):
             fields["eta"] = shortened(asked, divisor)
+            if _DELAY.match(str(routing_key)):
+                rerouted[message] = rerouted_key(str(routing_key), fields["eta"])
         if headers is not None:
             for name in _STAMPS:
                 headers.pop(name, None)  # a retry inherits those of the message that it repeats
@@ -48,17 +56,48 @@ def install(journal: Journal, divisor: float) -> None:
         )
 
     def after(headers: Any = None, **_: Any) -> None:
-        emit(f'{{"k":"published","m":{mono()},"msg":{quoted(str((headers or {}).get(MESSAGE)))}}}\n')
+        message = str((headers or {}).get(MESSAGE))
+        rerouted.pop(message, None)
+        emit(f'{{"k":"published","m":{mono()},"msg":{quoted(message)}}}\n')
 
     signals.before_task_publish.connect(before, weak=False)
     signals.after_task_publish.connect(after, weak=False)
 
 
+def _publish_as(rerouted: dict[str, str]) -> None:
+    """Celery has chosen the routing key before it sends its signals, and receivers cannot change it: so where it is used."""
+    from kombu.messaging import Producer
+
+    inner: Any = Producer.publish
+
+    def publish(self: Any, body: Any, *args: Any, **options: Any) -> Any:
+        key = rerouted.get(str((options.get("headers") or {}).get(MESSAGE))) if rerouted else None
+        if key is not None:
+            options["routing_key"] = key
+        return inner(self, body, *args, **options)
+
+    Producer.publish = publish  # type: ignore[method-assign]
+
+
+def rerouted_key(key: str, eta: str) -> str:
+    """The routing key of a native delay, with the whole seconds from now until ``eta``; none: it passes through all levels at once.
+
+    The worker holds it for what is left of a second, as it always does.
+    """
+    when, now = _eta_and_now(eta)
+    seconds = max(0, int((when - now).total_seconds()))
+    return ".".join(f"{seconds:028b}") + "." + _DELAY.sub("", key)
+
+
 def shortened(asked: str, divisor: float) -> str:
     """ETA (ISO 8601) brought nearer: now + (asked - now) / divisor; one that is past stays as it is."""
+    eta, now = _eta_and_now(asked)
+    return asked if eta <= now else str((now + (eta - now) / divisor).isoformat())
+
+
+def _eta_and_now(text: str) -> tuple[datetime, datetime]:
     from celery.utils.time import maybe_iso8601
 
-    eta = maybe_iso8601(asked)
+    eta = maybe_iso8601(text)
     now = datetime.now(timezone.utc)  # protocol 1 has naive times, in UTC
-    now = now.replace(tzinfo=None) if eta.tzinfo is None else now.astimezone(eta.tzinfo)
-    return asked if eta <= now else str((now + (eta - now) / divisor).isoformat())
+    return eta, now.replace(tzinfo=None) if eta.tzinfo is None else now.astimezone(eta.tzinfo)

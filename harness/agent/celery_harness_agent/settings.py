@@ -31,6 +31,8 @@ class Settings:
         self.triggers: list[dict[str, Any]] = document.get("triggers") or []
         self.trigger_folder: str = document.get("trigger_folder") or ""
         self.plan: dict[str, Any] = document.get("plan") or {}
+        #: Added to every pid that is recorded: containers number their processes from 1, each for itself.
+        self.pid_base: int = int(document.get("pid_base") or 0)
 
 
 def load() -> Settings:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, cast
 
-from harness.ports.broker import Tls
+from harness.ports.broker import Endpoint, Tls
 from harness.ports.runtime import Death, SystemPlan
 from harness.ports.system import Worker
 from harness.runtimes.shared.credentials import fresh_endpoint
@@ -74,7 +74,7 @@ class ContainerSystem(LocalSystem):
         """How many ports of servers the harness itself must reach."""
         kinds = [self.plan.broker, *filter(None, [self.plan.backend])]
         kinds += [self.plan.kinds[store.kind] for store in self.plan.stores.values() if store.kind in self.plan.kinds]
-        return sum(1 + len(kind.further_ports) for kind in kinds)
+        return sum(1 + len(kind.container(Endpoint("", 0), persistence=False).ports) for kind in kinds)
 
     def _inside(self, own: bool, workdir: str) -> Path:
         """The working folder as a container sees it: the project's own path where it is mounted, else below the image's."""

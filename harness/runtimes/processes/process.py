@@ -91,10 +91,6 @@ class ManagedProcess:
         self._buried = not self.alive()
         return hit
 
-    def terminate(self) -> None:
-        """SIGTERM to the main process."""
-        self.signal_main(signal.SIGTERM)
-
     def kill_child(self, pid: int) -> bool:
         """SIGKILL to one child."""
         try:

@@ -26,6 +26,7 @@ __all__ = ["ProcessServer", "free_port"]
 _PORT_ATTEMPTS = 20
 _FIRST_SECONDS = 60.0
 _STOP_SECONDS = 20.0
+_TIDY_SECONDS = 3.0
 
 
 class ProcessServer:
@@ -38,6 +39,7 @@ class ProcessServer:
         self.process: ManagedProcess | None = None
         self.processes: list[Managed] = []
         self._companions: list[ManagedProcess] = []
+        self._plan: ServerPlan | None = None
 
     def start(self) -> None:
         """A port that somebody else takes first is not an error: the next is tried."""
@@ -63,7 +65,7 @@ class ProcessServer:
 
     def _launch(self, program: str) -> ServerPlan:
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        plan = self.spec.kind.plan(program, self.folder, self.endpoint, persistence=self.spec.persistence)
+        self._plan = plan = self.spec.kind.plan(program, self.folder, self.endpoint, persistence=self.spec.persistence)
         for path, text in plan.files.items():
             path.parent.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -117,16 +119,20 @@ class ProcessServer:
 
     def stop(self, *, keep: bool = True, kill: bool = False) -> None:
         """SIGTERM, and SIGKILL to what is left after 20 s."""
-        if self.process is not None:
-            self.process.expected_end = True
-            if self.process.alive() and not kill:
-                self.process.resume()
-                self.process.terminate()
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    self.process.popen.wait(_STOP_SECONDS)
+        if not kill:
+            self._tell(_STOP_SECONDS)
         self.kill()
         if not keep:
             shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _tell(self, seconds: float) -> None:
+        """Ask it to leave, and wait so long."""
+        if self.process is not None and self._plan is not None and self.process.alive():
+            self.process.expected_end = True
+            self.process.resume()
+            self.process.signal_main(self._plan.stop_signal)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.popen.wait(seconds)
 
     def kill(self) -> None:
         """SIGKILL, companions too."""
@@ -134,6 +140,13 @@ class ProcessServer:
             process.expected_end = True
             process.kill()
         self._companions.clear()
+
+    def empty(self) -> None:
+        """See `ServerHandle`."""
+        if self.answers() and self.spec.kind.reset(self.endpoint):
+            return
+        self.stop(keep=False)
+        self.start()
 
     def pause(self) -> None:
         """SIGSTOP to all of it."""
@@ -148,6 +161,9 @@ class ProcessServer:
 
     def remove(self) -> None:
         """SIGKILL; the folder goes with the run's."""
+        if self._plan is not None and self._plan.tidies:
+            with contextlib.suppress(Exception):
+                self._tell(_TIDY_SECONDS)
         self.kill()
 
 
@@ -160,6 +176,13 @@ def _give_to(folder: Path, user: str) -> str:
             f"there is no system user {user}, and this server refuses to run as root", hint=f"run as another user, or add {user}"
         ) from None
     folder.parent.chmod(0o711)
+    for above in folder.parent.parents:
+        if above.stat().st_mode & 0o001 == 0:
+            raise EnvironmentFault(
+                f"the system user {user} must run this server, as it refuses root, and cannot enter {above}",
+                where=str(above),
+                hint="set TMPDIR to a folder that is open to all, such as /tmp",
+            )
     for path in [folder, *folder.rglob("*")]:
         os.chown(path, found.pw_uid, found.pw_gid, follow_symlinks=False)
     return f"{found.pw_uid}:{found.pw_gid}"

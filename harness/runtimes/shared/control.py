@@ -6,7 +6,7 @@ import random
 import signal
 from collections.abc import Sequence
 
-from harness.errors import ScenarioError
+from harness.errors import EnvironmentFault, ScenarioError
 from harness.ports.broker import BrokerInspector
 from harness.ports.clock import Clock
 from harness.ports.network import Link
@@ -121,6 +121,14 @@ class Control:
         server = self._server(part)
         if not server.alive():
             server.start()
+
+    def server_clients(self, part: str) -> int:
+        """See `RestartsServers`."""
+        server = self._server(part)
+        try:
+            return server.spec.kind.clients(server.endpoint)
+        except EnvironmentFault:
+            return 0
 
     def server_runs(self, part: str) -> bool:
         """See `RestartsServers`."""

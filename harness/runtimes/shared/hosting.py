@@ -95,6 +95,9 @@ class ServerHandle(Protocol):
     def answers(self) -> bool:
         """Does it run and answer?"""
 
+    def empty(self) -> None:
+        """As after a first start: by a reset where the kind can prove it, else by a start on an empty folder."""
+
     def pause(self) -> None:
         """Freeze."""
 

@@ -1,6 +1,6 @@
 """The system of a scenario, wherever it runs: servers, stores, producer and workers, pass by pass.
 
-A runtime says how a process, a server and a proxy are started (`Hosting` below); everything else is the same for all, so
+A runtime says how a process, a server and a proxy are started (`Hosted`); everything else is the same for all, so
 that one scenario file gets the same verdict from each.
 """
 
@@ -11,9 +11,7 @@ import platform
 import shutil
 import signal
 import tempfile
-from abc import abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,44 +23,23 @@ from harness.ports.runtime import Death, PassPlan, SystemPlan
 from harness.ports.store import LogsEffects, SeenEffect, Store
 from harness.ports.system import Worker
 from harness.runtimes.shared.authority import Authority
-from harness.runtimes.shared.control import Control
-from harness.runtimes.shared.hosting import Managed, ProxyHost, ServerHandle, ServerSpec
+from harness.runtimes.shared.hosted import Hosted, Replica
+from harness.runtimes.shared.hosting import Managed, ServerHandle, ServerSpec
 from harness.runtimes.shared.leftovers import claim
 from harness.runtimes.shared.logs import log_tail
 from harness.runtimes.shared.seats import Seats
 from harness.runtimes.shared.settings import effective_config
+from harness.runtimes.shared.tls_words import contents, tls_failure
 from harness.runtimes.shared.wiring import Wiring
 from harness.scenario.links import wanted_links
 
-__all__ = ["LocalSystem", "Replica"]
+__all__ = ["LocalSystem"]
 
 #: How these end is for the checks to judge; a server that ends by itself is the environment's fault.
 _JUDGED = ("worker", "producer")
 
 
-@dataclass
-class Replica:
-    """One worker under its name; `process` changes when it is started again."""
-
-    name: str
-    group: str
-    process: Managed
-
-    @property
-    def pid(self) -> int:
-        """The main process of the current life."""
-        return self.process.pid
-
-    def alive(self) -> bool:
-        """Is it running?"""
-        return self.process.alive()
-
-    def children(self) -> Sequence[int]:
-        """Pool children, running now."""
-        return self.process.children()
-
-
-class LocalSystem(Control):
+class LocalSystem(Hosted):
     """See `LiveSystem`. Also the `StoreHost` of its stores. A runtime fills in the abstract methods."""
 
     def __init__(self, plan: SystemPlan) -> None:
@@ -83,41 +60,7 @@ class LocalSystem(Control):
         self._refused: list[Any] = []
         self._app_transport_options: dict[str, Any] = {}  # key prefix, separator: learnt by `examine`
 
-    # --- what a runtime fills in --------------------------------------------------------------------------------
-
-    @abstractmethod
-    def prepare_host(self) -> None:
-        """Look at what the runtime itself needs; called once, before anything is started."""
-
-    @abstractmethod
-    def make_server(self, spec: ServerSpec, tls: Tls | None) -> ServerHandle:
-        """Not started yet."""
-
-    @abstractmethod
-    def spawn(self, name: str, kind: str, arguments: Sequence[str], settings: Path, *, group: str = "", pid_base: int = 0) -> Managed:
-        """One of the agent's programs under the user's Python: worker or producer, with `seats.offers` of its own in its environment."""
-
-    @abstractmethod
-    def ask(
-        self, program: str, request: Mapping[str, Any], settings: Path, *, log: str, offers: Mapping[str, Mapping[str, str]]
-    ) -> dict[str, Any]:
-        """One of the agent's question-and-answer programs: check or call."""
-
-    @abstractmethod
-    def proxy_host(self) -> ProxyHost:
-        """Where proxies run."""
-
-    @abstractmethod
-    def expose(self, name: str, port: int) -> tuple[str, int]:
-        """See `StoreHost`."""
-
-    @abstractmethod
-    def certificate_hosts(self, spec: ServerSpec) -> Sequence[str]:
-        """Every name and address under which clients find that server."""
-
-    @abstractmethod
-    def close_host(self) -> None:
-        """Stop what the runtime itself started."""
+    # --- as most runtimes have it --------------------------------------------------------------------------------
 
     def working_folder(self) -> Path:
         """Of worker and producer, as they see it."""
@@ -154,7 +97,7 @@ class LocalSystem(Control):
         for name, store in self.plan.stores.items():
             self.stores[name] = store
             store.start(self)
-        return ", ".join([f"{s.spec.kind.kind.capitalize()} {s.version}" for s in self.servers[:1]] + list(self.stores))
+        return ", ".join([f"{s.spec.kind.title} {s.version}" for s in self.servers[:1]] + list(self.stores))
 
     def _add_server(self, kind: BrokerKind, name: str, spec: BrokerSpec) -> ServerHandle:
         return self._new_server(ServerSpec(kind, name, name, spec.persistence, spec.tls))
@@ -238,13 +181,11 @@ class LocalSystem(Control):
         return self.journal
 
     def _refresh(self) -> None:
-        """Empty what the pass before left. Servers are started anew on empty folders: nothing can leak through them."""
+        """Empty what the pass before left, so that nothing can leak into the next."""
         self._close_inspectors()
-        own = [server for server in self.servers if server.spec.role != "service"]
-        for server in own:
-            server.stop(keep=False)
-        for server in own:
-            server.start()
+        for server in self.servers:
+            if server.spec.role != "service":
+                server.empty()
         for store in self.stores.values():
             store.clear()
         self.wiring.refresh()
@@ -304,6 +245,20 @@ class LocalSystem(Control):
                 )
             deaths.append(Death(process.name, process.kind, process.pid, at, status, tuple(process.known_children), process.expected_end))
         return deaths
+
+    def trouble(self, names: Collection[str], said: Sequence[str] = ()) -> str:
+        """See `LiveSystem`."""
+        certificates = [contents(server.endpoint.tls.certificate) for server in self.servers if server.endpoint.tls]
+        for name in sorted(names):
+            log = self.log_file(name)
+            if why := tls_failure(log_tail(log, 60), certificates):
+                return f"{name} cannot connect: {why}"
+        if why := tls_failure(said, certificates):
+            return f"publishing failed: {why}"
+        flawed = next((s.spec for s in self.servers if isinstance(s.spec.tls, str)), None)
+        if said and flawed is not None:  # Celery's words for a backend that it cannot reach do not say why
+            return f"publishing failed, as the certificate of the {flawed.name} is bad (tls: {flawed.tls}): {' '.join(said[0].split())}"
+        return ""
 
     # --- workers ------------------------------------------------------------------------------------------------
 
@@ -370,7 +325,7 @@ class LocalSystem(Control):
         for server in self.servers:
             tls = ", TLS" if server.endpoint.tls else ""
             title = titles.get(server.spec.role, f"Service {server.spec.name}")
-            found[title] = f"{server.spec.kind.kind.capitalize()} {server.version}{tls}, started by this run"
+            found[title] = f"{server.spec.kind.title} {server.version}{tls}, started by this run"
         found["Machine"] = f"{platform.system()} {platform.release()}, {platform.machine()}"
         return found
 

@@ -77,7 +77,7 @@ _WORDS: Sequence[tuple[re.Pattern[str], _Sentence]] = tuple(
         (r"(?:hostname|ip address) mismatch, certificate is not valid for '(?P<host>[^']+)'", _not_for),
         (r"verify failed: certificate has expired|alert certificate expired", _expired),
         (r"verify failed: (?P<why>certificate is not yet valid)", _always("the {why}")),
-        (r"verify failed: (?P<why>self[- ]signed certificate[\w ]*|unable to get (?:local )?issuer certificate)", _always(_UNTRUSTED)),
+        (r"verify failed: (?P<why>self[- ]signed certificate(?: \w+)*|unable to get (?:local )?issuer certificate)", _always(_UNTRUSTED)),
         # libpq: src/interfaces/libpq/fe-secure-common.c, fe-secure-openssl.c.
         (r'certificate for "(?P<name>[^"]+)"[^"]* does not match host name "(?P<host>[^"]+)"', _not_for),
         (r'root certificate file "(?P<path>[^"]+)" does not exist', _always("the authority's certificate {path} is not there")),

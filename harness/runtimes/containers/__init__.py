@@ -1,0 +1,1 @@
+"""Brokers, services and workers in containers, on a private network of the run's own."""
