@@ -1,4 +1,4 @@
-"""A look into a Redis broker, and copies of its messages. Deletes nothing, writes nothing but copies."""
+"""A look into a Redis broker, copies of its messages, and an end to those that wait."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from harness.brokers.envelope import Envelope
 from harness.errors import EnvironmentFault
 from harness.model.history import Held
 from harness.ports.broker import Endpoint
+from harness.ports.trust import wrapped
 
 __all__ = ["VISIBILITY_TIMEOUT", "RedisInspector"]
 
@@ -57,6 +58,18 @@ end
 return {bindings, lists, held, count, due}
 """
 
+#: One list, at one moment. ARGV: items to remove; none: all. How many there were.
+_DISCARD = """
+if #ARGV == 0 then
+  local count = redis.call('LLEN', KEYS[1])
+  redis.call('DEL', KEYS[1])
+  return count
+end
+local count = 0
+for _, item in ipairs(ARGV) do count = count + redis.call('LREM', KEYS[1], 1, item) end
+return count
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class _Unacked:
@@ -85,6 +98,17 @@ class _Options:
         return f"{self.prefix}{queue}{self.separator}{step}" if step else self.prefix + queue
 
 
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """One list: a queue's messages of one priority."""
+
+    key: bytes
+    queue: str
+    length: int
+    items: list[bytes]
+    bound: bool  # a binding names the queue, so that the list holds messages and nothing else
+
+
 class _Snapshot:
     """What the script returned, told apart: queues' lists, other lists, unacked messages."""
 
@@ -101,8 +125,8 @@ class _Snapshot:
         self.lists = list(self._message_lists(lists))
         self._held, self._due = _pairs(held), {_decode(tag): float(score) for tag, score in _pairs(due)}
 
-    def _message_lists(self, lists: Sequence[Any]) -> Iterator[tuple[str, int, list[bytes]]]:
-        """(queue, length, items). A list belongs to a queue that a binding names; anything may lie in it, poison too.
+    def _message_lists(self, lists: Sequence[Any]) -> Iterator[_Waiting]:
+        """A list belongs to a queue that a binding names; anything may lie in it, poison too.
 
         Any other list is the app's own data, or a result backend's, but for items that are envelopes: a queue whose binding
         was evicted, or one written to through the default exchange. Left out, its messages would be called LOST.
@@ -114,9 +138,9 @@ class _Snapshot:
             if exchanges is None:
                 messages = [item for item in items if item and Envelope.parse(item).tag]
                 if messages:
-                    yield queue, length, messages
+                    yield _Waiting(raw, queue, length, messages, bound=False)
             elif not all(_REPLIES.match(exchange) for exchange in exchanges):
-                yield queue, length, [item for item in items if item is not None]
+                yield _Waiting(raw, queue, length, [item for item in items if item is not None], bound=True)
 
     def _queue_of(self, key: str) -> str:
         if key in self.queues:
@@ -149,18 +173,19 @@ class RedisInspector:
     def __init__(self, endpoint: Endpoint, db: int, options: Mapping[str, Any]) -> None:
         self._endpoint, self._db, self._options = endpoint, db, _Options(options)
         self._clients: dict[float, Any] = {}
+        self._copies = _copy_numbers(endpoint.host, endpoint.port, endpoint.password)
         self._names: dict[bytes, tuple[str, str]] = {}  # waiting item -> (tag, message id): a backlog is parsed once, not at every look
         self._waiting: dict[str, tuple[str, Envelope]] = {}  # tag of the delivery under way -> (queue, its message)
 
     def depth(self) -> tuple[int, int]:
         """(ready, unacked). Gives up after a second, so that a frozen broker does not freeze its observer."""
         snapshot = self._snapshot("ends", timeout=1.0)
-        return sum(length for _, length, _ in snapshot.lists), snapshot.unacked_count
+        return sum(waiting.length for waiting in snapshot.lists), snapshot.unacked_count
 
     def look(self, wall_offset: float) -> Sequence[Held]:
         """Every message, at one moment. What is no message but lies in a queue is there with empty ids."""
         snapshot = self._snapshot("all")
-        ready = [_held("ready", queue, Envelope.parse(item), wall_offset) for queue, _, items in snapshot.lists for item in items]
+        ready = [_held("ready", entry.queue, Envelope.parse(item), wall_offset) for entry in snapshot.lists for item in entry.items]
         return ready + [self._held_unacked(snapshot, entry, wall_offset) for entry in snapshot.unacked()]
 
     def _held_unacked(self, snapshot: _Snapshot, entry: _Unacked, wall_offset: float) -> Held:
@@ -192,7 +217,7 @@ class RedisInspector:
         snapshot = self._snapshot("all", timeout=2.0)  # called in the run's own loop: a frozen broker must not stop that
         unacked = {entry.tag: entry for entry in snapshot.unacked()}
         # The right end is served first.
-        ready = [item for name, _, items in snapshot.lists if name == queue for item in reversed(items)]
+        ready = [item for entry in snapshot.lists if entry.queue == queue for item in reversed(entry.items)]
         self._names = {item: self._names.get(item) or _names(item) for item in ready}
         held_tags = unacked.keys() | {tag for tag, _ in self._names.values()}
         due = [tag for tag in self._waiting if tag not in held_tags]
@@ -214,10 +239,21 @@ class RedisInspector:
 
     def _copy(self, queue: str, envelope: Envelope, *, redelivered: bool, last: bool = False) -> int:
         key = self._options.list_key(queue, envelope.priority)
-        item = envelope.duplicate(next(_copy_numbers(self._endpoint)), str(uuid.uuid4()), redelivered=redelivered)
+        item = envelope.duplicate(next(self._copies), str(uuid.uuid4()), redelivered=redelivered)
         # BRPOP takes from the right. Never tried again: a push whose answer was lost may have happened.
         self._ask(lambda client: client.lpush(key, item) if last else client.rpush(key, item))
         return 1
+
+    def flush(self) -> int:
+        """Throw away what waits in every queue; counted as it is deleted, so that nothing that a worker took is among it.
+
+        Replies to remote control stay, and so does what lies beside messages in a list that no binding calls a queue.
+        """
+        gone = 0
+        for entry in self._snapshot("all").lists:
+            arguments = [entry.key] if entry.bound else [entry.key, *entry.items]
+            gone += int(self._ask(lambda client, arguments=arguments: client.eval(_DISCARD, 1, *arguments)))  # type: ignore[misc]
+        return gone
 
     def results(self) -> dict[str, dict[str, Any]]:
         """Task id -> what its key holds, read without `AsyncResult.get()`. Undecodable (pickle, compressed): ``{"status": None}``."""
@@ -233,7 +269,7 @@ class RedisInspector:
     def close(self) -> None:
         """Drop connections; a later call opens new ones."""
         for client in self._clients.values():
-            client.close()
+            client.connection_pool.disconnect()
         self._clients.clear()
 
     def _snapshot(self, items: str, *, timeout: float = 30.0) -> _Snapshot:
@@ -262,15 +298,19 @@ class RedisInspector:
         from redis.retry import Retry
 
         if timeout not in self._clients:
-            self._clients[timeout] = redis.Redis(
-                host=self._endpoint.host,
-                port=self._endpoint.port,
-                password=self._endpoint.password or None,
+            end = self._endpoint
+            pool = redis.ConnectionPool(
+                connection_class=wrapped(redis.Connection, end.tls),
+                host=end.host,
+                port=end.port,
+                username=end.user or None,
+                password=end.password or None,
                 db=self._db,
                 socket_timeout=timeout,
                 socket_connect_timeout=min(timeout, 5.0),
                 retry=Retry(NoBackoff(), 0),
             )
+            self._clients[timeout] = redis.Redis(connection_pool=pool)
         return self._clients[timeout]
 
 
@@ -297,7 +337,7 @@ class _Draw:
 
 
 @lru_cache(maxsize=64)
-def _copy_numbers(endpoint: Endpoint) -> Iterator[int]:
+def _copy_numbers(host: str, port: int, password: str) -> Iterator[int]:
     """From 1, per server, over all inspectors: (message id, copy number) is unique in a run."""
     return itertools.count(1)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -59,7 +60,8 @@ class Endpoint:
 class ServerPlan:
     """How to start a server as a process: argv, environment and files to write first (path -> text, mode 0600).
 
-    ``first``: commands that must have ended well before (initdb). ``companions``: argvs of processes that live as long as
+    ``stop_signal``: how it is told to leave soon; ``tidies``: SIGKILL would leave something in the system (shared memory), so
+    it is told at every end. ``first``: commands that must have ended well before (initdb). ``companions``: argvs of processes that live as long as
     the server does (RabbitMQ's epmd). ``user``: the system user to become where we are root and the server refuses root.
     """
 
@@ -70,6 +72,8 @@ class ServerPlan:
     companions: Sequence[tuple[str, ...]] = ()
     user: str = ""
     start_seconds: float = 20.0
+    stop_signal: int = signal.SIGTERM
+    tidies: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +124,8 @@ class BrokerKind(Protocol):
     """One kind of server that Celery knows: a broker, a result backend, or both; also the server of stores of that kind."""
 
     kind: str
+    #: How people write it, e.g. RabbitMQ.
+    title: str
     #: What a scenario may use it as: 'broker', 'backend', 'service'.
     roles: frozenset[str]
     #: Names of the ports that it needs beside the one that clients use, e.g. management.
@@ -140,6 +146,16 @@ class BrokerKind(Protocol):
         """Does *our* process answer there, all that a client needs in place? (False while starting; a stranger on the port is
         never ready.) ``pid`` 0: it runs in a container of ours, any process will do.
         """
+
+    def reset(self, endpoint: Endpoint) -> bool:
+        """Make a running server as it was when it first answered, and cut every client off; much quicker than a start.
+
+        False where that cannot be had for certain: then it is started anew on an empty folder. The app's logins must not
+        be able to change what this does not take back.
+        """
+
+    def clients(self, endpoint: Endpoint) -> int:
+        """How many connections the app has to it now, by its logins. EnvironmentFault where it does not answer."""
 
     def version(self, endpoint: Endpoint) -> str:
         """What a running server says of itself."""

@@ -70,6 +70,8 @@ class Link(Protocol):
 
     client: str
     dependency: str
+    #: Are bytes counted as they pass? The Go Toxiproxy counts those of a connection when it ends: no evidence about a fault.
+    counts_live: bool
 
     def add(self, toxic: Toxic) -> None:
         """Disturb it. A toxic of the same name is replaced."""

@@ -118,6 +118,9 @@ class RestartsServers(Protocol):
     def start_server(self, part: str) -> None:
         """Start it again; returns when it answers."""
 
+    def server_clients(self, part: str) -> int:
+        """How many connections the app has to it, now; 0 where it does not answer."""
+
     def server_runs(self, part: str) -> bool:
         """Is its process there, and does it answer?"""
 

@@ -8,6 +8,7 @@ from harness.ports.store import Store
 from harness.stores.call import CallStore
 from harness.stores.files import FilesStore
 from harness.stores.http import HttpStore
+from harness.stores.postgres import PostgresStore
 from harness.stores.redis import RedisStore
 from harness.stores.sqlite import SqliteStore
 
@@ -17,6 +18,7 @@ STORES: Mapping[str, type[Store]] = {
     "call": CallStore,
     "files": FilesStore,
     "http": HttpStore,
+    "postgres": PostgresStore,
     "redis": RedisStore,
     "sqlite": SqliteStore,
 }

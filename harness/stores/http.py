@@ -113,6 +113,7 @@ class HttpStore:
         self.name = name
         self.parameters: HttpParameters = parameters
         self._server: LoopbackServer | None = None
+        self._told = ("", 0)  # where the app finds it
         self._lock = threading.Lock()
         self._state = _State()
         self._log: list[Logged] = []
@@ -122,19 +123,21 @@ class HttpStore:
         """Listen on a port of 127.0.0.1 that the system chooses."""
         self.clear()
         self._server = LoopbackServer(self._answer, name=self.name)
+        self._told = host.expose(self.name, self._server.port)
 
     @property
-    def _port(self) -> int:
+    def _address(self) -> tuple[str, int]:
         assert self._server is not None, f"{self.name} is not started"
-        return self._server.port
+        return self._told
 
     def offers(self) -> Mapping[str, str]:
         """``url`` without a slash at its end, ``host``, ``port``."""
-        return {"url": f"http://127.0.0.1:{self._port}", "host": "127.0.0.1", "port": str(self._port)}
+        host, port = self._address
+        return {"url": f"http://{host}:{port}", "host": host, "port": str(port)}
 
     def addresses(self) -> tuple[tuple[str, int], ...]:
         """The server's."""
-        return (("127.0.0.1", self._port),)
+        return (self._address,)
 
     def clear(self) -> None:
         """No effects, no remembered keys, no attempts, an empty log; connections stay."""

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 from urllib.parse import quote
+
+from pydantic import Field
 
 from harness.errors import EnvironmentFault
 from harness.model.world import Collection, Row, StoreState
 from harness.ports.broker import Endpoint
 from harness.ports.store import StoreHost, StoreParameters
+from harness.ports.trust import wrapped
 from harness.stores._values import canonical, digest
 
-__all__ = ["RedisStore"]
+__all__ = ["RedisParameters", "RedisStore"]
 
 #: All keys of the selected database at one moment: {key, type, milliseconds to live or -1, content}.
 _READ = """
@@ -40,36 +43,60 @@ return rows
 """
 
 
+class RedisParameters(StoreParameters):
+    """Keys of a service ``redis``."""
+
+    tls: bool | Literal["wrong_name", "expired"] = Field(
+        default=False,
+        description="encrypt, with an authority made for the run; wrong_name, expired: with a certificate that no client may trust",
+    )
+
+
 class RedisStore:
     """See `Store`. Database 0 is the collection ``keys``, another one that is in use ``keys3``: key, type, value, expires."""
 
     kind: ClassVar[str] = "redis"
     summary: ClassVar[str] = "a Redis server of the app's own"
-    Parameters: ClassVar[type[StoreParameters]] = StoreParameters
+    Parameters: ClassVar[type[StoreParameters]] = RedisParameters
+    #: The runtime starts one for it.
+    has_server: ClassVar[bool] = True
 
     def __init__(self, name: str, parameters: Any) -> None:
-        self.name, self.parameters = name, parameters
+        self.name = name
+        self.parameters: RedisParameters = parameters
         self._endpoint: Endpoint | None = None
         self._clients: dict[int, Any] = {}
 
     def start(self, host: StoreHost) -> None:
         """A server from the runtime, which also stops it."""
-        self._endpoint = host.server("redis", self.name)
+        self._endpoint = host.server("redis", self.name, tls=self.parameters.tls)
 
     @property
     def _server(self) -> Endpoint:
         assert self._endpoint is not None, f"{self.name} is not started"
         return self._endpoint
 
+    @property
+    def _told(self) -> Endpoint:
+        """The server as the app knows it: with every right, as it is the app's own and no broker."""
+        return self._server.for_app("service")
+
     def offers(self) -> Mapping[str, str]:
-        """``url`` (redis://:password@host:port/0), ``host``, ``port``, ``password``."""
-        end = self._server
-        url = f"redis://:{quote(end.password, safe='')}@{end.host}:{end.port}/0"
-        return {"url": url, "host": end.host, "port": str(end.port), "password": end.password}
+        """``url`` (redis://:password@host:port/0), ``host``, ``port``, ``user``, ``password``; with TLS ``sslrootcert``, the
+        authority's certificate, which the url (rediss://…?ssl_ca_certs=…) names too. Whether to verify is left to the app.
+        """
+        end = self._told
+        login = f"{quote(end.user, safe='')}:{quote(end.password, safe='')}@"
+        offered = {"host": end.host, "port": str(end.port), "user": end.user, "password": end.password}
+        address = f"{login}{end.host}:{end.port}/0"
+        if end.tls is None:
+            return {"url": f"redis://{address}", **offered}
+        authority = str(end.tls.authority)
+        return {"url": f"rediss://{address}?ssl_ca_certs={quote(authority)}", **offered, "sslrootcert": authority}
 
     def addresses(self) -> tuple[tuple[str, int], ...]:
         """The server's."""
-        return ((self._server.host, self._server.port),)
+        return ((self._told.host, self._told.port),)
 
     def clear(self) -> None:
         """FLUSHALL: connections stay."""
@@ -111,7 +138,7 @@ class RedisStore:
     def stop(self) -> None:
         """Connections are dropped; the server is the runtime's."""
         for client in self._clients.values():
-            client.close()
+            client.connection_pool.disconnect()
         self._clients.clear()
         self._endpoint = None
 
@@ -134,10 +161,18 @@ class RedisStore:
         from redis.retry import Retry
 
         if db not in self._clients:
-            end, never = self._server, Retry(NoBackoff(), 0)
-            self._clients[db] = redis.Redis(
-                host=end.host, port=end.port, password=end.password or None, db=db, socket_timeout=30.0, retry=never
+            end = self._server
+            pool = redis.ConnectionPool(
+                connection_class=wrapped(redis.Connection, end.tls),
+                host=end.host,
+                port=end.port,
+                username=end.user or None,
+                password=end.password or None,
+                db=db,
+                socket_timeout=30.0,
+                retry=Retry(NoBackoff(), 0),
             )
+            self._clients[db] = redis.Redis(connection_pool=pool)
         return self._clients[db]
 
 

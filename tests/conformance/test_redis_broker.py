@@ -50,7 +50,8 @@ def producer(server: RedisServer) -> Celery:
 
 def test_every_kind_says_what_it_does() -> None:
     kind: BrokerKind = RedisBroker()
-    assert set(BROKERS) == {kind.kind}
+    assert isinstance(BROKERS[kind.kind], RedisBroker)
+    assert kind.roles == {"broker", "backend", "service"} and kind.further_ports == ()
     assert {"redelivers_on", "pop_before_unacked", "dead_letters"} <= set(kind.semantics)
     assert kind.client_settings(None) == {}
 
@@ -102,6 +103,22 @@ def test_a_copy_is_a_delivery_of_its_own(server: RedisServer, inspector: BrokerI
         assert inspector.depth() == (0, 1), "acknowledging one leaves the other"
         deliveries[1].ack()
     assert inspector.depth() == (0, 0)
+
+
+def test_a_flush_takes_what_waits_and_leaves_what_is_held(server: RedisServer, inspector: BrokerInspector) -> None:
+    app = producer(server)
+    for number in range(3):
+        app.send_task("pay", task_id=str(number), priority=number * 3)
+    app.send_task("mail", queue="mails")
+    with app.connection() as connection:
+        message = app.amqp.queues["celery"](connection.default_channel).get()
+        assert message is not None
+        assert inspector.flush() == 3
+        assert inspector.depth() == (0, 1)
+        assert inspector.flush() == 0
+        message.ack()
+    app.send_task("pay", task_id="after")
+    assert [h.task_id for h in inspector.look(0.0)] == ["after"], "the queue still is one"
 
 
 def test_closing_twice_and_using_again(server: RedisServer, inspector: BrokerInspector) -> None:

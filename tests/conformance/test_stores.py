@@ -11,10 +11,13 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
 
+import psycopg
 import pytest
 import redis
 
@@ -23,6 +26,8 @@ from harness.model.world import StoreState
 from harness.ports.broker import Endpoint
 from harness.ports.store import Store
 from harness.stores import STORES
+from harness.stores.postgres import PostgresStore
+from tests.unit.brokers.postgres_servers import PostgresProcess, running
 from tests.unit.brokers.servers import RedisServer
 
 
@@ -32,6 +37,7 @@ class Host:
 
     root: Path
     fails: bool = False
+    postgres: Callable[[], PostgresProcess] | None = None
     servers: list[RedisServer] = field(default_factory=list)
 
     def folder(self, name: str) -> Path:
@@ -41,13 +47,20 @@ class Host:
             raise EnvironmentFault("disk full")
         return path
 
-    def server(self, kind: str, name: str) -> Endpoint:
-        assert kind == "redis"
+    def server(self, kind: str, name: str, *, tls: bool | str = False) -> Endpoint:
+        assert not tls
         if self.fails:
             raise EnvironmentFault("no port")
+        if kind == "postgres":
+            assert self.postgres is not None
+            return self.postgres().endpoint
+        assert kind == "redis"
         server = RedisServer(self.root / f"server-{name}").start()
         self.servers.append(server)
         return server.endpoint
+
+    def expose(self, name: str, port: int) -> tuple[str, int]:
+        return "127.0.0.1", port
 
     def call_user_code(self, path: str, *arguments: Any) -> Any:
         module, _, name = path.partition(":")
@@ -100,6 +113,12 @@ def change_redis(offers: dict[str, str], value: str) -> None:
         client.set(value, value)
 
 
+def change_postgres(offers: dict[str, str], value: str) -> None:
+    with psycopg.connect(offers["url"]) as db:
+        db.execute("CREATE TABLE IF NOT EXISTS effects (value TEXT)")
+        db.execute("INSERT INTO effects VALUES (%s)", (value,))
+
+
 def change_http(offers: dict[str, str], value: str) -> None:
     url = urlsplit(offers["url"])
     assert url.hostname is not None
@@ -118,6 +137,7 @@ CASES: list[tuple[str, dict[str, Any], Callable[[dict[str, str], str], None]]] =
     ("sqlite", {}, change_sqlite),
     ("sqlite", {}, change_wal),
     ("files", {}, change_files),
+    ("postgres", {}, change_postgres),
     ("redis", {}, change_redis),
     ("http", {}, change_http),
     ("call", CALL, change_mail),
@@ -130,12 +150,29 @@ def make(kind: str, parameters: dict[str, Any]) -> Store:
     return STORES[kind]("it", STORES[kind].Parameters.model_validate(parameters))
 
 
+@pytest.fixture(scope="module")
+def postgres_server() -> Iterator[PostgresProcess]:
+    """One for all tests, since it takes a second: each gets a new database."""
+    with running(PostgresProcess()) as server:
+        yield server
+
+
+def emptied(server: PostgresProcess) -> PostgresProcess:
+    store = PostgresStore("before", PostgresStore.Parameters())
+    store.start(SimpleNamespace(server=lambda *_, **__: server.endpoint))  # type: ignore[arg-type]
+    store.clear()
+    store.stop()
+    return server
+
+
 @pytest.fixture(params=CASES, ids=[f"{kind}-{change.__name__}" for kind, _, change in CASES])
 def unstarted(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Case]:
     kind, parameters, change = request.param
     monkeypatch.setitem(sys.modules, ME, sys.modules[__name__])
     MAILBOX.clear()
     host, store = Host(tmp_path), make(kind, parameters)
+    if kind == "postgres":
+        host.postgres = partial(emptied, request.getfixturevalue("postgres_server"))
     try:
         yield store, host, lambda value: change(dict(store.offers()), value)
     finally:
@@ -252,7 +289,7 @@ def test_a_failed_start_leaves_nothing_and_a_second_one_works(unstarted: Case) -
     store, host, change = unstarted
     store.stop()
     host.fails = True
-    if store.kind in ("sqlite", "files", "redis"):
+    if store.kind in ("sqlite", "files", "postgres", "redis"):
         with pytest.raises(EnvironmentFault):
             store.start(host)
         store.stop()

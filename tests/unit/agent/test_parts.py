@@ -12,7 +12,7 @@ import pytest
 
 from celery_harness_agent import arguments, config, guard, triggers
 from celery_harness_agent.frames import Frames, code_of
-from celery_harness_agent.publish import shortened
+from celery_harness_agent.publish import rerouted_key, shortened
 
 
 @pytest.mark.parametrize(
@@ -38,6 +38,15 @@ def test_shortened_delay_is_divided_and_exact() -> None:
 def test_a_past_eta_stays() -> None:
     past = (datetime.now(timezone.utc) - timedelta(seconds=1)).isoformat()
     assert shortened(past, 60) == past
+
+
+@pytest.mark.parametrize(("seconds", "left"), [(600.5, 600), (1.5, 1), (0.5, 0), (-3.0, 0)])
+def test_a_native_delay_is_rerouted_to_the_whole_seconds_that_are_left(seconds: float, left: int) -> None:
+    """kombu.transport.native_delayed_delivery: 28 bits, then the key."""
+    eta = (datetime.now(timezone.utc) + timedelta(seconds=seconds)).isoformat()
+    key = rerouted_key(".".join(f"{86_400:028b}") + ".orders.high", eta)
+    bits, rest = key.split(".")[:28], key.split(".")[28:]
+    assert int("".join(bits), 2) == left and rest == ["orders", "high"]
 
 
 @pytest.mark.parametrize(

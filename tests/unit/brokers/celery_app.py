@@ -6,6 +6,7 @@ import json
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 from celery import Celery
 
@@ -16,6 +17,7 @@ app.conf.update(
     broker_connection_retry_on_startup=True,
     broker_transport_options=json.loads(os.environ.get("OPTIONS", "{}")),
 )
+app.conf.update(json.loads(os.environ.get("CONFIG", "{}")))
 
 
 @app.task(name="note")
@@ -37,3 +39,20 @@ def hold(path: str) -> None:
 @app.task(name="boom")
 def boom() -> None:
     raise ValueError("no")
+
+
+@app.task(name="add")
+def add(*numbers: int) -> int:
+    return sum(numbers)
+
+
+@app.task(name="total")
+def total(numbers: list[int]) -> int:
+    return sum(numbers)
+
+
+@app.task(bind=True, name="again", max_retries=1)
+def again(self: Any) -> int:
+    if not self.request.retries:
+        raise self.retry(countdown=0)
+    return 1

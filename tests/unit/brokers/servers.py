@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from harness.brokers.redis import RedisBroker
-from harness.ports.broker import Endpoint
+from harness.ports.broker import Endpoint, Login, Tls
+from harness.ports.trust import wrapped
 
 T = TypeVar("T")
 
@@ -48,6 +49,7 @@ class RedisServer:
     kind: RedisBroker = field(default_factory=RedisBroker)
     program: str = ""
     persistence: bool = False
+    tls: Tls | None = None
     endpoint: Endpoint = field(default_factory=lambda: Endpoint("127.0.0.1", 0))
     process: subprocess.Popen[bytes] | None = None
 
@@ -55,7 +57,7 @@ class RedisServer:
         program = self.program or self.kind.find()[0]
         self.folder.mkdir(parents=True, exist_ok=True)
         for _ in range(20):
-            self.endpoint = self.endpoint if self.endpoint.port else Endpoint("127.0.0.1", free_port(), secrets.token_urlsafe(12) + ' "x')
+            self.endpoint = self.endpoint if self.endpoint.port else self._fresh()
             plan = self.kind.plan(program, self.folder, self.endpoint, persistence=self.persistence)
             for path, text in plan.files.items():
                 path.touch(0o600)
@@ -66,6 +68,10 @@ class RedisServer:
                 return self
             self.endpoint = Endpoint("127.0.0.1", 0)
         raise AssertionError((self.folder / "log").read_text())
+
+    def _fresh(self) -> Endpoint:
+        logins = {role: Login(self.kind.login(role), _password()) for role in ("worker", "producer")}
+        return Endpoint("127.0.0.1", free_port(), _password(), self.kind.login("monitor"), logins, self.tls)
 
     def _answers(self) -> bool:
         assert self.process is not None
@@ -80,13 +86,26 @@ class RedisServer:
         self.process.kill()
         self.process.wait()
 
-    def url(self) -> str:
-        return self.kind.url(self.endpoint)
+    def url(self, login: str = "monitor", *, role: str = "broker") -> str:
+        return self.kind.url(self.endpoint.for_app(login), role=role)
 
     def client(self, db: int = 0) -> Any:
         import redis
 
-        return redis.Redis(host=self.endpoint.host, port=self.endpoint.port, password=self.endpoint.password, db=db)
+        end = self.endpoint
+        pool = redis.ConnectionPool(wrapped(redis.Connection, end.tls), host=end.host, port=end.port, password=end.password, db=db)
+        return redis.Redis(connection_pool=pool)
+
+    def settings(self) -> dict[str, Any]:
+        """What an app needs to verify this server as its broker and its result backend."""
+        if self.tls is None:
+            return {}
+        return {**self.kind.tls_settings("broker", self.tls.authority), **self.kind.tls_settings("backend", self.tls.authority)}
+
+
+def _password() -> str:
+    """With what a configuration file, a URL and a shell would like to read otherwise."""
+    return secrets.token_urlsafe(12) + ' "x'
 
 
 @contextlib.contextmanager
@@ -105,7 +124,7 @@ def worker(module: str, env: dict[str, str], *options: str) -> Iterator[subproce
     log = Path(env["LOG"]).open("ab")  # noqa: SIM115
     process = subprocess.Popen(
         [sys.executable, "-m", "celery", "-A", module, "worker", *quick, *options],
-        env={**os.environ, **env},
+        env={**os.environ, "TMPDIR": str(Path(env["LOG"]).parent), **env},  # a killed worker leaves multiprocessing's folder
         stdout=log,
         stderr=log,
         start_new_session=True,

@@ -17,8 +17,11 @@ class FolderHost:
         path.mkdir()
         return path
 
-    def server(self, kind: str, name: str) -> Endpoint:
+    def server(self, kind: str, name: str, *, tls: bool | str = False) -> Endpoint:
         raise AssertionError(kind)
+
+    def expose(self, name: str, port: int) -> tuple[str, int]:
+        return "127.0.0.1", port
 
     def call_user_code(self, path: str, *arguments: Any) -> Any:
         self.called.append((path, *arguments))

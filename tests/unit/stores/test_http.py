@@ -262,3 +262,23 @@ def test_attempts_belong_to_the_image(tmp_path: Path) -> None:
 def test_bad_routes_are_refused(route: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         HttpParameters.model_validate({"routes": [route]})
+
+
+def test_the_app_is_told_where_the_runtime_shows_it(tmp_path: Path) -> None:
+    class Elsewhere(FolderHost):
+        def expose(self, name: str, port: int) -> tuple[str, int]:
+            self.called.append((name, port))
+            return "gateway", 8080
+
+    store, host = HttpStore("card_api", HttpParameters()), Elsewhere(tmp_path)
+    store.start(host)
+    try:
+        assert store.offers() == {"url": "http://gateway:8080", "host": "gateway", "port": "8080"}
+        assert store.addresses() == (("gateway", 8080),)
+        ((name, port),) = host.called
+        assert name == "card_api"
+        with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as client:
+            client.request("POST", "/charges")
+            assert client.getresponse().status == 200
+    finally:
+        store.stop()

@@ -1,15 +1,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from harness.errors import EnvironmentFault
 from harness.ports.broker import Endpoint
-from harness.ports.store import StoreParameters
-from harness.stores.redis import RedisStore
+from harness.runtimes.shared.authority import Authority
+from harness.stores.redis import RedisParameters, RedisStore
 from tests.unit.brokers.servers import RedisServer, eventually, running
 from tests.unit.stores.hosts import FolderHost
 
@@ -17,9 +19,10 @@ from tests.unit.stores.hosts import FolderHost
 class ServerHost(FolderHost):
     def __init__(self, server: RedisServer) -> None:
         super().__init__(server.folder)
-        self.it = server
+        self.it, self.asked = server, list[tuple[str, str, bool | str]]()
 
-    def server(self, kind: str, name: str) -> Endpoint:
+    def server(self, kind: str, name: str, *, tls: bool | str = False) -> Endpoint:
+        self.asked.append((kind, name, tls))
         return self.it.endpoint
 
 
@@ -31,7 +34,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
 
 @pytest.fixture
 def store(server: RedisServer) -> Iterator[RedisStore]:
-    found = RedisStore("cache", StoreParameters())
+    found = RedisStore("cache", RedisParameters())
     found.start(ServerHost(server))
     found.clear()
     yield found
@@ -110,7 +113,7 @@ def test_the_url_works_with_any_password(store: RedisStore) -> None:
 
 def test_a_dead_server_is_named(tmp_path: Path) -> None:
     with running(RedisServer(tmp_path)) as server:
-        store = RedisStore("cache", StoreParameters())
+        store = RedisStore("cache", RedisParameters())
         store.start(ServerHost(server))
         server.kill()
         with pytest.raises(EnvironmentFault, match="cache"):
@@ -118,3 +121,44 @@ def test_a_dead_server_is_named(tmp_path: Path) -> None:
         with pytest.raises(EnvironmentFault, match="cache"):
             store.save()
         store.stop()
+
+
+def test_the_app_is_told_its_own_way_to_the_server(server: RedisServer) -> None:
+    store = RedisStore("cache", RedisParameters())
+    host = ServerHost(server)
+    host.server = lambda kind, name, *, tls=False: replace(server.endpoint, inside=("cache", 6379))  # type: ignore[method-assign]
+    store.start(host)
+    try:
+        assert store.addresses() == (("cache", 6379),)
+        assert store.offers()["url"].endswith("@cache:6379/0") and store.offers()["host"] == "cache"
+        assert store.observe().collections["keys"].rows == (), "the harness goes its own way"
+    finally:
+        store.stop()
+
+
+@pytest.mark.parametrize("flaw", ["", "wrong_name", "expired"])
+def test_tls_is_offered_with_its_authority_and_looked_through(tmp_path: Path, flaw: str) -> None:
+    import redis
+
+    tls = Authority(tmp_path / "authority").issue("cache", ["127.0.0.1"], flaw=flaw)
+    store = RedisStore("cache", RedisParameters.model_validate({"tls": flaw or True}))
+    with running(RedisServer(tmp_path / "server", tls=tls)) as server:
+        host = ServerHost(server)
+        store.start(host)
+        assert host.asked == [("redis", "cache", flaw or True)]
+        url = store.offers()["url"]
+        assert url.startswith("rediss://") and store.offers()["sslrootcert"] == str(tls.authority)
+        with redis.Redis.from_url(url, ssl_check_hostname=True) as client:
+            if flaw:
+                with pytest.raises(redis.ConnectionError, match="CERTIFICATE_VERIFY_FAILED"):
+                    client.ping()
+            else:
+                client.set("a", "b")
+        assert list(rows(store)) == ([] if flaw else ["a"])
+        store.restore(store.save())
+        store.stop()
+
+
+def test_an_unknown_flaw_is_refused() -> None:
+    with pytest.raises(ValidationError):
+        RedisParameters.model_validate({"tls": "self_signed"})

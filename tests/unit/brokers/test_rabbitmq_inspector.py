@@ -1,0 +1,390 @@
+from __future__ import annotations
+
+import os
+import random
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kombu import Exchange, Queue
+
+from harness.brokers.rabbitmq_connection import connect
+from harness.brokers.rabbitmq_inspector import RabbitInspector
+from harness.errors import EnvironmentFault
+from harness.ports.broker import Endpoint
+from tests.unit.brokers.rabbit_server import RabbitServer, producer, running
+from tests.unit.brokers.servers import eventually, free_port
+
+TYPES = ["classic", "quorum"]
+
+
+@pytest.fixture(scope="module")
+def module_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitServer]:
+    with running(RabbitServer(tmp_path_factory.mktemp("rabbit"))) as server:
+        yield server
+
+
+@pytest.fixture
+def server(module_server: RabbitServer) -> RabbitServer:
+    """One server per module, empty for each test."""
+    module_server.clear()
+    return module_server
+
+
+@pytest.fixture
+def looker(server: RabbitServer) -> Iterator[RabbitInspector]:
+    found = server.inspector()
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def channel(server: RabbitServer) -> Iterator[Any]:
+    connection = server.connection()
+    yield connection.channel()
+    connection.collect()
+
+
+def declare(channel: Any, name: str, kind: str = "classic", **arguments: Any) -> None:
+    facts = {f"x-{key.replace('_', '-')}": value for key, value in arguments.items()}
+    channel.queue_declare(name, durable=True, auto_delete=False, arguments={"x-queue-type": kind, **facts})
+
+
+def send(channel: Any, queue: str, number: Any = "1", **headers: Any) -> None:
+    import amqp
+
+    facts = {"task": "pay", "id": f"t{number}", "retries": 0, "celery_harness_message": f"m{number}", **headers}
+    channel.basic_publish_confirm(amqp.Message(b"[[], {}, {}]", application_headers=facts, delivery_mode=2), "", queue)
+
+
+def test_a_message_of_celerys_own_in_its_place(server: RabbitServer, looker: RabbitInspector) -> None:
+    app = producer(server)
+    app.send_task("pay", task_id="t1", retries=2, headers={"celery_harness_message": "m1"})
+    assert looker.depth() == (1, 0)
+    (held,) = looker.look(0.0)
+    assert (held.place, held.queue, held.message_id, held.task_id, held.task, held.retries) == ("ready", "celery", "m1", "t1", "pay", 2)
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_looking_takes_nothing_away_and_a_classic_queue_keeps_its_order(looker: RabbitInspector, channel: Any, kind: str) -> None:
+    declare(channel, "pay", kind)
+    for number in range(50):
+        send(channel, "pay", number)
+    in_order = [f"t{number}" for number in range(50)]
+    arranged: Any = sorted if kind == "quorum" else list
+    for _ in range(3):
+        assert arranged(h.task_id for h in looker.look(0.0)) == arranged(in_order)
+    assert eventually(lambda: looker.depth() == (50, 0))
+    assert arranged(channel.basic_get("pay", no_ack=True).headers["id"] for _ in range(50)) == arranged(in_order)
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_what_a_consumer_has_is_counted_and_has_no_name(looker: RabbitInspector, channel: Any, kind: str) -> None:
+    declare(channel, "pay", kind)
+    send(channel, "pay", 1)
+    send(channel, "pay", 2)
+    taken = channel.basic_get("pay")
+    assert eventually(lambda: looker.depth() == (1, 1))
+    ready, unacked = looker.look(0.0)
+    assert (ready.place, ready.task_id) == ("ready", "t2")
+    assert (unacked.place, unacked.queue, unacked.task_id, unacked.message_id, unacked.tag) == ("unacked", "pay", "", "", "")
+    assert "connection" in unacked.timeout
+    channel.basic_ack(taken.delivery_tag)
+    assert eventually(lambda: looker.depth() == (1, 0))
+
+
+def test_what_a_dead_consumer_had_is_read_again(server: RabbitServer, looker: RabbitInspector, channel: Any) -> None:
+    declare(channel, "pay")
+    send(channel, "pay")
+    consumer = server.connection()
+    consumer.channel().basic_get("pay")
+    assert eventually(lambda: looker.depth() == (0, 1))
+    consumer.transport.sock.close()
+    assert [(h.place, h.task_id) for h in looker.look(0.0)] == [("ready", "t1")]
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_dead_letters_are_told_and_not_counted(looker: RabbitInspector, channel: Any, kind: str) -> None:
+    declare(channel, "dead", kind)
+    declare(channel, "pay", kind, dead_letter_exchange="", dead_letter_routing_key="dead")
+    send(channel, "pay")
+    channel.basic_reject(channel.basic_get("pay").delivery_tag, requeue=False)
+    (held,) = eventually(lambda: [h for h in looker.look(0.0) if h.place == "dead_letter"])
+    assert (held.queue, held.message_id, held.task_id) == ("dead", "m1", "t1")
+    assert looker.depth() == (0, 0)
+    assert looker.flush() == 0
+    assert len(looker.look(0.0)) == 1
+
+
+def test_a_policy_may_name_the_dead_letter_exchange_later(server: RabbitServer, channel: Any) -> None:
+    declare(channel, "dead")
+    declare(channel, "pay")
+    management = server.management()
+    definition = {"dead-letter-exchange": "", "dead-letter-routing-key": "dead"}
+    management.put("/api/policies/%2F/dlx", {"pattern": "^pay$", "definition": definition, "apply-to": "queues"})
+    send(channel, "dead")
+    looker = server.inspector()
+    assert [h.place for h in looker.look(0.0)] == ["dead_letter"]
+    looker.close()
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_delayed_messages_are_not_an_empty_broker(looker: RabbitInspector, channel: Any, kind: str) -> None:
+    declare(channel, "pay", kind)
+    declare(channel, "celery_delayed_5", kind, message_ttl=32_000, dead_letter_exchange="", dead_letter_routing_key="pay")
+    send(channel, "celery_delayed_5", eta="2030-01-01T00:00:00+00:00")
+    assert looker.depth() == (0, 1)
+    (held,) = looker.look(1000.0)
+    assert (held.place, held.queue, held.task_id) == ("delayed", "celery_delayed_5", "t1")
+    assert held.eta == held.returns_at == 1893456000.0 - 1000.0
+    assert looker.flush() == 1
+    assert eventually(lambda: looker.depth() == (0, 0))
+
+
+def test_remote_control_does_not_count(server: RabbitServer, looker: RabbitInspector, channel: Any) -> None:
+    channel.queue_declare("u.reply.celery.pidbox", auto_delete=True)
+    channel.queue_declare("celeryev.1234", auto_delete=True)
+    for queue in ("u.reply.celery.pidbox", "celeryev.1234"):
+        send(channel, queue)
+    assert (looker.depth(), looker.look(0.0), looker.flush()) == ((0, 0), [], 0)
+
+
+def test_poison_is_held_with_empty_ids_and_a_tag(looker: RabbitInspector, channel: Any) -> None:
+    import amqp
+
+    declare(channel, "pay")
+    bodies: list[Any] = [b"", b"\xff\xfe", b"[]", b"[" * 100_000, b'{"task": 3}']
+    for body in bodies:
+        channel.basic_publish_confirm(amqp.Message(body), "", "pay")
+    channel.basic_publish_confirm(amqp.Message(b"", application_headers={"task": 3, "id": [], "retries": "a", "eta": "never"}), "", "pay")
+    held = looker.look(0.0)
+    assert len(held) == 6 and all((h.task_id, h.task, h.message_id) == ("", "", "") for h in held)
+    assert len({h.tag for h in held}) == 6 and "" not in {h.tag for h in held}
+
+
+def test_celerys_first_protocol_has_its_facts_in_the_body(server: RabbitServer, looker: RabbitInspector) -> None:
+    producer(server, task_protocol=1).send_task("pay", task_id="t1", retries=1)
+    assert [(h.task, h.task_id, h.retries, h.message_id) for h in looker.look(0.0)] == [("pay", "t1", 1, "foreign:t1:1")]
+
+
+def test_an_exclusive_queue_is_told_and_left_alone(looker: RabbitInspector, channel: Any) -> None:
+    channel.queue_declare("mine", exclusive=True)
+    send(channel, "mine")
+    assert eventually(lambda: looker.depth() == (1, 0))
+    assert [(h.place, h.queue, h.task_id) for h in looker.look(0.0)] == [("ready", "mine", "")]
+
+
+def test_priorities_are_kept(server: RabbitServer, looker: RabbitInspector) -> None:
+    app = producer(server, task_queues=[Queue("pay", Exchange("pay"), routing_key="pay", max_priority=9)])
+    for priority in (1, 9, 5):
+        app.send_task("pay", task_id=f"p{priority}", queue="pay", priority=priority)
+    for _ in range(2):
+        assert [h.task_id for h in looker.look(0.0)] == ["p9", "p5", "p1"]
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_depth_never_calls_a_broker_empty_that_holds_a_message(server: RabbitServer, looker: RabbitInspector, kind: str) -> None:
+    """One message goes round: taken, sent to the other queue and confirmed there, then acknowledged; or rejected and given back."""
+    import amqp
+
+    stop, moves, trouble = threading.Event(), [0], list[BaseException]()
+    setup = server.connection()
+    channel = setup.channel()
+    for queue in ("one", "two"):
+        declare(channel, queue, kind)
+    send(channel, "one")
+    setup.close()
+
+    def move() -> None:
+        connection = server.connection()
+        channel, here, there = connection.channel(), "one", "two"
+        try:
+            while not stop.is_set():
+                message = channel.basic_get(here)
+                if message is None:
+                    continue
+                moves[0] += 1
+                if moves[0] % 3 == 0:
+                    channel.basic_reject(message.delivery_tag, requeue=True)
+                    time.sleep(0.002 * (moves[0] % 50))
+                    continue
+                channel.basic_publish_confirm(amqp.Message(message.body, application_headers=message.headers), "", there)
+                channel.basic_ack(message.delivery_tag)
+                here, there = there, here
+        except BaseException as exc:
+            trouble.append(exc)
+        finally:
+            connection.collect()
+
+    mover = threading.Thread(target=move)
+    mover.start()
+    depths = []
+    try:
+        deadline = time.monotonic() + 4.0
+        while time.monotonic() < deadline:
+            depths.append(looker.depth())
+    finally:
+        stop.set()
+        mover.join()
+    assert not trouble and moves[0] > 100 and len(depths) > 20
+    assert (0, 0) not in depths
+    assert looker.flush() <= 2
+
+
+def test_an_idle_broker_is_proven_empty_once_and_then_quickly(looker: RabbitInspector, channel: Any) -> None:
+    declare(channel, "pay")
+    assert looker.depth() == (0, 0)
+    begun = time.monotonic()
+    assert [looker.depth() for _ in range(5)] == [(0, 0)] * 5
+    assert time.monotonic() - begun < 5 * 0.1 + 0.5
+    send(channel, "pay")
+    assert looker.depth() == (1, 0)
+
+
+def test_flush_empties_what_waits_and_leaves_what_is_held(looker: RabbitInspector, channel: Any) -> None:
+    for queue in ("a", "b"):
+        declare(channel, queue)
+        for number in range(3):
+            send(channel, queue, number)
+    taken = channel.basic_get("a")
+    assert looker.flush() == 5
+    assert eventually(lambda: looker.depth() == (0, 1))
+    channel.basic_reject(taken.delivery_tag, requeue=True)
+    assert eventually(lambda: looker.depth() == (1, 0))
+
+
+def test_results_are_elsewhere(looker: RabbitInspector) -> None:
+    assert looker.results() == {}
+
+
+def test_nobody_there_is_an_environment_fault() -> None:
+    endpoint = Endpoint("127.0.0.1", free_port(), "x", user="monitor", ports={"management": free_port(), "metrics": free_port()})
+    looker = RabbitInspector(endpoint)
+    for question in (looker.depth, lambda: looker.look(0.0), looker.flush):
+        with pytest.raises(EnvironmentFault, match="does not answer"):
+            question()
+    looker.close()
+
+
+def test_a_wrong_password_is_one_too(server: RabbitServer) -> None:
+    from dataclasses import replace
+
+    looker = RabbitInspector(replace(server.endpoint, password="wrong"))
+    with pytest.raises(EnvironmentFault, match="HTTP 401"):
+        looker.depth()
+    looker.close()
+
+
+def test_a_frozen_server_does_not_freeze_depth(server: RabbitServer, looker: RabbitInspector) -> None:
+    assert server.process is not None
+    looker.depth()
+    os.kill(server.process.pid, signal.SIGSTOP)
+    try:
+        begun = time.monotonic()
+        with pytest.raises(EnvironmentFault):
+            looker.depth()
+        assert time.monotonic() - begun < 4.0
+    finally:
+        os.kill(server.process.pid, signal.SIGCONT)
+    assert eventually(lambda: looker.depth() == (0, 0))
+
+
+def test_only_our_process_with_our_password_is_ready(server: RabbitServer) -> None:
+    from dataclasses import replace
+
+    assert server.process is not None
+    kind, end, pid = server.kind, server.endpoint, server.process.pid
+    assert kind.ready(end, pid) and kind.ready(end, 0)
+    assert not kind.ready(end, os.getpid())
+    assert not kind.ready(replace(end, password="wrong"), pid)
+    assert not kind.ready(replace(end, port=free_port()), pid)
+    assert kind.version(end) == kind.find()[1]
+
+
+def test_it_listens_on_loopback_alone_and_shows_no_password(server: RabbitServer) -> None:
+    import psutil
+
+    assert server.process is not None
+    node = psutil.Process(server.process.pid)
+    listening = {c.laddr.ip for c in node.net_connections("tcp") if c.status == psutil.CONN_LISTEN}
+    mapper = psutil.Process(server.companions[0].pid)
+    listening |= {c.laddr.ip for c in mapper.net_connections("tcp") if c.status == psutil.CONN_LISTEN}
+    assert listening <= {"127.0.0.1", "::1"}
+    seen = " ".join(
+        [*node.cmdline(), *node.environ().values(), *(p.read_text(errors="replace") for p in Path(server.folder).glob("*") if p.is_file())]
+    )
+    assert server.endpoint.password not in seen
+
+
+def test_reset_leaves_nothing_of_an_app(server: RabbitServer, looker: RabbitInspector) -> None:
+    """Queues of both types, exchanges, bindings, policies, the firehose, connections; the logins still may what they may."""
+    import amqp
+
+    management = server.management()
+
+    def state() -> list[Any]:
+        kept = ("exchanges", "bindings", "policies", "permissions", "queues", "connections")
+        facts = [management.get(f"/api/{name}?disable_stats=true") for name in kept]
+        for entry in (entry for entries in facts for entry in entries):
+            entry.pop("user_who_performed_action", None)
+        return [sorted(map(str, entries)) for entries in facts] + [management.get("/api/vhosts/%2F")["tracing"]]
+
+    clean = state()
+    connection = server.connection("worker")
+    channel = connection.channel()
+    for kind in TYPES:
+        declare(channel, kind, kind)
+        send(channel, kind)
+    channel.exchange_declare("shop", "topic", durable=True, auto_delete=False)
+    channel.queue_bind("classic", "shop", "#")
+    channel.basic_get("quorum")
+    management.put("/api/policies/%2F/ttl", {"pattern": ".*", "definition": {"message-ttl": 60_000}})
+    looker.duplicate("classic", share=1.0, count=1, together=True, rng=random.Random(1), seen=set())
+    assert state() != clean
+    assert server.kind.reset(server.endpoint)
+    assert state() == clean
+    with pytest.raises((amqp.AMQPError, OSError)):
+        channel.queue_declare("classic", passive=True)
+    connection.collect()
+    assert (looker.depth(), looker.look(0.0)) == ((0, 0), [])
+    again = server.connection("producer")
+    declare(again.channel(), "pay")
+    send(again.channel(), "pay")
+    assert [h.task_id for h in looker.look(0.0)] == ["t1"]
+    again.collect()
+    assert server.process is not None and server.kind.ready(server.endpoint, server.process.pid)
+
+
+def test_reset_of_nobody_fails() -> None:
+    endpoint = Endpoint("127.0.0.1", free_port(), "x", user="monitor", ports={"management": free_port(), "metrics": free_port()})
+    assert not RabbitServer(Path(), endpoint=endpoint).kind.reset(endpoint)
+
+
+@pytest.mark.parametrize("role", ["worker", "producer"])
+def test_an_apps_login_can_do_what_celery_does_and_no_more(server: RabbitServer, role: str) -> None:
+    import amqp
+
+    login = server.endpoint.logins[role]
+    connection = connect(server.endpoint.for_app(role), timeout=5.0)
+    channel = connection.channel()
+    channel.exchange_declare("celery.pidbox", "fanout", durable=False, auto_delete=False)
+    channel.queue_declare("pay", durable=True, auto_delete=False)
+    channel.exchange_declare("pay", "direct", durable=True, auto_delete=False)
+    channel.queue_bind("pay", "pay", "pay")
+    channel.basic_publish_confirm(amqp.Message("x"), "pay", "pay")
+    assert channel.basic_get("pay", no_ack=True) is not None
+    channel.queue_declare("spy", exclusive=True)
+    with pytest.raises(amqp.exceptions.AccessRefused):
+        channel.queue_bind("spy", "amq.rabbitmq.trace", "#")
+    with pytest.raises(amqp.exceptions.AccessRefused):
+        connection.channel().queue_declare("celery-harness.tap.mine")
+    connection.collect()
+    from dataclasses import replace
+
+    management = replace(server.endpoint, user=login.user, password=login.password, logins={})
+    with pytest.raises(EnvironmentFault, match="HTTP 401"):
+        RabbitInspector(management).depth()
