@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 from pydantic import Field
 
-from harness.errors import ScenarioError
+from harness.errors import HarnessError, ScenarioError
 from harness.model.history import Evidence, FaultRecord, History
 from harness.model.quantities import Duration
 from harness.ports.fault import Begun, FaultParameters
 from harness.ports.system import RunningSystem, Worker
 
-__all__ = ["BaseFault", "Restartable", "TargetParameters", "deaths_by", "died_evidence", "pick"]
+__all__ = ["BaseFault", "Restartable", "TargetParameters", "deaths_by", "died_evidence", "never_begun", "pick"]
 
 
 class TargetParameters(FaultParameters):
@@ -34,6 +35,9 @@ class BaseFault:
 
     needs: ClassVar[tuple[type[Any], ...]] = ()
     strike: ClassVar[str] = ""
+    #: What its `target` names, for the loader: 'worker', 'server' (a service with a server of its own), 'backend' (that there
+    #: must be one), or '' for anything.
+    hits: ClassVar[str] = ""
     Parameters: ClassVar[type[FaultParameters]] = FaultParameters
 
     def __init__(self, parameters: Any, rng: random.Random) -> None:
@@ -45,6 +49,16 @@ class BaseFault:
     def begin(self, system: Any) -> Begun:
         """Nothing."""
         return Begun()
+
+    @contextlib.contextmanager
+    def healing_what_fails(self, system: Any) -> Iterator[None]:
+        """Around `begin`: one that fails half-way is never asked to end, so it heals what it did before the error is told."""
+        try:
+            yield
+        except HarnessError:
+            with contextlib.suppress(HarnessError):
+                self.end(system)
+            raise
 
     def tick(self, system: Any) -> None:
         """Nothing."""
@@ -63,6 +77,11 @@ class BaseFault:
     def evidence(self, record: FaultRecord, history: History) -> Evidence:
         """Subclasses judge."""
         raise NotImplementedError
+
+
+def never_begun(record: FaultRecord) -> Evidence:
+    """Of a fault without a beginning: its event did not happen, or what went wrong instead is in its note."""
+    return Evidence(False, f"never begun: {record.note or 'the event did not happen'}")
 
 
 def pick(system: RunningSystem, target: str, rng: random.Random) -> Worker:
@@ -92,5 +111,5 @@ def died_evidence(record: FaultRecord, history: History) -> Evidence:
     if held:
         return Evidence(True, f"no task was running; {held} held message{'s' if held > 1 else ''} lost the worker", numbers)
     if record.begun is None:
-        return Evidence(False, "never begun: the event did not happen")
+        return never_begun(record)
     return Evidence(False, "the worker was idle: no task was running or held")

@@ -2,36 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from harness.faults._base import BaseFault
+from harness.faults._base import never_begun
+from harness.faults._servers import PauseServer
 from harness.model.history import Evidence, FaultRecord, History
-from harness.ports.fault import Begun
-from harness.ports.system import PausesBroker
 
 __all__ = ["PauseBroker"]
 
 
-class PauseBroker(BaseFault):
+class PauseBroker(PauseServer):
     """Bytes arrive after healing."""
 
     name: ClassVar[str] = "broker.pause"
     summary: ClassVar[str] = "freeze the broker, then thaw it"
-    needs: ClassVar[tuple[type[Any], ...]] = (PausesBroker,)
-
-    def begin(self, system: PausesBroker) -> Begun:
-        """Freeze."""
-        system.pause_broker()
-        return Begun("broker")
-
-    def end(self, system: PausesBroker) -> None:
-        """Thaw."""
-        system.resume_broker()
+    part_hit: ClassVar[str] = "broker"
 
     def evidence(self, record: FaultRecord, history: History) -> Evidence:
         """Nothing was delivered while it was frozen, although work was there or came."""
-        if record.begun is None or record.ended is None:
-            return Evidence(False, "never begun: the event did not happen" if record.begun is None else "it was not healed")
+        if record.begun is None:
+            return never_begun(record)
+        if record.ended is None:
+            return Evidence(False, "it was not healed")
         begun, ended = record.begun, record.ended
         delivered = sum(1 for d in history.deliveries.values() if begun + 0.05 < d.at < ended)
         waited = sum(

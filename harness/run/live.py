@@ -12,6 +12,7 @@ from typing import Any
 
 __all__ = ["LiveState", "OpenDelivery"]
 
+_REFUSALS = 5
 _ENDS = frozenset({"end", "undecodable", "unknown", "invalid", "revoked"})
 
 
@@ -35,9 +36,11 @@ class LiveState:
     published: set[str] = field(default_factory=set)
     finished: set[str] = field(default_factory=set)
     open: dict[str, OpenDelivery] = field(default_factory=dict)
+    dropped: dict[str, OpenDelivery] = field(default_factory=dict)  # not begun when the connection broke
     ended: set[str] = field(default_factory=set)  # delivery ids
     calls_sent: set[int] = field(default_factory=set)
     calls_failed: set[int] = field(default_factory=set)
+    refusals: list[str] = field(default_factory=list)  # why publishes failed, the first few
     load_done: bool = False
     strikes: list[dict[str, Any]] = field(default_factory=list)
     waiting: list[dict[str, Any]] = field(default_factory=list)
@@ -60,8 +63,9 @@ class LiveState:
     def died(self, pids: Iterable[int]) -> None:
         """Processes are gone: what they held is nobody's, until the broker delivers it again."""
         gone = set(pids)
-        for delivery in [d for d, o in self.open.items() if o.pid in gone or o.started_by in gone]:
-            del self.open[delivery]
+        for held in (self.open, self.dropped):
+            for delivery in [d for d, o in held.items() if o.pid in gone or o.started_by in gone]:
+                del held[delivery]
 
     @property
     def outstanding(self) -> int:
@@ -92,6 +96,8 @@ class LiveState:
 
     def _start(self, r: Mapping[str, Any]) -> None:
         delivery = self.open.get(r["d"])
+        if delivery is None and (delivery := self.dropped.pop(r["d"], None)) is not None:
+            self.open[r["d"]] = delivery  # it was on its way to a pool child already
         if delivery is not None:
             delivery.started_by = r["_pid"]
             delivery.eta_wall = None
@@ -121,6 +127,8 @@ class LiveState:
 
     def _call_failed(self, r: Mapping[str, Any]) -> None:
         self.calls_failed.add(r["no"])
+        if len(self.refusals) < _REFUSALS:
+            self.refusals.append(str(r.get("text") or ""))
 
     def _load_done(self, r: Mapping[str, Any]) -> None:
         self.load_done = True
@@ -138,7 +146,11 @@ class LiveState:
         self.connected[r["_pid"]] = True
 
     def _disconnected(self, r: Mapping[str, Any]) -> None:
-        self.connected[r["_pid"]] = False
+        """Celery throws away what it has not begun (`Consumer.on_close`): it is the broker's to deliver again."""
+        pid = r["_pid"]
+        self.connected[pid] = False
+        for delivery in [d for d, o in self.open.items() if o.pid == pid and not o.started_by]:
+            self.dropped[delivery] = self.open.pop(delivery)
 
 
 def _wall(eta: Any) -> float | None:

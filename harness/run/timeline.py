@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.errors import EnvironmentFault, HarnessError
+from harness.errors import EnvironmentFault, HarnessError, ScenarioError
 from harness.model.history import Evidence, FaultRecord, History
 from harness.model.quantities import format_duration
 from harness.model.scenario import TimelineItem
@@ -114,8 +114,8 @@ class Timeline:
             if p.state in ("active", "healing"):
                 with contextlib.suppress(HarnessError):
                     p.fault.end(system)
-                if p.state == "active" and p.fault.healed(system):
-                    p.state, p.record.ended, p.record.healed = "ended", now, True
+                    if p.state == "active" and p.fault.healed(system):
+                        p.state, p.record.ended, p.record.healed = "ended", now, True
 
     def settle(self, history: History) -> None:
         """After the run: each fault's evidence, from the history alone."""
@@ -140,7 +140,7 @@ class Timeline:
         p.record.healed = False
         try:
             begun = p.fault.begin(system)
-        except HarnessError as exc:
+        except ScenarioError as exc:  # what it aims at is not there; a part that does not obey is the environment's fault
             p.state, p.record.ended, p.record.healed, p.record.note = "ended", now, True, exc.what
             p.record.begun = None
             return

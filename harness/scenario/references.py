@@ -16,6 +16,7 @@ from harness.scenario.errors import Problems
 from harness.scenario.names import known, listed, nearest
 from harness.scenario.phrases import validated
 from harness.scenario.shapes import keys_of
+from harness.scenario.targets import check_targets
 from harness.scenario.tree import Entry, Fields, Items, Place, Scalar, Tree, describe, find
 
 __all__ = ["Parts", "check_brokers", "check_checks", "check_services", "check_timeline", "parts_of"]
@@ -25,10 +26,13 @@ _OFFERS = ("url", "host", "port")
 _OFFERS_OF: dict[str, tuple[str, ...]] = {
     "sqlite": ("url", "path"),
     "files": ("url", "path"),
+    "postgres": (*_OFFERS, "user", "password", "database", "sslrootcert"),
     "redis": (*_OFFERS, "password"),
     "call": (),
 }
-_RESERVED = ("broker", "backend", "matrix")
+#: Of a kind of server of a third party that does not say.
+_ROLES = frozenset({"broker", "backend", "service"})
+_RESERVED = ("broker", "backend", "matrix", "producer")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _MAX_REPLICAS = 64
 _EVENTS = ("start", "end", "before_ack", "after_ack")
@@ -113,13 +117,17 @@ def _or_empty(entry: Entry) -> Tree:
 
 
 def check_brokers(tree: Fields, registry: Registry, problems: Problems) -> None:
-    """Broker and backend are of a kind that there is."""
+    """Broker and backend are of a kind that there is, and that can be that."""
     for role in ("broker", "backend"):
         spec = find(tree, "system", role)
         kind = spec.get("kind") if isinstance(spec, Fields) else spec
-        if isinstance(kind, Scalar) and isinstance(kind.value, str) and kind.value not in registry.brokers:
-            what = f"no {role} of the kind `{kind.value}`{nearest(kind.value, registry.brokers)}"
-            problems.add(kind.place, what, known(registry.brokers))
+        if not isinstance(kind, Scalar) or not isinstance(kind.value, str):
+            continue
+        fit = [name for name, server in registry.brokers.items() if role in getattr(server, "roles", _ROLES)]
+        if kind.value not in registry.brokers:
+            problems.add(kind.place, f"no {role} of the kind `{kind.value}`{nearest(kind.value, fit)}", known(fit))
+        elif kind.value not in fit:
+            problems.add(kind.place, f"`{kind.value}` cannot be used as {role}", known(fit))
 
 
 def check_services(tree: Fields, parts: Parts, registry: Registry, problems: Problems) -> dict[str, tuple[str, BaseModel]]:
@@ -215,7 +223,7 @@ def check_timeline(tree: Fields, parts: Parts, registry: Registry, problems: Pro
         model = validated(fault.Parameters, own, problems, also=planning, title=f"`{name.value}`")
         if model is not None:
             found.append((fault, model))
-        _check_targets(item, name.value, parts, problems)
+        check_targets(item, name, fault, parts, registry, problems)
         _check_arming(item, name, fault, parts, problems)
     return found
 
@@ -229,20 +237,6 @@ def _check_trigger(item: Fields, problems: Problems) -> None:
     if reaches.value not in _EVENTS and not _LINE.fullmatch(reaches.value):
         what = f"no point `{reaches.value}`{nearest(reaches.value, _EVENTS)}"
         problems.add(reaches.place, what, f"write {listed(_EVENTS, 'or')}, or a line such as orders.py:41")
-
-
-def _check_targets(item: Fields, fault: str, parts: Parts, problems: Problems) -> None:
-    possible = parts.workers if fault.startswith("worker.") else parts.targets
-    sides = find(item, "between")
-    for target in (item.get("target"), *(sides.items if isinstance(sides, Items) else ())):
-        if not isinstance(target, Scalar) or not isinstance(target.value, str) or not target.value or target.value in possible:
-            continue
-        if target.value in parts.targets:
-            problems.add(target.place, f"`{fault}` hits workers, and `{target.value}` is none", f"workers: {listed(parts.groups)}")
-        else:
-            noun = "worker group or replica" if fault.startswith("worker.") else "worker, broker or service"
-            names = [*parts.groups, *(name for name in possible if name not in parts.workers)]
-            problems.add(target.place, f"no {noun} `{target.value}`{nearest(target.value, possible)}", known(names))
 
 
 def _check_arming(item: Fields, name: Scalar, fault: type[Fault], parts: Parts, problems: Problems) -> None:

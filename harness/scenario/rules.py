@@ -47,7 +47,7 @@ def _check_groups(workers: Fields, problems: Problems) -> None:
     if not workers.entries:
         problems.add(workers.place, "no workers: nothing would run a task", "leave `workers` out for one worker")
     for name, entry in workers.entries.items():
-        if name in ("broker", "backend"):
+        if name in ("broker", "backend", "producer"):
             problems.add(entry.key, f"a worker group cannot be called `{name}`: that has a meaning of its own")
         elif not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_-]*", name):
             problems.add(entry.key, f"`{name}` cannot name a worker group: use letters, digits, _ and -")

@@ -1,0 +1,190 @@
+"""What the network faults share: toxics on every link between two parts, lifted again, and the traffic meanwhile."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import random
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
+
+from harness.errors import HarnessError
+from harness.faults._base import BaseFault, never_begun
+from harness.faults._signs import evidence_of, felt, idle, passed, span_of
+from harness.model.history import Evidence, FaultRecord, History
+from harness.ports.fault import Begun, FaultParameters
+from harness.ports.network import Link, ShapesNetwork, Stream, Toxic, Traffic
+
+__all__ = ["BetweenParameters", "Direction", "NetworkFault", "SlowNetworkFault"]
+
+Direction = Literal["both", "upstream", "downstream"]
+
+#: Numbers the faults of this process: two of them on one link must not lift each other's toxics.
+_numbers = itertools.count(1)
+
+
+class BetweenParameters(FaultParameters):
+    """Two parts that talk to one another, in either order."""
+
+    between: tuple[str, ...] = Field(
+        min_length=2,
+        max_length=2,
+        description="a worker group, one replica or `producer`; and broker, backend or a service with an address",
+    )
+    direction: Direction = Field(
+        default="both", description="upstream: what the client (worker, producer) sends; downstream: what it receives"
+    )
+
+
+class NetworkFault(BaseFault):
+    """Adds `toxics` to each link between the two parts; subclasses that do more override `apply`, `lift` and `lifted`."""
+
+    Parameters: ClassVar[type[FaultParameters]] = BetweenParameters
+    needs: ClassVar[tuple[type[Any], ...]] = (ShapesNetwork,)
+
+    def __init__(self, parameters: Any, rng: random.Random) -> None:
+        super().__init__(parameters, rng)
+        self.number = next(_numbers)
+        self.kept_words = "bytes held"
+        self._hit: dict[tuple[str, str], Link] = {}  # also one that was hit in part only
+        self._done: set[tuple[str, str]] = set()
+        self._before: dict[tuple[str, str], Traffic] = {}
+        self._meanwhile: Traffic | None = None  # all links together; None: not counted
+
+    # --- what subclasses say ------------------------------------------------------------------------------------
+
+    def toxics(self) -> Sequence[Toxic]:
+        """What is done to each link."""
+        return ()
+
+    def toxic(self, type: str, stream: Stream, **attributes: int) -> Toxic:
+        """One under a name that is this fault's own."""
+        return Toxic(type, stream, attributes, name=f"fault{self.number}-{type}-{stream}")
+
+    def streams(self) -> Sequence[Stream]:
+        """The directions that are hit."""
+        asked: Direction = self.parameters.direction
+        return ("upstream", "downstream") if asked == "both" else (asked,)
+
+    def apply(self, link: Link) -> None:
+        """Disturb one link."""
+        for toxic in self.toxics():
+            link.add(toxic)
+
+    def lift(self, link: Link) -> None:
+        """Undo it, however much of it was done."""
+        for toxic in self.toxics():
+            link.remove(toxic.label)
+
+    def lifted(self, link: Link) -> bool:
+        """Probe: is nothing of this fault left on the link?"""
+        return not {toxic.label for toxic in self.toxics()} & set(link.toxics())
+
+    # --- the fault ----------------------------------------------------------------------------------------------
+
+    def begin(self, system: ShapesNetwork) -> Begun:
+        """Hit every link; where one fails, those that were hit are healed before the error is told."""
+        with self.healing_what_fails(system):
+            self._hit_links(system)
+        first, second = self.parameters.between
+        links = len(self._hit)
+        return Begun(f"{first} and {second}", note=f"{links} link{'s' if links != 1 else ''}")
+
+    def tick(self, system: ShapesNetwork) -> None:
+        """A worker that came meanwhile brings links of its own."""
+        self._hit_links(system)
+
+    def _hit_links(self, system: ShapesNetwork) -> None:
+        for link in system.links(self.parameters.between):
+            key = (link.client, link.dependency)
+            if key in self._done:
+                continue
+            if key not in self._hit:
+                with contextlib.suppress(HarnessError):  # a proxy that does not count can be disturbed all the same
+                    self._before[key] = link.traffic()
+                self._hit[key] = link
+            self.apply(link)
+            self._done.add(key)
+
+    def end(self, system: ShapesNetwork) -> None:
+        """Count what went through, then lift: a link that cannot be healed keeps no other from it."""
+        if self._meanwhile is None:
+            with contextlib.suppress(HarnessError):
+                self._meanwhile = self._traffic()
+        failed: HarnessError | None = None
+        for link in self._hit.values():
+            try:
+                self.lift(link)
+            except HarnessError as exc:
+                failed = failed or exc
+        if failed is not None:
+            raise failed
+
+    def healed(self, system: ShapesNetwork) -> bool:
+        """Nothing of it is left on any link."""
+        return all(self.lifted(link) for link in self._hit.values())
+
+    # --- evidence -----------------------------------------------------------------------------------------------
+
+    def _traffic(self) -> Traffic | None:
+        """Since it began, on the links whose proxy counts while connections are open; None where no proxy does.
+
+        The Go Toxiproxy adds a connection's bytes to its counters when it ends, those of its whole life: such a sum says
+        nothing about a fault, and the link says so by ``counts_live = False``.
+        """
+        counted = [
+            link.traffic().since(self._before[key])
+            for key, link in self._hit.items()
+            if key in self._before and getattr(link, "counts_live", True)
+        ]
+        if not counted:
+            return None
+        return Traffic(*(sum(getattr(t, name) for t in counted) for name in Traffic.__slots__))
+
+    @property
+    def kept(self) -> int:
+        """Bytes that a link took in and did not give out while the fault lasted."""
+        return self._meanwhile.kept if self._meanwhile is not None else 0
+
+    @property
+    def clients(self) -> frozenset[str]:
+        """Whose links were hit: pay-1, producer."""
+        return frozenset(client for client, _ in self._hit)
+
+    @property
+    def dependency(self) -> str:
+        """What they lead to."""
+        return next((dependency for _, dependency in self._hit), "")
+
+    def evidence(self, record: FaultRecord, history: History) -> Evidence:
+        """Bytes that did not come through, and what clients felt of it."""
+        if record.begun is None:
+            return never_begun(record)
+        seen = felt(record, history, self.clients, self.dependency)
+        if self.kept:
+            seen = {self.kept_words: float(self.kept), **seen}
+        quiet = idle(history, self.clients, span_of(record)) and (self._meanwhile is not None or self.dependency != "broker")
+        if quiet:
+            return evidence_of(seen, quiet=True, otherwise="no task ran and nothing was sent meanwhile")
+        return evidence_of(seen, quiet=None, otherwise="no byte was seen held, and nobody is known to have noticed")
+
+
+class SlowNetworkFault(NetworkFault):
+    """Everything arrives, later: it bit where something went through."""
+
+    def evidence(self, record: FaultRecord, history: History) -> Evidence:
+        """Bytes that passed while it lasted; none: nobody was slowed."""
+        if record.begun is None:
+            return never_begun(record)
+        span = span_of(record)
+        seen = {name: count for name, count in felt(record, history, self.clients, self.dependency).items() if name == "slowed"}
+        if self._meanwhile is not None:
+            if not self._meanwhile.passed:
+                return evidence_of(seen, quiet=True, otherwise="no byte passed while it lasted")
+            return evidence_of({"bytes passed": float(self._meanwhile.passed), **seen}, quiet=None, otherwise="")
+        if messages := passed(history, self.clients, self.dependency, span):
+            seen = {"passed": float(messages), **seen}
+        quiet = idle(history, self.clients, span) and self.dependency != "broker"
+        return evidence_of(seen, quiet=quiet, otherwise="the proxy counts too late to tell whether anything passed")
