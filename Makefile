@@ -44,7 +44,8 @@ scenarios: $(READY)
 	@$(BIN)/python -m pytest -q -m every_scenario tests/detection $(ARGS)
 
 bench: $(READY)
-	@tools/setup-servers broker
+	@tools/setup-servers broker redis-server engine images
+	@tools/setup-toxiproxy >/dev/null
 	@$(BIN)/python tests/bench
 
 soak: $(READY)

@@ -92,7 +92,7 @@ class Link(Protocol):
         """Does the proxy take connections?"""
 
     def traffic(self) -> Traffic:
-        """Counted by the proxy."""
+        """Counted by the proxy; see `counts_live`."""
 
 
 @runtime_checkable

@@ -144,7 +144,9 @@ class _Phrase:
             expected = _EXPECTED.get(fault.kind, fault.message)
             return place, f"{name} is {expected}, not {describe(here)}", _type_hint(expected, here)
         if fault.kind in ("literal_error", "enum"):
-            choices = re.findall(r"'([^']*)'", str(fault.context.get("expected", ""))) or [str(fault.context.get("expected", ""))]
+            expected = str(fault.context.get("expected", ""))
+            named = re.findall(r"'([^']*)'", expected)
+            choices = [word.lower() for word in ("True", "False") if re.search(rf"\b{word}\b", expected)] + named or [expected]
             near = nearest(str(here.value), choices) if isinstance(here, Scalar) else ""
             return place, f"{name} is {listed(choices, 'or')}, not {describe(here)}{near}", ""
         return place, *self.other(fault, name, here)

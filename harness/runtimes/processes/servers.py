@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from harness.errors import EnvironmentFault
+from harness.errors import EnvironmentFault, ScenarioError
 from harness.ports.broker import ServerPlan, Tls
 from harness.ports.clock import Clock
 from harness.runtimes.processes.process import ManagedProcess, spawn
@@ -151,7 +151,7 @@ class ProcessServer:
     def pause(self) -> None:
         """SIGSTOP to all of it."""
         if self.process is None or not self.process.alive():
-            raise EnvironmentFault(f"{self.spec.name} is not running, so it cannot be paused")
+            raise ScenarioError(f"{self.spec.name} is not running, so it cannot be paused", hint="another fault has stopped it")
         self.process.pause()
 
     def resume(self) -> None:

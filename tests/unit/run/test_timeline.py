@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from harness.errors import EnvironmentFault
+from harness.errors import EnvironmentFault, ScenarioError
 from harness.model.history import Evidence, FaultRecord, History
 from harness.model.scenario import TimelineItem
 from harness.ports.fault import Begun, FaultParameters, NoFault
@@ -126,13 +126,22 @@ def test_what_begins_after_the_load_is_healed_soon() -> None:
 def test_a_fault_that_cannot_begin_is_noted_and_never_counts_as_begun() -> None:
     class Broken(Recording):
         def begin(self, system: Any) -> Begun:
-            raise EnvironmentFault("no such thing")
+            raise ScenarioError("no such thing")
 
     plan = timeline(Broken(), at="0s")
     plan.advance(0.1, FakeSystem(), LiveState())  # type: ignore[arg-type]
     assert plan.planned[0].record.begun is None
     assert plan.planned[0].record.note == "no such thing"
     assert plan.all_healed
+
+
+def test_a_part_that_does_not_obey_ends_the_run() -> None:
+    class Hanging(Recording):
+        def begin(self, system: Any) -> Begun:
+            raise EnvironmentFault("the proxy does not answer")
+
+    with pytest.raises(EnvironmentFault, match="does not answer"):
+        timeline(Hanging(), at="0s").advance(0.1, FakeSystem(), LiveState())  # type: ignore[arg-type]
 
 
 def test_evidence_that_crashes_cannot_be_told() -> None:
