@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from harness.brokers.postgres import PostgresServer
+from harness.brokers.rabbitmq import RabbitBroker
 from harness.brokers.redis import RedisBroker
 from harness.ports.broker import BrokerKind
 
 __all__ = ["BROKERS"]
 
-BROKERS: Mapping[str, BrokerKind] = {"redis": RedisBroker()}
+BROKERS: Mapping[str, BrokerKind] = {"postgres": PostgresServer(), "rabbitmq": RabbitBroker(), "redis": RedisBroker()}

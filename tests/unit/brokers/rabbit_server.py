@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from celery import Celery
 from kombu import pools
@@ -113,7 +114,7 @@ class RabbitServer:
         pools.reset()
         management = self.management()
         for queue in management.queues():
-            management.delete(f"/api/queues/{VHOST}/{queue['name']}")
+            management.delete(f"/api/queues/{VHOST}/{quote(queue['name'], safe='')}")
         for exchange in management.get(f"/api/exchanges/{VHOST}?disable_stats=true"):
             if exchange["name"] and not exchange["name"].startswith("amq."):
                 management.delete(f"/api/exchanges/{VHOST}/{exchange['name']}")
@@ -138,3 +139,15 @@ def producer(server: RabbitServer, role: str = "producer", **config: Any) -> Cel
 
 def without_ports(endpoint: Endpoint) -> Endpoint:
     return replace(endpoint, ports={})
+
+
+def declare(channel: Any, name: str, kind: str = "classic", **arguments: Any) -> None:
+    facts = {f"x-{key.replace('_', '-')}": value for key, value in arguments.items()}
+    channel.queue_declare(name, durable=True, auto_delete=False, arguments={"x-queue-type": kind, **facts})
+
+
+def send(channel: Any, queue: str, number: Any = "1", **headers: Any) -> None:
+    import amqp
+
+    facts = {"task": "pay", "id": f"t{number}", "retries": 0, "celery_harness_message": f"m{number}", **headers}
+    channel.basic_publish_confirm(amqp.Message(b"[[], {}, {}]", application_headers=facts, delivery_mode=2), "", queue)

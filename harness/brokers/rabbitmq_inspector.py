@@ -1,0 +1,190 @@
+"""A look into a RabbitMQ broker: exact emptiness, every message that can be read, and the number of those that cannot."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+from harness.brokers.envelope import Envelope
+from harness.brokers.rabbitmq_config import QUORUM_STATISTICS, STATISTICS
+from harness.brokers.rabbitmq_connection import AmqpClient, envelope_of
+from harness.brokers.rabbitmq_copies import Copier
+from harness.brokers.rabbitmq_management import VHOST, Management
+from harness.brokers.rabbitmq_queues import QueueState, Topology
+from harness.model.history import Held
+from harness.ports.broker import Endpoint
+
+__all__ = ["RabbitInspector"]
+
+#: Seconds that `depth` spends on proving emptiness while other traffic (events, remote control) goes on.
+_PROOF_SECONDS = 1.0
+#: Seconds that `look` gives consumers that were just killed: the broker sees their sockets close at once, but not in the same moment.
+_SETTLE_SECONDS = 1.5
+_SETTLED = 0.5
+#: Seconds that `look` gives quorum queues of a node that has just been started to elect their leaders.
+_ELECTED_SECONDS = 5.0
+
+
+class RabbitInspector:
+    """See `BrokerInspector`. EnvironmentFault where the server does not answer; the next call tries anew."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+        self._quick = Management(endpoint, timeout=1.0)
+        self._client = AmqpClient(endpoint, timeout=30.0)
+        self._prober = AmqpClient(endpoint, timeout=1.0)
+        self._copier = Copier(endpoint, self._quick, self._states)
+        self._topology: Topology | None = None
+        self._empty_since: tuple[bytes, int] | None = None
+
+    # --- counting -----------------------------------------------------------------------------------------------
+
+    def depth(self) -> tuple[int, int]:
+        """(ready, unacked), without dead letters; messages whose time has not come count as unacked, as on Redis, where a worker
+        holds them. (0, 0) is proven: nothing was there at one moment of this call, but for moves under steady other traffic.
+
+        A queue's counts are as old as its statistics interval, so a message may be in the broker and in no count. Hence (0, 0) is
+        said only if in a time longer than that interval no client did anything, every queue was asked for what is ready, and all
+        counts were 0 at its end. Gives up on an answer after a second, and on a quorum queue that has no leader.
+        """
+        deadline = time.monotonic() + _PROOF_SECONDS
+        while True:
+            found = self._count()
+            if any(found):
+                return found
+            before = (self._quick.activity(), self._quick.lives)
+            if before == self._empty_since:
+                return 0, 0  # nothing happened since the last proof
+            self._empty_since = None
+            states = self._states()
+            time.sleep(_freshness(states))
+            found = self._count()
+            ready = max(found[0], sum(self._exactly_ready(state) for state in states if state.place == "ready"))
+            if ready or found[1]:
+                return ready, found[1]
+            leaderless, over = self._leaderless(states), time.monotonic() > deadline
+            if leaderless and over:
+                raise self._client.fault(RuntimeError(f"nobody leads the quorum queue {min(leaderless)!r}"))
+            if not leaderless and before == (self._quick.activity(), self._quick.lives):
+                self._empty_since = before
+                return 0, 0
+            if over:
+                return 0, 0
+
+    def _count(self) -> tuple[int, int]:
+        states = self._states()
+        ready = sum(s.ready for s in states if s.place == "ready")
+        unacked = sum(s.unacked for s in states if s.place != "dead_letter")
+        return ready, unacked + sum(s.ready for s in states if s.place == "delayed")
+
+    def _states(self) -> list[QueueState]:
+        """Queues that hold tasks. Bindings and policies are read anew when a queue has come or gone."""
+        queues = self._quick.queues()
+        if self._topology is None or not self._topology.knows(queues):
+            self._topology = Topology(queues, self._quick.get(f"/api/bindings/{VHOST}"), self._quick.get(f"/api/policies/{VHOST}"))
+        return self._topology.states(queues)
+
+    def _exactly_ready(self, state: QueueState) -> int:
+        """The queue itself is asked (queue.declare, passive), after everything that reached it before."""
+        if not state.readable:
+            return state.ready
+        return self._prober.ask(partial(_ready, queue=state.name)) or 0
+
+    def _leaderless(self, states: Sequence[QueueState]) -> set[str]:
+        """Quorum queues of which nothing can be known, now."""
+        quorum = {state.name for state in states if state.quorum}
+        return quorum - self._quick.led() if quorum else set()
+
+    # --- looking ------------------------------------------------------------------------------------------------
+
+    def look(self, wall_offset: float) -> Sequence[Held]:
+        """Every message. Those that wait are taken and given back in their places, and are flagged redelivered from then on; all of
+        them are held until the last queue is read, so that none hops from one queue to another behind our back.
+
+        What a consumer has cannot be read: one entry each with place 'unacked', queue and no ids or tag. What is no task but lies in a
+        queue has empty ids too, and a tag. A quorum queue without a leader is one entry without a tag: nobody can say what it holds.
+        """
+        states = self._settled()
+        silent = self._leaderless(states)
+        held: list[Held] = []
+        with self._client.borrowing() as borrowed:
+            for state in states:
+                for number, message in enumerate(borrowed.take(state.name) if state.readable and state.name not in silent else (), 1):
+                    held.append(_held(state, envelope_of(message), wall_offset, f"{state.name}:{number}"))
+                if not state.readable:
+                    held += [Held(place=state.place, queue=state.name, timeout="in an exclusive queue")] * state.ready
+        held += [Held(place="ready", queue=name, timeout="in a quorum queue without a leader") for name in sorted(silent)]
+        words = "until the connection of the consumer that has it is closed"
+        return held + [Held(place="unacked", queue=s.name, timeout=words) for s in states for _ in range(s.unacked)]
+
+    def _settled(self) -> list[QueueState]:
+        """States whose counts are fresh. Unacked messages get a moment to come back."""
+        begun = time.monotonic()
+        time.sleep(_freshness(self._states()))
+        while self._leaderless(self._states()) and time.monotonic() - begun < _ELECTED_SECONDS:
+            time.sleep(QUORUM_STATISTICS)
+        begun = time.monotonic()
+        states, since = self._states(), begun
+        while any(s.unacked for s in states) and time.monotonic() - begun < _SETTLE_SECONDS and time.monotonic() - since < _SETTLED:
+            time.sleep(STATISTICS)
+            now = self._states()
+            if [s.unacked for s in now] != [s.unacked for s in states]:
+                since = time.monotonic()
+            states = now
+        return states
+
+    # --- doing --------------------------------------------------------------------------------------------------
+
+    def duplicate(self, queue: str, *, share: float, count: int | None, together: bool, rng: random.Random, seen: set[str]) -> int:
+        """See `Copier.duplicate`."""
+        return self._copier.duplicate(queue, share=share, count=count, together=together, rng=rng, seen=seen)
+
+    def flush(self) -> int:
+        """Purge the queues of tasks, delayed ones too; how many messages that were. Dead letters wait for nobody: they stay."""
+        states = self._states()
+        silent = self._leaderless(states)
+        names = [s.name for s in states if s.place in ("ready", "delayed") and s.readable and s.name not in silent]
+        return sum(self._client.ask(partial(_purge, queue=name)) or 0 for name in names)
+
+    def results(self) -> dict[str, dict[str, Any]]:
+        """Nothing: RabbitMQ is no result backend that could be read."""
+        return {}
+
+    def close(self) -> None:
+        """Drop connections, and the tap with them; a later call opens new ones."""
+        self._copier.close()
+        self._quick.close()
+        self._client.close()
+        self._prober.close()
+
+
+def _freshness(states: Sequence[QueueState]) -> float:
+    """Seconds after which a queue's counts show what is true now: its interval, and as much again for a busy machine."""
+    return 2 * (QUORUM_STATISTICS if any(s.quorum for s in states) else STATISTICS)
+
+
+def _ready(channel: Any, queue: str) -> int:
+    return int(channel.queue_declare(queue, passive=True).message_count)
+
+
+def _purge(channel: Any, queue: str) -> int:
+    return int(channel.queue_purge(queue))
+
+
+def _held(state: QueueState, envelope: Envelope, wall_offset: float, tag: str) -> Held:
+    eta = None if envelope.eta is None else envelope.eta - wall_offset
+    return Held(
+        place=state.place,
+        queue=state.name,
+        tag=tag,
+        returns_at=eta if state.place == "delayed" else None,
+        timeout="native delayed delivery" if state.place == "delayed" else "",
+        message_id=envelope.message_id,
+        task_id=envelope.task_id,
+        task=envelope.task,
+        retries=envelope.retries,
+        eta=eta,
+    )
