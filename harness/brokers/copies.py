@@ -37,9 +37,9 @@ class Draw:
 
 def copy_numbers(endpoint: Endpoint) -> Iterator[int]:
     """From 1, per server, over all inspectors: (message id, copy number) is unique in a run."""
-    return _numbers(endpoint.host, endpoint.port)
+    return _numbers(endpoint.host, endpoint.port, endpoint.password)
 
 
 @lru_cache(maxsize=64)
-def _numbers(host: str, port: int) -> Iterator[int]:
+def _numbers(host: str, port: int, password: str) -> Iterator[int]:
     return itertools.count(1)

@@ -7,8 +7,8 @@ import os
 import pwd
 import re
 import shlex
-import signal
 import shutil
+import signal
 import stat
 import subprocess
 from collections.abc import Iterator, Mapping

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import random
 import re
@@ -10,9 +9,9 @@ import uuid
 from bisect import bisect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
+from harness.brokers.copies import Draw, copy_numbers
 from harness.brokers.envelope import Envelope
 from harness.errors import EnvironmentFault
 from harness.model.history import Held
@@ -173,7 +172,7 @@ class RedisInspector:
     def __init__(self, endpoint: Endpoint, db: int, options: Mapping[str, Any]) -> None:
         self._endpoint, self._db, self._options = endpoint, db, _Options(options)
         self._clients: dict[float, Any] = {}
-        self._copies = _copy_numbers(endpoint.host, endpoint.port, endpoint.password)
+        self._copies = copy_numbers(endpoint)
         self._names: dict[bytes, tuple[str, str]] = {}  # waiting item -> (tag, message id): a backlog is parsed once, not at every look
         self._waiting: dict[str, tuple[str, Envelope]] = {}  # tag of the delivery under way -> (queue, its message)
 
@@ -224,7 +223,7 @@ class RedisInspector:
         made = 0
         for tag in due:
             made += self._copy(*self._waiting.pop(tag), redelivered=redelivered)
-        wanted = _Draw(share, None if count is None else count - made - len(self._waiting), rng, seen)
+        wanted = Draw(share, None if count is None else count - made - len(self._waiting), rng, seen)
         for item in () if together else ready:
             if wanted.open_to(self._names[item][1]) and wanted(envelope := Envelope.parse(item)):
                 made += self._copy(queue, envelope, last=True, redelivered=redelivered)
@@ -312,34 +311,6 @@ class RedisInspector:
             )
             self._clients[timeout] = redis.Redis(connection_pool=pool)
         return self._clients[timeout]
-
-
-class _Draw:
-    """Decides on each message once: a share of all, at most so many. Past the limit nothing is decided."""
-
-    def __init__(self, share: float, limit: int | None, rng: random.Random, seen: set[str]) -> None:
-        self.share, self.limit, self.rng, self.seen = share, limit, rng, seen
-
-    def open_to(self, message_id: str) -> bool:
-        """Is there something to decide?"""
-        return bool(message_id) and message_id not in self.seen and (self.limit is None or self.limit > 0)
-
-    def __call__(self, envelope: Envelope) -> bool:
-        """Copy this one?"""
-        if envelope.copy or not self.open_to(envelope.message_id):
-            return False
-        self.seen.add(envelope.message_id)
-        if self.rng.random() >= self.share:
-            return False
-        if self.limit is not None:
-            self.limit -= 1
-        return True
-
-
-@lru_cache(maxsize=64)
-def _copy_numbers(host: str, port: int, password: str) -> Iterator[int]:
-    """From 1, per server, over all inspectors: (message id, copy number) is unique in a run."""
-    return itertools.count(1)
 
 
 def _names(item: bytes) -> tuple[str, str]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from fnmatch import fnmatchcase
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from harness.model.finding import CheckResult
 from harness.model.history import Delivery, FaultRecord, History
 from harness.model.verdict import Verdict
+from harness.ports.check import Recorded
 
-__all__ = ["by_fault", "count", "first_match", "inconclusive", "provoked", "tasks_of", "user_line"]
+__all__ = ["by_fault", "count", "first_match", "inconclusive", "provoked", "tasks_of", "user_line", "visibility_timeout"]
 
 T = TypeVar("T")
 
@@ -123,3 +124,10 @@ def user_line(history: History, delivery: Delivery | None) -> tuple[str, int | N
         if fault.index == delivery.died_by and fault.line is not None and fault.task_id == delivery.message.task_id:
             return fault.file, fault.line
     return "", None
+
+
+def visibility_timeout(recorded: Recorded) -> Any | None:
+    """The setting, in seconds, where the broker delivers again by it; None where the app sets none, or for another broker."""
+    if recorded.semantics.get("redelivers_on", "visibility_timeout") != "visibility_timeout":
+        return None
+    return (recorded.history.config.get("broker_transport_options") or {}).get("visibility_timeout")

@@ -82,7 +82,7 @@ class Idempotent:
         verdict = Verdict.FAIL if named else Verdict.INCONCLUSIVE if doubts or not exercised else Verdict.PASS
         summary, advice = self._summary(named, doubts, numbers), ""
         if verdict is Verdict.INCONCLUSIVE and more_time:
-            advice = "let the drain outlast what brings messages back (drain: {timeout: …}), or set a shorter visibility_timeout"
+            advice = "let the drain outlast what brings messages back (drain: {timeout: …}); on Redis, set a shorter visibility_timeout"
         elif verdict is Verdict.INCONCLUSIVE:
             advice = (
                 "let the calls not depend on one another, give the load more calls, or ignore these columns by name"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 from pydantic import BaseModel
 
-from harness.checks._common import by_fault, count, inconclusive, tasks_of, user_line
+from harness.checks._common import by_fault, count, inconclusive, tasks_of, user_line, visibility_timeout
 from harness.checks.story import build_story
 from harness.model.finding import EXPLANATIONS, CheckResult, Finding, Word
 from harness.model.history import Delivery, FaultRecord, History, Message
@@ -21,8 +22,13 @@ __all__ = ["NoDuplicates"]
 BESIDE_RUNNING = "beside one that is running"
 BESIDE_HELD = "beside one that is held"
 AFTER_ACK = "although acknowledged"
+#: A worker that lost its connection goes on with what it runs, and the broker has it run elsewhere (F09).
+WENT_ON = "beside one that went on without its connection"
 #: A broker may notice a lost connection, and deliver again, before the worker notices it. Seconds.
 _NOTICED_LATE = 2.0
+_WENT_ON_FIX = (
+    "Set worker_cancel_long_running_tasks_on_connection_loss=True, which ends such a task at once; and make it safe to run beside itself."
+)
 
 
 @dataclass(slots=True)
@@ -49,15 +55,15 @@ class NoDuplicates:
         history = recorded.history
         if not history.deliveries:
             return inconclusive(NoDuplicates, "no message was delivered", "look whether the workers consume the load's queues")
-        cuts = _disconnections(history)
-        duplicates = [d for m in history.messages.values() if len(m.deliveries) > 1 for d in _unexplained(m, cuts)]
+        ways = _WaysBack.of(recorded)
+        duplicates = [d for m in history.messages.values() if len(m.deliveries) > 1 for d in _unexplained(m, ways)]
         again = sum(len(m.deliveries) - 1 for m in history.messages.values() if len(m.deliveries) > 1)
         copies = sum(1 for m in history.messages.values() if len(m.deliveries) > 1 for d in m.deliveries if d.copy)
         explained = again - copies - len(duplicates)
         delivered = count(len(history.deliveries), "delivery", "deliveries")
         summary = f"{delivered}; {again:,} repeated: {explained:,} explained, {copies:,} injected"
         if duplicates:
-            summary += f", {len(duplicates):,} without a reason"
+            summary += f", {len(duplicates):,} duplicated"
         return CheckResult(
             name=self.name,
             question=self.question,
@@ -74,48 +80,115 @@ class NoDuplicates:
         )
 
 
-def _disconnections(history: History) -> dict[int, list[float]]:
-    found: dict[int, list[float]] = defaultdict(list)
-    for life in history.processes:
-        found[life.pid] += life.disconnected
-    return found
+@dataclass(frozen=True, slots=True)
+class _WaysBack:
+    """How a delivered message may have come back to the broker. Times as in the history; those after ``stop`` are the harness's doing.
+
+    ``cuts``: pid -> when it lost its connection. ``downs``: pid -> when it ended. ``at_once``: the broker takes back what was
+    not acknowledged as soon as the connection is gone, and it answers no ack, so a recorded one may never have arrived (AMQP).
+    ``dead_letters``: what is rejected without requeue may come back another way. ``faults``: those that cut workers off from the broker.
+    """
+
+    cuts: Mapping[int, Sequence[float]]
+    downs: Mapping[int, float]
+    stop: float
+    at_once: bool
+    dead_letters: bool
+    faults: Sequence[FaultRecord]
+
+    @classmethod
+    def of(cls, recorded: Recorded) -> _WaysBack:
+        history, semantics = recorded.history, recorded.semantics
+        at_once = semantics.get("redelivers_on") == "lost_connection"
+        cuts: dict[int, list[float]] = defaultdict(list)
+        for life in history.processes:
+            cuts[life.pid] += life.disconnected
+        downs = {life.pid: life.down for life in history.processes if life.down is not None}
+        stop = history.stopped_at if history.stopped_at is not None else float("inf")
+        faults = [f for f in history.faults if f.evidence.bit is not False and f.begun is not None and _cuts_off(f)]
+        return cls(cuts, downs, stop, at_once, bool(semantics.get("dead_letters")), faults)
+
+    def explain(self, earlier: Delivery, later: Delivery) -> bool:
+        """Did the broker get it back: by the death of its process, a rejection, or a lost connection?"""
+        if self.lost_connection(earlier, later):
+            return True
+        if earlier.ack is not None:
+            return self.at_once and self._died_at(earlier, earlier.ack)
+        return self.died_first(earlier, later) or (earlier.reject is not None and (earlier.requeue or self.dead_letters))
+
+    def died_first(self, earlier: Delivery, later: Delivery) -> bool:
+        """A death is compared without its time: a dead process records nothing more, so the order is certain, and when it was
+        noticed is not. But for those that the harness's own stop killed: they lived until then.
+        """
+        if earlier.died is None:
+            return False
+        return earlier.died_by is not None or earlier.died < self.stop or later.at >= self.stop
+
+    def lost_connection(self, earlier: Delivery, later: Delivery) -> bool:
+        """What was acknowledged did not come back, unless the connection broke while the ack was under way.
+
+        Where the broker itself says that it delivers again (its flag), and only lost connections make it do so, the worker may
+        notice at any later time (one that is frozen does not notice before it thaws), or, cut off by a fault, never.
+        """
+        until = later.at if earlier.ack is None else min(later.at, earlier.ack)
+        latest = self.stop if self.at_once and later.redelivered and later.at < self.stop else until + _NOTICED_LATE
+        if any(earlier.at <= cut <= latest for cut in self.cuts.get(earlier.pid, ())):
+            return True
+        return self.at_once and later.redelivered and any(_cut_off(fault, earlier, until) for fault in self.faults)
+
+    def _died_at(self, earlier: Delivery, ack: float) -> bool:
+        """An ack that was written to the socket of a process that is killed may be thrown away with it."""
+        down = self.downs.get(earlier.pid)
+        return down is not None and ack <= down <= ack + _NOTICED_LATE
 
 
-def _unexplained(message: Message, cuts: dict[int, list[float]]) -> list[_Duplicate]:
+def _cuts_off(fault: FaultRecord) -> bool:
+    return fault.name in ("broker.restart", "broker.kill", "broker.pause", "net.disconnect") or (
+        fault.name.startswith("net.") and "broker" in fault.target.split(" and ")
+    )
+
+
+def _cut_off(fault: FaultRecord, delivery: Delivery, until: float) -> bool:
+    """Was its worker cut off from the broker between the delivery and ``until``?"""
+    begun = fault.begun if fault.begun is not None else float("inf")
+    ended = fault.ended if fault.ended is not None else float("inf")
+    parts = fault.target.split(" and ")
+    hit = fault.name.startswith("broker.") or delivery.worker in parts or delivery.worker.rpartition("-")[0] in parts
+    return hit and begun <= until and delivery.at <= ended + _NOTICED_LATE and (delivery.ack is None or delivery.ack <= ended)
+
+
+def _unexplained(message: Message, ways: _WaysBack) -> list[_Duplicate]:
     """The message itself and each injected copy of it are accounted for apart: every one of them may be delivered once for nothing."""
     threads: dict[int, list[Delivery]] = defaultdict(list)
     for delivery in message.deliveries:
         threads[delivery.copy].append(delivery)
-    return [d for thread in threads.values() if len(thread) > 1 for d in _account(thread, cuts)]
+    return [d for thread in threads.values() if len(thread) > 1 for d in _account(thread, ways)]
 
 
-def _account(thread: list[Delivery], cuts: dict[int, list[float]]) -> list[_Duplicate]:
+def _account(thread: list[Delivery], ways: _WaysBack) -> list[_Duplicate]:
     """Each earlier delivery that came back to the broker pays for one later delivery."""
     found: list[_Duplicate] = []
     pool: list[Delivery] = [thread[0]]
     for delivery in thread[1:]:
-        payer = next((d for d in pool if _came_back(d, delivery, cuts)), None)
-        if payer is not None:
-            pool.remove(payer)
+        payer = next((d for d in pool if ways.explain(d, delivery)), None)
+        if payer is None:
+            found.append(_Duplicate(delivery, pool[-1], _state_of(pool[-1], delivery)))
         else:
-            earlier = pool[-1]
-            found.append(_Duplicate(delivery, earlier, _state_of(earlier, delivery)))
+            pool.remove(payer)
+            if _ran_beside(payer, delivery, ways):
+                found.append(_Duplicate(delivery, payer, WENT_ON))
         pool.append(delivery)
     return found
 
 
-def _came_back(earlier: Delivery, later: Delivery, cuts: dict[int, list[float]]) -> bool:
-    """Did the broker get it back: by the death of its process, a rejection with requeue, or a lost connection?
-
-    A death is compared without its time: a dead process records nothing more, so the order is certain, and when it
-    was noticed is not. What was acknowledged did not come back, unless the connection broke while the ack was under way.
-    """
-    until = later.at if earlier.ack is None else min(later.at, earlier.ack)
-    if any(earlier.at <= cut <= until + _NOTICED_LATE for cut in cuts.get(earlier.pid, ())):
-        return True
-    if earlier.ack is not None:
+def _ran_beside(earlier: Delivery, later: Delivery, ways: _WaysBack) -> bool:
+    """Were both at it at one time? What was ended by a signal (RAISED: Celery cancels it at a lost connection) did not go on."""
+    if earlier.start is None or later.start is None or earlier.state == "RAISED":
         return False
-    return earlier.died is not None or (earlier.reject is not None and earlier.requeue)
+    if earlier.end is None and ways.died_first(earlier, later):
+        return False
+    ends = [d.end if d.end is not None else d.died if d.died is not None else float("inf") for d in (earlier, later)]
+    return max(earlier.start, later.start) < min(ends)
 
 
 def _state_of(earlier: Delivery, later: Delivery) -> str:
@@ -139,14 +212,14 @@ def _findings(recorded: Recorded, duplicates: list[_Duplicate]) -> tuple[Finding
             Finding(
                 word=Word.DUPLICATED,
                 headline=headline,
-                sentence=_sentence(recorded.history, members[0]),
+                sentence=_sentence(recorded, members[0]),
                 cause=cause,
                 task=task,
                 task_ids=ids,
                 calls=tuple(sorted({d.delivery.message.call for d in members if d.delivery.message.call})),
                 file=file,
                 line=line,
-                fix=EXPLANATIONS[Word.DUPLICATED][2],
+                fix=_fix(recorded, members[0]),
                 faults=tuple(sorted({f.index for d in members for f in _around(recorded.history, d)})),
                 story=build_story(recorded, ids[0], title=headline),
             )
@@ -154,17 +227,36 @@ def _findings(recorded: Recorded, duplicates: list[_Duplicate]) -> tuple[Finding
     return tuple(findings)
 
 
-def _sentence(history: History, duplicate: _Duplicate) -> str:
+def _sentence(recorded: Recorded, duplicate: _Duplicate) -> str:
     earlier, later = duplicate.earlier, duplicate.delivery
     gap = format_duration(max(0.0, later.at - earlier.at))
     state = {
         BESIDE_RUNNING: f"was still running it on {earlier.worker}",
         BESIDE_HELD: f"still held it on {earlier.worker}",
         AFTER_ACK: "had acknowledged it",
+        WENT_ON: f"was still running it on {earlier.worker}",
     }[duplicate.cause]
-    timeout = history.config.get("broker_transport_options", {}).get("visibility_timeout")
-    hint = f" The visibility timeout is {timeout} s." if timeout is not None and duplicate.cause != AFTER_ACK else ""
-    return f"{later.worker} received the message {gap} after an earlier delivery that {state}; nothing had returned it to the broker.{hint}"
+    why = "nothing had returned it to the broker"
+    if duplicate.cause == WENT_ON:
+        why = "that worker had lost its connection, so the broker gave the message out again, and the worker went on"
+    hint = ""
+    if _sent_twice(recorded, duplicate):
+        hint = " It is not flagged as redelivered: to the broker it is another message, so it was sent twice."
+    elif duplicate.cause in (BESIDE_RUNNING, BESIDE_HELD) and (timeout := visibility_timeout(recorded)) is not None:
+        hint = f" The visibility timeout is {timeout} s."
+    return f"{later.worker} received the message {gap} after an earlier delivery that {state}; {why}.{hint}"
+
+
+def _sent_twice(recorded: Recorded, duplicate: _Duplicate) -> bool:
+    return bool(recorded.semantics.get("flags_redelivered")) and not duplicate.delivery.redelivered
+
+
+def _fix(recorded: Recorded, duplicate: _Duplicate) -> str:
+    if duplicate.cause == WENT_ON:
+        return _WENT_ON_FIX
+    if _sent_twice(recorded, duplicate):
+        return "A publish that is tried again (task_publish_retry) may have been taken the first time: make the task safe to run twice."
+    return EXPLANATIONS[Word.DUPLICATED][2]
 
 
 def _around(history: History, duplicate: _Duplicate) -> list[FaultRecord]:
@@ -198,4 +290,4 @@ def _cells(history: History, duplicates: list[_Duplicate]) -> tuple[tuple[Verdic
             return f"{copies:,} injected" if copies else ""
         return f"{redelivered[fault.index]:,} delivered again" if redelivered[fault.index] else ""
 
-    return by_fault(history, {i: f"{n:,} without a reason" for i, n in guilty.items()}, words)
+    return by_fault(history, {i: f"{n:,} duplicated" for i, n in guilty.items()}, words)

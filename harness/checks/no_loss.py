@@ -11,7 +11,19 @@ from pydantic import BaseModel, Field
 from harness.checks._common import by_fault, count, first_match, inconclusive, user_line
 from harness.checks.conservation import balance
 from harness.checks.story import build_story
-from harness.model.fates import IN_MEMORY, NEVER_AGAIN, NEVER_DELIVERED, NEVER_PUBLISHED, WHILE_RUNNING, Fate, FateKind, fates
+from harness.model.fates import (
+    EMPTYING,
+    IN_BROKER,
+    IN_MEMORY,
+    NEVER_AGAIN,
+    NEVER_DELIVERED,
+    NEVER_PUBLISHED,
+    UNCONFIRMED,
+    WHILE_RUNNING,
+    Fate,
+    FateKind,
+    fates,
+)
 from harness.model.finding import EXPLANATIONS, CheckResult, Finding, Word
 from harness.model.history import FaultRecord, History
 from harness.model.verdict import Verdict
@@ -27,18 +39,28 @@ _SENTENCES = {
     WHILE_RUNNING: "The message was acknowledged before the task ended, and the worker died while running it.",
     IN_MEMORY: "The message was acknowledged, and its worker died before it began to run it.",
     NEVER_DELIVERED: "The broker confirmed it, no worker ever received it, and the broker holds it no more.",
-    NEVER_AGAIN: "Its worker died without acknowledging it; it was the broker's to deliver again, and the broker holds it no more.",
+    UNCONFIRMED: "No worker ever received it and the broker does not hold it; nothing shows that the broker ever did: the publish "
+    "returned as soon as it was written to the socket.",
+    NEVER_AGAIN: "Its worker died, or lost its connection, without acknowledging it; it was the broker's to deliver again, and the broker "
+    "holds it no more.",
     NEVER_PUBLISHED: "What came before it ended, and what should have published it did not.",
     "rejected": "The task rejected its message without requeue, and no dead-letter queue took it.",
     "unknown": "The worker does not know the task: it rejects such a message, and it is gone.",
     "invalid": "The worker could not use the message: it rejects such a message, and it is gone.",
     "undecodable": "The worker could not decode the message: Celery acknowledges such a message, and it is gone.",
     "expired": "The task had expired when a worker came to it.",
+    IN_BROKER: "It expired while it waited: RabbitMQ drops such a message, or dead-letters it where the queue has an exchange.",
     "revoked": "The task was revoked.",
 }
 _BROKER_LOST = (
     "Redis lost it before delivery, and the task is not to blame: the transport pops a message before it writes it to "
     "`unacked`, and a worker was killed in between (F67)."
+)
+#: Causes of which the broker is a part: it had the message to give, as far as is known.
+_GONE = (NEVER_DELIVERED, NEVER_AGAIN, UNCONFIRMED)
+_KEEP = (
+    "Let the broker keep what it has: on Redis an append-only file with fsync; on RabbitMQ durable queues, delivery_mode 2, confirms, "
+    "and a dead-letter exchange where a queue's length or its deliveries are limited."
 )
 _BROKER_FIX = "Longer tasks that keep the prefetch window full nearly close the gap; a broker that keeps what is not acked closes it."
 
@@ -191,11 +213,21 @@ def _finding(recorded: Recorded, key: tuple[Any, ...], members: list[tuple[str, 
 
 
 def _sentence(history: History, fate: Fate, cause: str) -> str:
-    if cause in (NEVER_DELIVERED, NEVER_AGAIN) and fate.message is not None:
+    if cause in _GONE and fate.message is not None:
         since = fate.message.begun or 0.0
-        emptied = next((f for f in history.faults if f.name == "broker.restart" and f.begun is not None and f.begun >= since), None)
+        emptied = next((f for f in history.faults if f.name in EMPTYING and f.begun is not None and f.begun >= since), None)
+        if emptied is not None and emptied.name == "broker.flush":
+            return "The broker was emptied after the message was published, and did not have it afterwards."
+        if emptied is not None and cause == UNCONFIRMED:
+            return "The broker was killed after the message was published without confirms, and did not have it afterwards."
         if emptied is not None:
             return "The broker was restarted while it held the message, and did not have it afterwards."
+    if cause == "rejected" and fate.delivery is not None and fate.delivery.text:
+        reason = fate.delivery.text.removeprefix("(").removesuffix(", False)")  # Reject's own text is a tuple
+        return f"{_SENTENCES[cause]} It said: {reason}"
+    if cause == NEVER_AGAIN and fate.delivery is not None and fate.delivery.requeue:
+        times = count(sum(d.requeue for d in fate.delivery.message.deliveries), "time")
+        return f"It was rejected with requeue {times}, and the broker holds it no more: a quorum queue gives up at its delivery limit."
     return _SENTENCES.get(cause, "")
 
 
@@ -206,8 +238,11 @@ def _fix(cause: str) -> str:
         "invalid": "Look at the message in the finding's events; keep producer and worker on the same protocol.",
         "undecodable": "Keep accept_content and the producer's serializer alike, or allow it: no_loss: {allow: [discarded]}.",
         NEVER_PUBLISHED: "Make the publish part of what is repeated: late acks, and an end only after the next link is confirmed.",
-        NEVER_DELIVERED: "Give the broker persistence (Redis: append-only file with fsync; RabbitMQ: durable queues, confirms).",
-        NEVER_AGAIN: "Give the broker persistence (Redis: append-only file with fsync; RabbitMQ: durable queues, confirms).",
+        NEVER_DELIVERED: _KEEP,
+        NEVER_AGAIN: _KEEP,
+        UNCONFIRMED: "Set broker_transport_options={'confirm_publish': True}: a publish then returns when the broker has the message, and "
+        "raises where it refuses it. Bind a queue to what is published to, keep it durable and messages persistent (delivery_mode 2), and "
+        "give a queue of limited length a dead-letter exchange.",
     }.get(cause, "")
 
 
@@ -228,10 +263,10 @@ def _fault_of(history: History, fate: Fate) -> int | None:
     """The fault that brought it about: the one that killed its process, or the first that took workers or broker after it was published."""
     if fate.delivery is not None and fate.delivery.died_by is not None:
         return fate.delivery.died_by
-    if fate.message is None or fate.cause not in (NEVER_DELIVERED, NEVER_AGAIN):
+    if fate.message is None or fate.cause not in _GONE:
         return None
     since = fate.delivery.at if fate.delivery else fate.message.begun or 0.0
-    later = [f for f in history.faults if f.begun is not None and f.begun >= since and (f.killed_pids or f.name == "broker.restart")]
+    later = [f for f in history.faults if f.begun is not None and f.begun >= since and (f.killed_pids or f.name in EMPTYING)]
     return min(later, key=lambda f: f.begun or 0.0).index if later else None
 
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 
 from harness.checks._common import by_fault, count, inconclusive, user_line
 from harness.checks.story import build_story
-from harness.model.fates import Fate, FateKind, fates
+from harness.model.fates import IN_BROKER, Fate, FateKind, fates
 from harness.model.finding import EXPLANATIONS, CheckResult, Finding, Word
 from harness.model.history import FaultRecord, History, Message
 from harness.model.verdict import Verdict
@@ -118,7 +118,7 @@ def _expectations(history: History, found: dict[str, Fate]) -> dict[str, tuple[F
     expected = {}
     for task_id, fate in found.items():
         status = _STATUS.get(fate.kind)
-        if status is None or fate.cause in ("ignored", "its result is stored") or fate.message is None:
+        if status is None or fate.cause in ("ignored", "its result is stored", IN_BROKER) or fate.message is None:
             continue
         policy = history.task_policies.get(fate.message.task, {})
         if policy.get("ignore_result") or (fate.delivery is not None and fate.delivery.state == "DEDUPLICATED"):

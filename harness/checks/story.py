@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Iterable, Sequence
 from pathlib import PurePath
 
+from harness.checks._common import visibility_timeout
 from harness.checks.effects_seen import effect_steps
 from harness.model.fates import Fate, FateKind
 from harness.model.finding import SourceLine, Step, Story, WorldCell
@@ -49,7 +50,7 @@ def build_story(
     steps = [step for m in messages for step in _message_steps(history, m)]
     steps += [step for d in deliveries for step in _delivery_steps(history, d, numbers[d.id])]
     steps += effects or effect_steps(history, deliveries)
-    steps += _waits(history, deliveries)
+    steps += _waits(recorded, deliveries)
     steps += _ending(history, messages[-1], fate)
     steps.sort(key=lambda s: s.at)  # stable: equal times stay in causal order
     return Story(
@@ -131,9 +132,14 @@ def _delivery_steps(history: History, delivery: Delivery, number: int) -> list[S
         add(delivery.ack or delivery.at, "end", delivery.revoked)
     add(delivery.ack, "ack", "acknowledged", to=BROKER, note="before it ended" if _acked_early(delivery) else "")
     add(delivery.reject, "reject", "rejected, requeued" if delivery.requeue else "rejected", to=BROKER, note=delivery.outcome)
-    if delivery.died is not None:
+    if delivery.died is not None and not _stopped_by_us(history, delivery):
         add(delivery.died, "crash", _crash(history, delivery), note=delivery.last_line, line=_number(delivery.last_line))
     return steps
+
+
+def _stopped_by_us(history: History, delivery: Delivery) -> bool:
+    """Its worker lived until the run was over."""
+    return delivery.died_by is None and history.stopped_at is not None and (delivery.died or 0.0) >= history.stopped_at
 
 
 def _acked_early(delivery: Delivery) -> bool:
@@ -152,13 +158,13 @@ def _crash(history: History, delivery: Delivery) -> str:
     return f"killed {state}" + (f" by {fault.name}" if fault else "")
 
 
-def _waits(history: History, deliveries: Sequence[Delivery]) -> list[Step]:
+def _waits(recorded: Recorded, deliveries: Sequence[Delivery]) -> list[Step]:
     """Between the death of one delivery and the next: how long the broker held the message."""
     steps = []
     for earlier, later in itertools.pairwise(deliveries):
         if earlier.message is later.message and earlier.died is not None and later.at - earlier.died >= _WORTH_A_ROW:
             gap = format_duration(later.at - earlier.died)
-            timeout = history.config.get("broker_transport_options", {}).get("visibility_timeout")
+            timeout = visibility_timeout(recorded)
             note = f"visibility timeout {timeout} s" if timeout is not None else ""
             steps.append(Step(at=earlier.died, kind="wait", lane=BROKER, text=f"held {gap}", note=note))
     return steps

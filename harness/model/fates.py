@@ -2,8 +2,8 @@
 
 The unit is the message (one publish); the fate of a task is that of its last message. The rules, first match:
 an end recorded; a retry whose successor is accounted for; a revocation; a rejection; still held by the broker; else
-lost. An ack record alone proves nothing (a process may be killed between an ack and its record): what the broker
-holds at the end decides.
+lost. An ack record alone proves nothing (a process may be killed between an ack and its record, and nobody answers an
+AMQP ack): what the broker holds at the end decides. What differs between brokers is in their `semantics`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,20 @@ from typing import Any
 from harness.model.history import Delivery, History, Message
 from harness.model.memory import collector_paused
 
-__all__ = ["IN_MEMORY", "NEVER_AGAIN", "NEVER_DELIVERED", "NEVER_PUBLISHED", "WHILE_RUNNING", "Fate", "FateKind", "classify_all", "fates"]
+__all__ = [
+    "EMPTYING",
+    "IN_BROKER",
+    "IN_MEMORY",
+    "NEVER_AGAIN",
+    "NEVER_DELIVERED",
+    "NEVER_PUBLISHED",
+    "UNCONFIRMED",
+    "WHILE_RUNNING",
+    "Fate",
+    "FateKind",
+    "classify_all",
+    "fates",
+]
 
 WHILE_RUNNING = "while running"
 IN_MEMORY = "in the worker's memory"
@@ -25,6 +38,13 @@ NEVER_DELIVERED = "never delivered"
 #: Delivered and never acknowledged by a dead worker, so it was the broker's to deliver again; it is gone.
 NEVER_AGAIN = "never delivered again"
 NEVER_PUBLISHED = "never published"
+#: As NEVER_DELIVERED, where a publish returns as soon as it is written to the socket: nothing shows that the broker ever had it.
+UNCONFIRMED = "published without confirms, never delivered"
+#: It expired while it waited: no worker saw it, so none stored a result.
+IN_BROKER = "in the broker"
+#: Faults after which a broker may hold less than before.
+EMPTYING = ("broker.restart", "broker.kill", "broker.flush")
+_ORDERLY = ("broker.restart", "broker.flush")  # before them the broker has written or taken whatever reached it
 
 _DONE = frozenset({"SUCCESS", "DEDUPLICATED"})
 _REFUSED = frozenset({"unknown", "invalid", "undecodable"})
@@ -69,9 +89,20 @@ class Fate:
 
 @dataclass(slots=True)
 class _Context:
-    """What the rules need to know beside the message. ``stop``: later deaths are the harness's own doing."""
+    """What the rules need to know beside the message. ``stop``: later deaths are the harness's own doing.
+
+    ``cuts``: when each worker (by pid) lost its connection. ``emptied``: when faults made the broker forget; ``orderly``: those
+    that find every message that was sent before. ``hidden``: how many messages the broker holds and does not show, since a
+    consumer has them.
+    """
 
     pops_first: bool
+    drops_expired: bool
+    unconfirmed: bool
+    hidden: int
+    cuts: Mapping[int, list[float]]
+    emptied: list[float]
+    orderly: list[float]
     last_death: float
     acks_late: Mapping[str, bool]
     results: Mapping[str, Mapping[str, Any]]
@@ -86,6 +117,19 @@ class _Context:
     def alive(self, delivery: Delivery) -> bool:
         """Was its process still there when the run was over?"""
         return delivery.died is None or (delivery.died_by is None and self.stop is not None and delivery.died >= self.stop)
+
+    def has_it(self, delivery: Delivery) -> bool:
+        """Did its worker still have it when the run was over?"""
+        unended = delivery.end is None and delivery.reject is None and not delivery.outcome
+        return unended and self.alive(delivery) and not self.threw_away(delivery)
+
+    def threw_away(self, delivery: Delivery) -> bool:
+        """Celery forgets what it has not begun when its connection breaks (`Consumer.on_close`; before 5.6 not what waits for an ETA)."""
+        return delivery.start is None and delivery.message.eta is None and self.cut(delivery)
+
+    def cut(self, delivery: Delivery) -> bool:
+        """Was the connection lost through which it came?"""
+        return any(at >= delivery.at for at in self.cuts.get(delivery.pid, ()))
 
 
 def classify_all(history: History, semantics: Mapping[str, Any]) -> dict[str, Fate]:
@@ -109,8 +153,15 @@ def _context(history: History, semantics: Mapping[str, Any]) -> _Context:
     if stop is None:
         stop = history.quiet_at if history.quiet_at is not None else history.healed_at
     end = next((t for t in (history.ended, history.stopped_at, history.quiet_at) if t is not None), None)
+    options = history.config.get("broker_transport_options") or {}
     context = _Context(
         pops_first=bool(semantics.get("pop_before_unacked")),
+        drops_expired=bool(semantics.get("drops_expired")),
+        unconfirmed=semantics.get("confirms_by_default") is False and not options.get("confirm_publish"),
+        hidden=sum(1 for held in history.held if not (held.message_id or held.task_id or held.tag)),
+        cuts={life.pid: [at for at in life.disconnected if stop is None or at < stop] for life in history.processes if life.disconnected},
+        emptied=[fault.begun for fault in history.faults if fault.begun is not None and fault.name in EMPTYING],
+        orderly=[fault.begun for fault in history.faults if fault.begun is not None and fault.name in _ORDERLY],
         last_death=max(
             (p.down for p in history.processes if p.kind == "worker" and p.down is not None and (stop is None or p.down < stop)),
             default=float("-inf"),
@@ -156,7 +207,7 @@ def _fate_of_task(messages: list[Message], context: _Context) -> Fate:
 def _classify(message: Message, context: _Context) -> Fate:
     deliveries = message.deliveries
     if len(deliveries) == 1 and deliveries[0].state == "SUCCESS":  # nearly all of them
-        return Fate(FateKind.SUCCEEDED, "", message, deliveries[0], message.held is not None)
+        return Fate(FateKind.SUCCEEDED, "", message, deliveries[0], _comes_again(message))
     return (
         _by_end(message, context)
         or _by_revocation(message, context)
@@ -167,9 +218,14 @@ def _classify(message: Message, context: _Context) -> Fate:
     )
 
 
+def _comes_again(message: Message) -> bool:
+    """Will a worker get it again? Dead letters wait for nobody."""
+    return message.held is not None and message.held.place != "dead_letter"
+
+
 def _by_end(message: Message, context: _Context) -> Fate | None:
     """An end that is recorded: success before failure before a retry, over all deliveries of the message."""
-    deliveries, held = message.deliveries, message.held is not None
+    deliveries, held = message.deliveries, _comes_again(message)
     for delivery in deliveries:
         if delivery.state in _DONE:
             return Fate(FateKind.SUCCEEDED, "", message, delivery, held)
@@ -190,7 +246,7 @@ def _superseded(message: Message, delivery: Delivery, context: _Context) -> Fate
     """A retry is accounted for by its successor; without one the message itself must still be somewhere, or it is lost."""
     for other in context.tasks.get(message.task_id, ()):
         if other.retries > message.retries and (other.deliveries or other.held or _confirmed(other, context)):
-            return Fate(FateKind.RETRIED, "", message, delivery, message.held is not None)
+            return Fate(FateKind.RETRIED, "", message, delivery, _comes_again(message))
     if message.held is not None:
         return None
     return Fate(FateKind.LOST, NEVER_PUBLISHED, message, delivery)
@@ -200,10 +256,10 @@ def _by_revocation(message: Message, context: _Context) -> Fate | None:
     for delivery in reversed(message.deliveries):
         if not delivery.revoked:
             continue
-        if message.held is not None and message.held.place != "dead_letter" and not context.alive(delivery):
+        if _comes_again(message) and not context.alive(delivery):
             return Fate(FateKind.STRANDED, "revoked by a worker that died, and revocations die with it", message, delivery)
         kind = FateKind.EXPIRED if delivery.revoked == "expired" else FateKind.REVOKED
-        return Fate(kind, "", message, delivery, message.held is not None)
+        return Fate(kind, "", message, delivery, _comes_again(message))
     return None
 
 
@@ -217,10 +273,19 @@ def _by_rejection(message: Message) -> Fate | None:
             return Fate(FateKind.DEAD_LETTERED, delivery.outcome or "rejected", message, delivery)
         if refused and message.held is not None:
             return None
+        if _went_on(message, delivery):
+            continue
         if delivery.state == "REJECTED":
             return Fate(FateKind.REJECTED, "rejected", message, delivery)
         return Fate(FateKind.DISCARDED, delivery.outcome or "rejected", message, delivery)
     return Fate(FateKind.DEAD_LETTERED, "", message) if dead_lettered else None
+
+
+def _went_on(message: Message, rejected: Delivery) -> bool:
+    """Did a dead-letter exchange bring it on, to a queue where it waits or to a worker that got it next?"""
+    if message.held is not None and message.held.place == "delayed":
+        return True
+    return any(d.copy == rejected.copy and d.at > rejected.at for d in message.deliveries)
 
 
 def _by_broker(message: Message, context: _Context) -> Fate | None:
@@ -235,7 +300,9 @@ def _by_broker(message: Message, context: _Context) -> Fate | None:
     eta = held.eta if held.eta is not None else message.eta
     if eta is not None and context.end is not None and eta > context.end and not (held.place == "unacked" and holder_died):
         return Fate(FateKind.SCHEDULED, "", message, last)
-    if last is not None and not holder_died and last.reject is None:
+    if held.place == "delayed":
+        return Fate(FateKind.UNKNOWN, "in a queue that delays, until a time that is past or not known", message, last)
+    if last is not None and not holder_died and last.reject is None and not context.threw_away(last):
         return Fate(FateKind.UNKNOWN, "a worker still had it when the run ended", message, last)
     if held.place != "unacked" and not context.drained and context.workers_alive:
         return Fate(FateKind.UNKNOWN, "still queued when the drain ended", message, last)
@@ -257,32 +324,46 @@ def _by_absence(message: Message, context: _Context) -> Fate:
         if _confirmed(message, context):
             return _gone_from_broker(message, None, NEVER_DELIVERED, context)
         return Fate(FateKind.UNPUBLISHED, message.failed, message)
-    living = next((d for d in message.deliveries if _open(d) and context.alive(d)), None)
+    living = next((d for d in message.deliveries if context.has_it(d)), None)
     if living is not None:
         words = "still running when the run ended" if living.start is not None else "a worker still had it when the run ended"
         return Fate(FateKind.UNKNOWN, words, message, living)
     last = message.deliveries[-1]
-    if last.requeue or (last.ack is None and last.died is not None and context.acks_late.get(message.task)):
+    if last.requeue or (last.ack is None and _given_back(last, context)):
         return _gone_from_broker(message, last, NEVER_AGAIN, context)
     return Fate(FateKind.LOST, WHILE_RUNNING if last.start is not None else IN_MEMORY, message, last)
+
+
+def _given_back(last: Delivery, context: _Context) -> bool:
+    """It was not acknowledged when its worker died or lost its connection: the broker's to deliver again."""
+    cut = context.cut(last)
+    if context.acks_late.get(last.message.task):
+        return last.died is not None or cut
+    return last.start is None and cut
 
 
 def _gone_from_broker(message: Message, last: Delivery | None, cause: str, context: _Context) -> Fate:
     """The broker had it to give, and has it no more. Stopping busy workers may do that too, and then it is our own doing."""
     since = last.at if last is not None else message.begun or 0.0
+    if context.hidden:
+        words = f"perhaps among the {context.hidden:,} messages that a consumer still had when the broker was looked at"
+        return Fate(FateKind.UNKNOWN, words, message, last)
+    expires = message.expires
+    if context.drops_expired and expires is not None and context.end is not None and expires <= context.end:
+        if any(since <= at <= expires for at in context.emptied):
+            return Fate(FateKind.UNKNOWN, "expired, or forgotten by the broker before that", message, last)
+        return Fate(FateKind.EXPIRED, IN_BROKER, message, last)
     if context.pops_first and context.last_death >= since:
         return Fate(FateKind.LOST, cause, message, last, broker_lost=True)
     if context.pops_first and context.workers_alive and not context.drained:
         return Fate(FateKind.UNKNOWN, "gone from the broker, perhaps when the harness stopped busy workers", message, last)
+    if last is None and context.unconfirmed and not any(at >= since for at in context.orderly):
+        cause = UNCONFIRMED
     return Fate(FateKind.LOST, cause, message, last)
 
 
-def _open(delivery: Delivery) -> bool:
-    return delivery.end is None and delivery.reject is None and not delivery.outcome
-
-
 def _confirmed(message: Message, context: _Context) -> bool:
-    """Is it known that the broker took it? For code that went on after its publish, that it did so is the confirmation."""
+    """Did the publish return? For code that went on after its publish, that it did so says it. What that is worth: UNCONFIRMED."""
     if message.ok is not None:
         return True
     if message.failed or message.begun is None:

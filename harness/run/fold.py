@@ -7,6 +7,7 @@ concluded before the last file is read (`harness.run.linking` does that).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
@@ -21,6 +22,8 @@ from harness.run.linking import Loose, link
 __all__ = ["read_history"]
 
 _SIDE_EVENTS = ("undeclared", "refused", "waiting", "released")
+#: kombu.transport.native_delayed_delivery.calculate_routing_key: the delay in bits before the routing key proper.
+_DELAY_BITS = re.compile(r"^(?:[01]\.){28}")
 
 
 def read_history(
@@ -191,7 +194,7 @@ class _Fold:
         message.is_retry = message.retries > 0
         message.call = record.get("call") or message.call
         message.cause = record.get("cause") or message.cause
-        message.queue = intern(record.get("q") or "") or message.queue
+        message.queue = intern(_DELAY_BITS.sub("", record.get("q") or "")) or message.queue
         message.eta = self._moment(record.get("eta")) if record.get("eta") else message.eta
         message.expires = self._moment(record.get("expires")) if record.get("expires") else message.expires
         root = record.get("root") or ""

@@ -234,10 +234,14 @@ def _close_lives(history: History, died: Mapping[int, float], killer: Mapping[in
 
 
 def _attach_held(history: History) -> None:
-    """What the broker still holds belongs to a message of ours, or to one that is known from nowhere else."""
-    loose = [held for held in history.held if held.message_id not in history.messages]
+    """What the broker still holds belongs to a message of ours, or to one that is known from nowhere else.
+
+    What it holds and does not show (no ids, no tag) belongs to nobody: it might be any of those that are missing.
+    """
+    shown = [held for held in history.held if held.message_id or held.task_id or held.tag]
+    loose = [held for held in shown if held.message_id not in history.messages]
     by_task = _messages_by_task(history, {held.task_id for held in loose}) if loose else {}
-    for held in history.held:
+    for held in shown:
         message = history.messages.get(held.message_id) or _same_attempt(by_task.get(held.task_id, ()), held)
         if message is None:
             id = held.message_id or f"foreign:{held.task_id}:{held.retries}"

@@ -103,7 +103,7 @@ class LiveState:
             delivery.eta_wall = None
 
     def _end(self, r: Mapping[str, Any]) -> None:
-        delivery = self.open.pop(r["d"], None)
+        delivery = self.open.pop(r["d"], None) or self.dropped.pop(r["d"], None)
         self.ended.add(r["d"])
         self.finished_tasks += 1
         if delivery is not None:
@@ -112,7 +112,7 @@ class LiveState:
             self.finished.add(r["msg"])
 
     def _reject(self, r: Mapping[str, Any]) -> None:
-        delivery = self.open.pop(r["d"], None)
+        delivery = self.open.pop(r["d"], None) or self.dropped.pop(r["d"], None)
         self.ended.add(r["d"])
         if delivery is not None and not r.get("requeue"):
             self.finished.add(delivery.message)

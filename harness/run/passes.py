@@ -28,6 +28,7 @@ _TICK = 0.01
 _DEPTH_EVERY = 0.2
 _CALM = 0.5  # for this long nothing was recorded and every look found the broker empty: quiet
 _LOOK_EVERY = 0.03
+_WORD_EVERY = 0.5
 _STOP_GRACE = 10.0
 _NO_JOURNAL = 74  # the agent's exit status where the journal cannot grow (docs/journal.md)
 _LEAST_FREE = 2 << 20  # bytes: a pool child's journal would not have fitted any more
@@ -77,6 +78,7 @@ class PassDriver:
         self._last_record = 0.0
         self._next_depth = 0.0
         self._next_look = 0.0
+        self._next_word = clock.now() + _WORD_EVERY
         self._calm_since: float | None = None
         self._calm_records = -1
 
@@ -94,6 +96,7 @@ class PassDriver:
         while not wanted <= set(self.live.ready):
             self.step()
             self._refuse_early_end(wanted)
+            self._refuse_trouble(wanted - set(self.live.ready))
             if self.clock.now() > deadline:
                 missing = ", ".join(sorted(wanted - set(self.live.ready)))
                 raise EnvironmentFault(
@@ -101,6 +104,14 @@ class PassDriver:
                 )
         self.outcome.ready_after = self.clock.now() - asked
         return self.outcome
+
+    def _refuse_trouble(self, names: set[str]) -> None:
+        """A worker that cannot connect tries for ever, and says why in its log alone. Asked at most every half second."""
+        if self.clock.now() < self._next_word:
+            return
+        self._next_word = self.clock.now() + _WORD_EVERY
+        if why := self.system.trouble(names, self.live.refusals):
+            raise EnvironmentFault(why, hint="docs/tls.md says what is verified, and how")
 
     def _refuse_early_end(self, wanted: set[str]) -> None:
         assert self.outcome is not None
@@ -280,10 +291,10 @@ class PassDriver:
                 return
             wall_deadline = self.clock.wall() + deadline - self.now()
             if self.now() > next_look and self.clock.now() - self._last_record > _CALM and not self.live.busy(wall_deadline):
-                next_look = self.now() + 1.0
                 if self._nothing_before(deadline):
                     outcome.note = "stopped early: the broker gives nothing back before the drain's end"
                     return
+                next_look = self.now() + 1.0
 
     def _calm_for(self) -> float:
         """Seconds for which every look found the broker empty and the workers idle, with no new record between.
@@ -303,7 +314,11 @@ class PassDriver:
         return now - self._calm_since if self._calm_since is not None else 0.0
 
     def _nothing_before(self, deadline: float) -> bool:
-        """Everything that the broker holds returns after the deadline, or never: waiting longer changes nothing."""
+        """Everything that the broker holds returns after the deadline, or never: waiting longer changes nothing.
+
+        Asked where all that workers have waits for an ETA after the deadline. A broker that does not show what its consumers
+        have says how many these are: no more than those.
+        """
         ready, unacked = self.depth() or (1, 0)
         if ready or not unacked:
             return False
@@ -312,7 +327,10 @@ class PassDriver:
             held = self.system.broker().look(offset)
         except (OSError, EnvironmentFault):
             return False
-        return bool(held) and all(h.place == "unacked" and h.returns_at is not None and h.returns_at > deadline + 1.0 for h in held)
+        waiting = [h for h in held if h.place != "dead_letter"]
+        shown = [h for h in waiting if h.message_id or h.task_id or h.tag]
+        late = all(h.place in ("unacked", "delayed") and h.returns_at is not None and h.returns_at > deadline + 1.0 for h in shown)
+        return bool(waiting) and late and len(waiting) - len(shown) <= len(self.live.open)
 
     # --- both ---------------------------------------------------------------------------------------------------
 
@@ -330,6 +348,8 @@ class PassDriver:
         # A quiet system holds nothing that a warm shutdown could still finish or give back, and Celery's takes two seconds.
         self.system.stop_workers(0.0 if self.outcome.quiet else _STOP_GRACE)
         self.outcome.ended_at = self.now()
+        self._next_word = 0.0
+        self._refuse_trouble({w.name for w in self.system.started_workers()} | {"producer"})
         if shutil.disk_usage(self.outcome.journal).free < _LEAST_FREE:
             raise EnvironmentFault("the disk is full: journals may be incomplete", where=str(self.outcome.journal), hint="free some space")
         while self.step(0.0):

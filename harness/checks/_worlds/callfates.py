@@ -66,10 +66,11 @@ def executions(call: Call) -> int:
 
 
 def ran_again(call: Call) -> bool:
-    """Was anything of it delivered again, copied or retried?"""
-    return any(
-        m.is_retry or m.retries or len(m.deliveries) > 1 or any(d.copy or d.redelivered for d in m.deliveries) for m in call.messages
-    )
+    """Was anything of it delivered again, copied or retried?
+
+    A flag alone does not say so: RabbitMQ flags what it had sent to a worker that died before it so much as looked at it.
+    """
+    return any(m.is_retry or m.retries or len(m.deliveries) > 1 or any(d.copy for d in m.deliveries) for m in call.messages)
 
 
 def disturbed(call: Call, stopped_at: float | None) -> bool:

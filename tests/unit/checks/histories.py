@@ -12,6 +12,16 @@ from harness.model.scenario import Scenario
 from harness.ports.check import Recorded
 
 REDIS = {"pop_before_unacked": True}
+#: The keys of RabbitMQ's that oracles rest on; a test holds them against the broker's own.
+RABBITMQ = {
+    "redelivers_on": "lost_connection",
+    "pop_before_unacked": False,
+    "dead_letters": True,
+    "drops_expired": True,
+    "flags_redelivered": True,
+    "confirms_by_default": False,
+}
+CONFIRMED = {"broker_transport_options": {"confirm_publish": True}}
 
 
 class Build:

@@ -44,7 +44,10 @@ def test_beside_one_that_is_running() -> None:
     result = b.judge("no_duplicates")
     (finding,) = result.findings
     assert (result.verdict, finding.word, finding.cause, finding.task_ids) == (
-        Verdict.FAIL, Word.DUPLICATED, "beside one that is running", ("t1",),
+        Verdict.FAIL,
+        Word.DUPLICATED,
+        "beside one that is running",
+        ("t1",),
     )
     assert "visibility timeout is 3 s" in finding.sentence and finding.story is not None
 
@@ -70,14 +73,27 @@ def test_requeue_explains_and_a_rejection_without_requeue_does_not() -> None:
 def test_a_lost_connection_of_that_worker_explains() -> None:
     b = Build()
     message = b.call()
+    b.run(message, 1, took=1.5, ack=None)
+    b.run(message, 3, pid=2)
+    assert causes(b) == ["beside one that is held"]
+    b.history.processes[1].disconnected.append(2.0)  # the other worker's
+    assert causes(b) == ["beside one that is held"]
+    b.history.processes[0].disconnected.append(0.5)  # before the delivery
+    assert causes(b) == ["beside one that is held"]
+    b.history.processes[0].disconnected.append(2.0)
+    assert causes(b) == []
+
+
+def test_a_lost_connection_does_not_excuse_a_task_that_runs_beside_itself() -> None:
+    b = Build()
+    message = b.call()
     b.run(message, 1, took=5)
     b.run(message, 3, pid=2)
-    assert causes(b) == ["beside one that is running"]
-    b.history.processes[1].disconnected.append(2.0)  # the other worker's
-    assert causes(b) == ["beside one that is running"]
-    b.history.processes[0].disconnected.append(0.5)  # before the delivery
-    assert causes(b) == ["beside one that is running"]
     b.history.processes[0].disconnected.append(2.0)
+    (finding,) = b.judge("no_duplicates").findings
+    assert (finding.word, finding.cause) == (Word.DUPLICATED, "beside one that went on without its connection")
+    assert "lost its connection" in finding.sentence and "cancel_long_running_tasks" in finding.fix
+    message.deliveries[0].state = "RAISED"  # cancelled, by that setting
     assert causes(b) == []
 
 
@@ -102,4 +118,16 @@ def test_retries_published_twice_are_each_explained_by_their_publish() -> None:
     for at in (1.0, 5.0):
         b.run(b.retry(first, 1, at), at + 2)
     first.deliveries[0].ack, first.deliveries[0].died = None, 1.2
+    assert causes(b) == []
+
+
+def test_what_lived_until_the_harness_stopped_it_did_not_give_its_message_back() -> None:
+    b = Build()
+    message = b.call()
+    earlier = b.deliver(message, 80, died=95.5)
+    b.run(message, 85, pid=2)
+    assert causes(b) == ["beside one that is held"]
+    earlier.died_by = 0
+    assert causes(b) == []
+    earlier.died_by, message.deliveries[1].at = None, 95.6  # given to the other as the first was stopped
     assert causes(b) == []

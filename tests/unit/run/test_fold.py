@@ -324,3 +324,18 @@ def essence(history: History) -> Any:
         {d.id: {f: getattr(d, f) for f in d.__slots__ if f not in drop} | {"m": d.message.id} for d in history.deliveries.values()},
         sorted(str(asdict(p)) for p in history.processes),
     )
+
+
+def test_what_the_broker_holds_and_does_not_show_belongs_to_nobody(tmp_path: Path) -> None:
+    hidden = Held("unacked", "celery")
+    history = fold(tmp_path, held=[hidden, Held("ready", "celery", tag="celery:1")])
+    assert history.held[0] is hidden
+    assert [m.held.tag for m in history.messages.values() if m.held] == ["celery:1"]
+
+
+def test_the_delay_in_a_routing_key_is_no_part_of_the_queues_name(tmp_path: Path) -> None:
+    source = Source(tmp_path, 10)
+    bits = ".".join("0" * 22 + "111100") + "."
+    source.put("publish", 0, msg="a:1", id="t1", n="app.pay", r=1, q=f"{bits}orders.high")
+    source.put("publish", 0, msg="a:2", id="t2", n="app.pay", r=0, q="0.1.orders")
+    assert [m.queue for m in fold(tmp_path).messages.values()] == ["orders.high", "0.1.orders"]

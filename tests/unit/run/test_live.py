@@ -65,6 +65,17 @@ def test_a_lost_child_ends_its_delivery() -> None:
     assert live.finished == {"m1"}
 
 
+def test_what_was_not_begun_is_nobodys_when_the_connection_breaks_and_what_runs_goes_on() -> None:
+    live = LiveState()
+    live.feed([DELIVER, r("deliver", d="d2", msg="m2", id="t2", eta=None), r("deliver", 20, d="d3", msg="m3", id="t3", eta=None)])
+    live.feed([r("start", 11, d="d2", id="t2"), r("disconnected")])
+    assert sorted(live.open) == ["d2", "d3"]
+    live.feed([r("start", 12, d="d1", id="t1")])  # it was on its way to a pool child
+    assert sorted(live.open) == ["d1", "d2", "d3"] and live.open["d1"].started_by == 12
+    live.feed([r("end", 12, d="d1", id="t1", s="SUCCESS")])
+    assert live.finished == {"m1"} and not live.dropped
+
+
 def test_unknown_kinds_are_counted_and_ignored() -> None:
     live = LiveState()
     assert live.feed([r("something new")]) == 1
