@@ -37,17 +37,19 @@ EXPLANATIONS: dict[Word, tuple[str, str, str]] = {
     Word.LOST: (
         "Acknowledged, rejected or gone from the broker without having ended.",
         "Early acknowledgement (the default): the message is acked before the task runs, so a killed worker takes it along. "
-        "On Redis also a message that was popped but not yet written to `unacked` (then it says: never delivered).",
+        "On Redis also a message that was popped but not yet written to `unacked` (then it says: never delivered), on RabbitMQ one "
+        "that was published without confirms and never arrived.",
         "Set acks_late=True (and task_reject_on_worker_lost=True) on a task that is safe to run twice.",
     ),
     Word.STRANDED: (
         "The broker still holds it at the end of the drain, and nobody will run it before a timeout that is named.",
         "A worker died holding the message; Redis gives it back only after the visibility timeout, and then at the next restore sweep.",
-        "Set broker_transport_options={'visibility_timeout': ...} to a little more than the longest task, and watch `unacked`.",
+        "On Redis, set broker_transport_options={'visibility_timeout': ...} to a little more than the longest task, and watch `unacked`.",
     ),
     Word.DUPLICATED: (
         "A delivery that no crash, rejection, lost connection or injected copy explains.",
-        "A task or countdown longer than the visibility timeout: Redis hands the message to a second worker while the first still has it.",
+        "A task or countdown longer than the visibility timeout: Redis hands the message to a second worker while the first still has it. "
+        "Or a worker that lost its connection, and goes on while the broker has the task run again.",
         "Keep tasks and countdowns shorter than the visibility timeout, or raise it.",
     ),
     Word.EFFECT: (

@@ -13,6 +13,8 @@ from harness.scenario.tree import Fields, Items, Place, Scalar, Step, Tree, find
 
 __all__ = ["SWEEP_SECONDS", "check_names", "check_rules"]
 
+#: Brokers that give a message back with its worker's connection: `redelivery` means nothing to them.
+_AT_ONCE = ("rabbitmq",)
 #: A Redis message that is due again comes back with the next restore sweep; `redelivery` brings that down to this.
 SWEEP_SECONDS = 2.0
 
@@ -101,7 +103,8 @@ def _check_size(scenario: Scenario, tree: Fields, problems: Problems) -> None:
 def _check_drain(scenario: Scenario, tree: Fields, problems: Problems) -> None:
     """A drain that ends before a message can come back would call it stranded, whatever the task does."""
     timeout, redelivery = scenario.drain.timeout, scenario.system.redelivery
-    if redelivery is not None and timeout <= redelivery + SWEEP_SECONDS:
+    waits = scenario.system.broker_spec.kind not in _AT_ONCE
+    if waits and redelivery is not None and timeout <= redelivery + SWEEP_SECONDS:
         reason = f"redelivery ({format_duration(redelivery)} and {format_duration(SWEEP_SECONDS)} until the next sweep)"
         _refuse_drain(scenario, tree, ("system", "redelivery"), reason, problems)
     end = max(map(nominal_end, scenario.load))
