@@ -3,6 +3,7 @@ PYTHON ?= python3
 N ?= 200
 SEED ?= 1
 ARGS ?=
+JOBS ?= 2
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -31,7 +32,7 @@ demo: $(READY)
 
 test: $(READY)
 	@tools/setup-servers broker redis-server chromium rabbitmq-server postgresql toxiproxy-server engine images
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
 
 check: $(READY)
 	$(BIN)/ruff check .

@@ -53,6 +53,14 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With xdist a module stays together, since it shares servers; and whatever looks at the container engine runs one after the other."""
+    for item in items:
+        module = item.nodeid.partition("::")[0]
+        engine = "containers" in module or "images" in module or item.get_closest_marker("engine")
+        item.add_marker(pytest.mark.xdist_group("engine" if engine else module))
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     """Under CI=true a skip for want of a server is a failure: green must mean that it ran."""

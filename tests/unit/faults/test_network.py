@@ -234,11 +234,29 @@ def judged(one: Any, history: History, at: FaultRecord | None = None) -> tuple[b
     return evidence.bit, evidence.text
 
 
+def busy() -> History:
+    """pay-1 ran a task while it lasted, and nothing in it tells of the fault."""
+    told = Told()
+    told.deliver(0.5, took=1.0)
+    return told.history
+
+
 def test_bytes_that_were_held_or_dropped() -> None:
-    history = Told().history
+    history = busy()
     assert judged(after(partition("stall"), HELD), history) == (True, "320 bytes held")
     assert judged(after(partition("blackhole"), HELD), history) == (True, "320 bytes dropped")
     assert after(partition("stall"), HELD).evidence(record(), history).numbers == {"bytes held": 320.0}
+
+
+def test_bytes_of_a_worker_that_only_asks_for_work_prove_nothing() -> None:
+    """It asks a broker all the time; a server that counts late sees none of it, and one scenario has one verdict on both."""
+    idle = Told().history
+    held = (None, "320 bytes held, while no task ran and nothing was sent")
+    assert judged(after(partition("stall"), HELD), idle) == held
+    assert judged(after(partition("stall"), HELD, live=False), idle)[0] is None
+    late = fault("net.latency", between=PAY_BROKER, latency="1s")
+    assert judged(after(late, PASSED), idle) == (None, "75 bytes passed, while no task ran and nothing was sent")
+    assert judged(after(late, PASSED, live=False), idle)[0] is None
 
 
 @pytest.mark.parametrize("mode", ["refuse", "reset"])
@@ -275,9 +293,8 @@ def test_counters_that_come_late_count_for_nothing() -> None:
 
 @pytest.mark.parametrize("name", ["net.latency", "net.bandwidth"])
 def test_a_slow_network_bites_what_passes(name: str) -> None:
-    history = Told().history
-    assert judged(after(make(name), PASSED), history) == (True, "75 bytes passed")
-    assert judged(after(make(name), NOTHING), history) == (False, "no byte passed while it lasted")
+    assert judged(after(make(name), PASSED), busy()) == (True, "75 bytes passed")
+    assert judged(after(make(name), NOTHING), busy()) == (False, "no byte passed while it lasted")
 
 
 @pytest.mark.parametrize("name", EVERY)
