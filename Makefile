@@ -4,6 +4,8 @@ N ?= 200
 SEED ?= 1
 ARGS ?=
 JOBS ?= 2
+# Where `make scenarios` runs them: processes-redis, processes-rabbitmq, containers-redis, containers-rabbitmq, joined by "or".
+GROUNDS ?= processes-redis
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -16,7 +18,7 @@ help:
 	@echo "make demo    a broken task and its corrected twin on a real broker, in under a minute"
 	@echo "make test    all tests; installs servers, an engine and chromium where it may (Debian, Ubuntu)"
 	@echo "make check   ruff, mypy --strict, import layers, tidiness"
-	@echo "make scenarios   every scenario ends as its tag says (minutes)"
+	@echo "make scenarios   every scenario ends as its tag says (minutes); GROUNDS=\"containers-rabbitmq\" for elsewhere"
 	@echo "make bench   what watching costs, into reports/bench/latest.json"
 	@echo "make soak    N=$(N) SEED=$(SEED): kills by the hundred, into reports/soak/latest.json"
 	@echo "make lock    requirements.lock anew from pyproject.toml (needs the network)"
@@ -42,7 +44,7 @@ check: $(READY)
 
 scenarios: $(READY)
 	@tools/setup-servers broker redis-server rabbitmq-server postgresql engine images
-	@$(BIN)/python -m pytest -q -m every_scenario tests/detection $(ARGS)
+	@$(BIN)/python -m pytest -q -m every_scenario -k "$(GROUNDS)" tests/detection $(ARGS)
 
 bench: $(READY)
 	@tools/setup-servers broker redis-server engine images

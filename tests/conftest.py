@@ -58,7 +58,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         module = item.nodeid.partition("::")[0]
         engine = "containers" in module or "images" in module or item.get_closest_marker("engine")
-        item.add_marker(pytest.mark.xdist_group("engine" if engine else module))
+        together = "toxiproxy" if "test_toxiproxy" in module else module  # the last of these looks at what the others have shown
+        item.add_marker(pytest.mark.xdist_group("engine" if engine else together))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -108,9 +109,7 @@ def leftover_processes(session: str, *, grace: float) -> list[str]:
 
 def _belongs(process: psutil.Process, session: str) -> bool:
     try:
-        return (
-            process.pid != os.getpid() and process.environ().get(SESSION) == session and process.status() != psutil.STATUS_ZOMBIE
-        )
+        return process.pid != os.getpid() and process.environ().get(SESSION) == session and process.status() != psutil.STATUS_ZOMBIE
     except psutil.Error:
         return False
 

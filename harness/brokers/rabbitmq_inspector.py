@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from harness.brokers.envelope import Envelope
 from harness.brokers.rabbitmq_config import QUORUM_STATISTICS, STATISTICS
 from harness.brokers.rabbitmq_connection import AmqpClient, envelope_of
 from harness.brokers.rabbitmq_copies import Copier
@@ -112,10 +111,14 @@ class RabbitInspector:
         held: list[Held] = []
         with self._client.borrowing() as borrowed:
             for state in states:
-                for number, message in enumerate(borrowed.take(state.name) if state.readable and state.name not in silent else (), 1):
-                    held.append(_held(state, envelope_of(message), wall_offset, f"{state.name}:{number}"))
+                taken = 0
+                for message in borrowed.take(state.name) if state.readable and state.name not in silent else ():
+                    taken += 1
+                    held.append(_held(state, message, wall_offset, f"{state.name}:{taken}"))
                 if not state.readable:
                     held += [Held(place=state.place, queue=state.name, timeout="in an exclusive queue")] * state.ready
+                elif state.name not in silent:  # refused, as by a quorum queue with a single active consumer: what is there has no name
+                    held += [Held(place=state.place, queue=state.name, timeout="that cannot be read")] * max(0, state.ready - taken)
         held += [Held(place="ready", queue=name, timeout="in a quorum queue without a leader") for name in sorted(silent)]
         words = "until the connection of the consumer that has it is closed"
         return held + [Held(place="unacked", queue=s.name, timeout=words) for s in states for _ in range(s.unacked)]
@@ -174,10 +177,13 @@ def _purge(channel: Any, queue: str) -> int:
     return int(channel.queue_purge(queue))
 
 
-def _held(state: QueueState, envelope: Envelope, wall_offset: float, tag: str) -> Held:
+def _held(state: QueueState, message: Any, wall_offset: float, tag: str) -> Held:
+    """A dead letter is what the broker says was one: others may publish to the same queue."""
+    envelope = envelope_of(message)
     eta = None if envelope.eta is None else envelope.eta - wall_offset
+    died = _death(message.headers or {}, state.name)
     return Held(
-        place=state.place,
+        place="ready" if state.place == "dead_letter" and not died else state.place,
         queue=state.name,
         tag=tag,
         returns_at=eta if state.place == "delayed" else None,
@@ -187,4 +193,15 @@ def _held(state: QueueState, envelope: Envelope, wall_offset: float, tag: str) -
         task=envelope.task,
         retries=envelope.retries,
         eta=eta,
+        died=died,
     )
+
+
+def _death(headers: Mapping[str, Any], queue: str) -> str:
+    """Why it was last dead-lettered, if that brought it here: rejected, expired, maxlen, delivery_limit; '' if it was not.
+
+    https://www.rabbitmq.com/docs/dlx#effects: `x-death` lists queues and reasons, the latest first.
+    """
+    deaths = headers.get("x-death")
+    latest = deaths[0] if isinstance(deaths, list) and deaths and isinstance(deaths[0], Mapping) else {}
+    return str(latest.get("reason") or "") if latest.get("queue") != queue else ""

@@ -159,14 +159,18 @@ class NetworkFault(BaseFault):
         return next((dependency for _, dependency in self._hit), "")
 
     def evidence(self, record: FaultRecord, history: History) -> Evidence:
-        """Bytes that did not come through, and what clients felt of it."""
+        """Bytes that did not come through, and what clients felt of it. A worker with nothing to do asks for work all the same: such
+        bytes alone prove nothing, and a proxy that counts too late would not have seen them.
+        """
         if record.begun is None:
             return never_begun(record)
         seen = felt(record, history, self.clients, self.dependency)
+        nothing_to_do = idle(history, self.clients, span_of(record))
+        if self.kept and not seen and nothing_to_do:
+            return evidence_of({}, quiet=None, otherwise=f"{self.kept} {self.kept_words}, while no task ran and nothing was sent")
         if self.kept:
             seen = {self.kept_words: float(self.kept), **seen}
-        quiet = idle(history, self.clients, span_of(record)) and (self._meanwhile is not None or self.dependency != "broker")
-        if quiet:
+        if nothing_to_do and (self._meanwhile is not None or self.dependency != "broker"):
             return evidence_of(seen, quiet=True, otherwise="no task ran and nothing was sent meanwhile")
         return evidence_of(seen, quiet=None, otherwise="no byte was seen held, and nobody is known to have noticed")
 
@@ -175,16 +179,21 @@ class SlowNetworkFault(NetworkFault):
     """Everything arrives, later: it bit where something went through."""
 
     def evidence(self, record: FaultRecord, history: History) -> Evidence:
-        """Bytes that passed while it lasted; none: nobody was slowed."""
+        """Bytes that passed while it lasted, of a client that had something to do; none: nobody was slowed."""
         if record.begun is None:
             return never_begun(record)
         span = span_of(record)
+        nothing_to_do = idle(history, self.clients, span)
         seen = {name: count for name, count in felt(record, history, self.clients, self.dependency).items() if name == "slowed"}
         if self._meanwhile is not None:
             if not self._meanwhile.passed:
                 return evidence_of(seen, quiet=True, otherwise="no byte passed while it lasted")
+            if nothing_to_do and not seen:
+                polled = f"{self._meanwhile.passed} bytes passed, while no task ran and nothing was sent"
+                return evidence_of(seen, quiet=None, otherwise=polled)
             return evidence_of({"bytes passed": float(self._meanwhile.passed), **seen}, quiet=None, otherwise="")
         if messages := passed(history, self.clients, self.dependency, span):
             seen = {"passed": float(messages), **seen}
-        quiet = idle(history, self.clients, span) and self.dependency != "broker"
-        return evidence_of(seen, quiet=quiet, otherwise="the proxy counts too late to tell whether anything passed")
+        if nothing_to_do and self.dependency != "broker":
+            return evidence_of(seen, quiet=True, otherwise="no task ran and nothing was sent meanwhile")
+        return evidence_of(seen, quiet=None, otherwise="the proxy counts too late to tell whether anything passed")

@@ -50,7 +50,9 @@ class ServerFault(BaseFault):
         if record.begun is None:
             return never_begun(record)
         span = span_of(record)
-        seen = {**felt(record, history, None, self.part), **self.own_signs(), **self.further_signs(record, history)}
+        quiet = self.part != "broker" and idle(history, None, span)  # connections that nobody used: closing them touched nothing
+        own = {} if quiet else self.own_signs()
+        seen = {**felt(record, history, None, self.part), **own, **self.further_signs(record, history)}
         before = f"down for {span.ended - span.begun:.1f} s; " if record.ended is not None else ""
         if self.part == "broker":
             return evidence_of(seen, before=before, quiet=True, otherwise="no worker noticed")

@@ -278,7 +278,12 @@ def _by_rejection(message: Message) -> Fate | None:
         if delivery.state == "REJECTED":
             return Fate(FateKind.REJECTED, "rejected", message, delivery)
         return Fate(FateKind.DISCARDED, delivery.outcome or "rejected", message, delivery)
-    return Fate(FateKind.DEAD_LETTERED, "", message) if dead_lettered else None
+    if not dead_lettered:
+        return None
+    if message.held is not None and message.held.died:
+        return Fate(FateKind.DEAD_LETTERED, message.held.died, message)
+    # In a queue that others dead-letter into, and nothing says that it came that way: it may be work that nobody took.
+    return Fate(FateKind.UNKNOWN, "in a dead-letter queue, and neither rejected nor dead-lettered as far as anybody saw", message)
 
 
 def _went_on(message: Message, rejected: Delivery) -> bool:

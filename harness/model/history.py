@@ -105,6 +105,7 @@ class Held:
     task: str = ""
     retries: int = 0
     eta: float | None = None
+    died: str = ""  # the broker's own word on why it was dead-lettered (RabbitMQ: x-death), e.g. rejected, expired
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,8 +61,9 @@ class ServerPlan:
     """How to start a server as a process: argv, environment and files to write first (path -> text, mode 0600).
 
     ``stop_signal``: how it is told to leave soon; ``tidies``: SIGKILL would leave something in the system (shared memory), so
-    it is told at every end. ``first``: commands that must have ended well before (initdb). ``companions``: argvs of processes that live as long as
-    the server does (RabbitMQ's epmd). ``user``: the system user to become where we are root and the server refuses root.
+    it is told at every end. ``first``: commands that must have ended well before (initdb). ``companions``: argvs of processes
+    that live as long as the server does (RabbitMQ's epmd). ``user``: the system user to become where we are root and the
+    server refuses root.
     """
 
     argv: tuple[str, ...]

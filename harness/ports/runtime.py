@@ -79,8 +79,11 @@ class LiveSystem(RunningSystem, Protocol):
     def poll(self) -> Sequence[Death]:
         """Processes that ended since the last call."""
 
-    def trouble(self, names: Collection[str], said: Sequence[str] = ()) -> str:
-        """What keeps these processes from getting on, in words, as far as their logs and what they ``said`` tell for certain; else ''."""
+    def trouble(self, names: Collection[str], said: Sequence[str] = (), *, starting: bool = False) -> str:
+        """What keeps these processes from getting on, in words, as far as their logs and what they ``said`` tell for certain; else ''.
+
+        ``starting``: they have never connected.
+        """
 
     def stop_workers(self, grace: float) -> None:
         """SIGTERM, then SIGKILL to what is left after `grace` seconds (0: SIGKILL at once); the producer too."""

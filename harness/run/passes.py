@@ -96,7 +96,7 @@ class PassDriver:
         while not wanted <= set(self.live.ready):
             self.step()
             self._refuse_early_end(wanted)
-            self._refuse_trouble(wanted - set(self.live.ready))
+            self._refuse_trouble(wanted - set(self.live.ready), starting=True)
             if self.clock.now() > deadline:
                 missing = ", ".join(sorted(wanted - set(self.live.ready)))
                 raise EnvironmentFault(
@@ -105,12 +105,12 @@ class PassDriver:
         self.outcome.ready_after = self.clock.now() - asked
         return self.outcome
 
-    def _refuse_trouble(self, names: set[str]) -> None:
+    def _refuse_trouble(self, names: set[str], *, starting: bool = False) -> None:
         """A worker that cannot connect tries for ever, and says why in its log alone. Asked at most every half second."""
         if self.clock.now() < self._next_word:
             return
         self._next_word = self.clock.now() + _WORD_EVERY
-        if why := self.system.trouble(names, self.live.refusals):
+        if why := self.system.trouble(names, self.live.refusals, starting=starting):
             raise EnvironmentFault(why, hint="docs/tls.md says what is verified, and how")
 
     def _refuse_early_end(self, wanted: set[str]) -> None:

@@ -32,7 +32,7 @@ _OFFERS_OF: dict[str, tuple[str, ...]] = {
 }
 #: Of a kind of server of a third party that does not say.
 _ROLES = frozenset({"broker", "backend", "service"})
-_RESERVED = ("broker", "backend", "matrix", "producer")
+_RESERVED = ("broker", "backend", "matrix", "producer", "toxiproxy", "localhost")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _MAX_REPLICAS = 64
 _EVENTS = ("start", "end", "before_ack", "after_ack")

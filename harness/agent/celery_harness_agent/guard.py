@@ -109,6 +109,19 @@ class Guard:
             return answers
 
         _socket.getaddrinfo = getaddrinfo
+        for function in ("gethostbyname", "gethostbyname_ex"):
+            setattr(socket, function, self._remembering(getattr(socket, function)))
+
+    def _remembering(self, ask: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        def gethostbyname(host: Any) -> Any:
+            answer = ask(host)
+            name = _text(host).lower()
+            if any(name == opened for opened, _ in self._named):
+                addresses = answer[2] if isinstance(answer, tuple) else [answer]
+                self._resolved.setdefault(name, set()).update(_normal(_text(address)) for address in addresses)
+            return answer
+
+        return gethostbyname
 
 
 def _text(host: Any) -> str:

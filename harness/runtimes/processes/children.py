@@ -37,9 +37,16 @@ def interpreter(python: str, root: Path) -> str:
     return str(candidate) if "/" in python else python
 
 
+#: Celery's own, what would run code or measure in the child, and where libpq would go by itself: a server that we did not start.
+_NOT_INHERITED = ("CELERY_", "PYTHONSTARTUP", "COVERAGE_", "PG")
+#: libpq reads these files too; the scenario's `env` may name others.
+_NOWHERE = {"PGSERVICEFILE": "/nonexistent", "PGPASSFILE": "/nonexistent", "PGSYSCONFDIR": "/nonexistent"}
+
+
 def child_environment(run_id: str, app_env: Mapping[str, str], root: Path, settings: Path) -> dict[str, str]:
     """The environment of a child: ours without Celery's variables, the app's on top, the agent on the path."""
-    env = {k: v for k, v in os.environ.items() if not k.startswith(("CELERY_", "PYTHONSTARTUP", "COVERAGE_"))}
+    env = {k: v for k, v in os.environ.items() if not k.startswith(_NOT_INHERITED)}
+    env.update(_NOWHERE)
     env.update(app_env)
     paths = [str(AGENT_FOLDER), str(root), *filter(None, [env.get("PYTHONPATH", "")])]
     return {**env, "PYTHONPATH": os.pathsep.join(paths), **agent_environment(run_id, settings)}

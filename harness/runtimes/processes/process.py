@@ -83,7 +83,12 @@ class ManagedProcess:
         if self._buried:
             return ()
         hit = (self.pid, *self.children()) if self.alive() else ()
+        family = _processes(hit[1:])
         self.signal_group(signal.SIGKILL)
+        for child in family:  # one may have left the group: PostgreSQL's backends each lead their own
+            with contextlib.suppress(psutil.Error):
+                child.kill()
+        psutil.wait_procs(family, timeout=_STOP_SECONDS)
         if self.alive():
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.popen.wait(10)
@@ -134,6 +139,15 @@ class ManagedProcess:
             return bool(psutil.Process(self.pid).status() == psutil.STATUS_STOPPED)
         except psutil.Error:
             return False
+
+
+def _processes(pids: Sequence[int]) -> list[psutil.Process]:
+    """Those that are there: each is known by its pid and the time of its start."""
+    found = []
+    for pid in pids:
+        with contextlib.suppress(psutil.Error):
+            found.append(psutil.Process(pid))
+    return found
 
 
 def spawn(

@@ -71,7 +71,8 @@ class ProcessServer:
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
             with os.fdopen(descriptor, "w") as stream:
                 stream.write(text)
-        env = {**os.environ, "LC_ALL": "C", "CELERY_HARNESS_RUN": self.run_id, "CELERY_HARNESS_OWNER": owner(), **plan.env}
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith(("PG", "RABBITMQ_", "ERL_"))}
+        env = {**inherited, "LC_ALL": "C", "CELERY_HARNESS_RUN": self.run_id, "CELERY_HARNESS_OWNER": owner(), **plan.env}
         if plan.user and os.geteuid() == 0:
             env["CELERY_HARNESS_USER"] = _give_to(self.folder, plan.user)
         for argv in plan.first:

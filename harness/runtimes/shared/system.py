@@ -246,9 +246,11 @@ class LocalSystem(Hosted):
             deaths.append(Death(process.name, process.kind, process.pid, at, status, tuple(process.known_children), process.expected_end))
         return deaths
 
-    def trouble(self, names: Collection[str], said: Sequence[str] = ()) -> str:
+    def trouble(self, names: Collection[str], said: Sequence[str] = (), *, starting: bool = False) -> str:
         """See `LiveSystem`."""
         certificates = [contents(server.endpoint.tls.certificate) for server in self.servers if server.endpoint.tls]
+        if not certificates and not starting:
+            return ""  # once it has connected, whatever is said of certificates is about somebody else's server
         for name in sorted(names):
             log = self.log_file(name)
             if why := tls_failure(log_tail(log, 60), certificates):

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 import psycopg
 import pytest
 
@@ -98,9 +99,16 @@ class PostgresProcess:
 
     def kill(self) -> None:
         assert self.process is not None
+        family = []
+        with contextlib.suppress(psutil.Error):
+            family = psutil.Process(self.process.pid).children(recursive=True)  # each backend leads a group of its own
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
+        for backend in family:
+            with contextlib.suppress(psutil.Error):
+                backend.kill()
+        psutil.wait_procs(family, timeout=10)
 
     def connect(self, role: str = "worker", database: str = "app", **more: Any) -> closing[psycopg.Connection[Any]]:
         """Somebody's connection, in autocommit. ``role``: monitor, worker, producer."""

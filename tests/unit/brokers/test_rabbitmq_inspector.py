@@ -112,9 +112,22 @@ def test_a_policy_may_name_the_dead_letter_exchange_later(server: RabbitServer, 
     management = server.management()
     definition = {"dead-letter-exchange": "", "dead-letter-routing-key": "dead"}
     management.put("/api/policies/%2F/dlx", {"pattern": "^pay$", "definition": definition, "apply-to": "queues"})
+    looker = server.inspector()
+    send(channel, "pay")
+    message = eventually(lambda: channel.basic_get("pay"))
+    channel.basic_reject(message.delivery_tag, requeue=False)
+    (held,) = eventually(lambda: [h for h in looker.look(0.0) if h.place == "dead_letter"])
+    assert held.died == "rejected"
+    looker.close()
+
+
+def test_what_was_published_to_a_dead_letter_queue_never_died(server: RabbitServer, channel: Any) -> None:
+    """Work that nobody took would pass for set aside, where a retry queue brings messages back to it."""
+    declare(channel, "dead")
+    declare(channel, "pay", dead_letter_exchange="", dead_letter_routing_key="dead")
     send(channel, "dead")
     looker = server.inspector()
-    assert [h.place for h in looker.look(0.0)] == ["dead_letter"]
+    assert [(h.place, h.died) for h in looker.look(0.0)] == [("ready", "")]
     looker.close()
 
 

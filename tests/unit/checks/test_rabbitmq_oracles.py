@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from harness.brokers import BROKERS
@@ -80,7 +82,9 @@ def test_what_a_quorum_queue_gave_up_is_dead_lettered_or_lost() -> None:
         b.deliver(message, 1.0 + n, start=1.1 + n, reject=1.2 + n, requeue=True, outcome="failed:WorkerLostError")
     (finding,) = judge(b, "no_loss").findings
     assert finding.cause == "never delivered again" and "3 times" in finding.sentence and "delivery limit" in finding.sentence
-    b.held(message, "dead_letter")
+    held = b.held(message, "dead_letter")
+    assert judge(b, "no_loss").verdict is Verdict.INCONCLUSIVE, "that it lies there does not say how it came there"
+    message.held = replace(held, died="delivery_limit")
     assert judge(b, "no_loss").verdict is Verdict.PASS
 
 

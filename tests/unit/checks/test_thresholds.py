@@ -139,7 +139,15 @@ def test_phases() -> None:
     b.fault("worker.kill", 40.0, bit=False)
     phases = Phases(b.history)
     assert [phases.at(t) for t in (0.0, 19.9, 20.1, 26.0, 28.6, 40.0, 60.0, 61.0, -1.0)] == [
-        "healthy", "healthy", "faulty", "recovery", "healthy", "healthy", "healthy", "", "",
+        "healthy",
+        "healthy",
+        "faulty",
+        "recovery",
+        "healthy",
+        "healthy",
+        "healthy",
+        "",
+        "",
     ]
     assert phases.spans("faulty") == [(20.0, 25.0)] and phases.spans("") == [(0.0, 60.0)]
 
