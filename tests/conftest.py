@@ -53,13 +53,13 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+@pytest.hookimpl(tryfirst=True)  # before -m selects
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With xdist a module stays together, since it shares servers; and whatever looks at the container engine runs one after the other."""
+    """Whatever looks at the container engine runs alone (`make test`): one such test would see what another has started."""
     for item in items:
         module = item.nodeid.partition("::")[0]
-        engine = "containers" in module or "images" in module or item.get_closest_marker("engine")
-        together = "toxiproxy" if "test_toxiproxy" in module else module  # the last of these looks at what the others have shown
-        item.add_marker(pytest.mark.xdist_group("engine" if engine else together))
+        if "containers" in module or "images" in module:
+            item.add_marker(pytest.mark.engine)
 
 
 @pytest.hookimpl(wrapper=True)
