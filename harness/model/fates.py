@@ -112,6 +112,7 @@ class _Context:
     end: float | None
     drained: bool
     workers_alive: bool
+    looked: bool
     tasks: dict[str, list[Message]] = field(default_factory=dict)
 
     def alive(self, delivery: Delivery) -> bool:
@@ -168,6 +169,7 @@ def _context(history: History, semantics: Mapping[str, Any]) -> _Context:
         ),
         acks_late=history.acks_late,
         results=history.results,
+        looked=history.looked,
         deliveries=history.deliveries,
         publish_ok=frozenset(call.number for call in history.calls.values() if call.publish == "ok"),
         stop=stop,
@@ -214,6 +216,7 @@ def _classify(message: Message, context: _Context) -> Fate:
         or _by_rejection(message)
         or _by_broker(message, context)
         or _by_result(message, context)
+        or _by_silence(message, context)
         or _by_absence(message, context)
     )
 
@@ -247,7 +250,7 @@ def _superseded(message: Message, delivery: Delivery, context: _Context) -> Fate
     for other in context.tasks.get(message.task_id, ()):
         if other.retries > message.retries and (other.deliveries or other.held or _confirmed(other, context)):
             return Fate(FateKind.RETRIED, "", message, delivery, _comes_again(message))
-    if message.held is not None:
+    if message.held is not None or not context.looked:
         return None
     return Fate(FateKind.LOST, NEVER_PUBLISHED, message, delivery)
 
@@ -323,6 +326,13 @@ def _by_result(message: Message, context: _Context) -> Fate | None:
     return None
 
 
+def _by_silence(message: Message, context: _Context) -> Fate | None:
+    """A broker that could not be asked may hold it still."""
+    if context.looked or not (message.deliveries or _confirmed(message, context)):
+        return None
+    return Fate(FateKind.UNKNOWN, "the broker could not be asked any more", message, next(reversed(message.deliveries), None))
+
+
 def _by_absence(message: Message, context: _Context) -> Fate:
     """No end, and the broker does not hold it."""
     if not message.deliveries:
@@ -386,6 +396,5 @@ def _missing_links(history: History, found: dict[str, Fate]) -> None:
             continue
         seen = [found[id] for id in call.task_ids if id in found]
         if seen and len(seen) < len(call.task_ids) and all(f.kind is FateKind.SUCCEEDED and not f.cause for f in seen):
-            for id in call.task_ids:
-                if id not in found:
-                    found[id] = Fate(FateKind.LOST, NEVER_PUBLISHED)
+            for id in set(call.task_ids) - found.keys():
+                found[id] = Fate(FateKind.LOST, NEVER_PUBLISHED)

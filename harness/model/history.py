@@ -184,6 +184,7 @@ class History:
     processes: list[ProcessLife] = field(default_factory=list)
     depths: list[Depth] = field(default_factory=list)
     held: list[Held] = field(default_factory=list)
+    looked: bool = True  # False: the broker could not be asked any more, so `held` says nothing
     results: dict[str, dict[str, Any]] = field(default_factory=dict)  # task id -> what the backend's key holds: {"status": …}
     results_read: bool = False
     events: list[SideEvent] = field(default_factory=list)

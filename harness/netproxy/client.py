@@ -35,13 +35,15 @@ class _Refused(Exception):
 class Proxies:
     """The proxies of one server. Several servers, and several threads, do not get in one another's way.
 
-    ``timeout``: seconds that a call may take in all. Everything raises EnvironmentFault but `ready`.
+    ``timeout``: seconds that a call may take in all. Everything raises EnvironmentFault but `ready`, with the server's
+    ``last_lines`` where it gave no proper answer.
     """
 
-    def __init__(self, host: str, port: int, *, timeout: float = 5.0) -> None:
+    def __init__(self, host: str, port: int, *, timeout: float = 5.0, last_lines: Callable[[], Sequence[str]] = tuple) -> None:
         self.host = host
         self.port = port
         self.timeout = timeout
+        self._last_lines = last_lines
         self._library = open_library(host, port, self._send)
 
     def ready(self) -> bool:
@@ -93,14 +95,16 @@ class Proxies:
         except _Refused as refused:
             raise EnvironmentFault(f"refused to {what}: {refused.status} {refused.complaint}", where=where, hint=_HINT) from None
         except TimeoutError:
-            raise EnvironmentFault(
-                f"hangs: asked to {what}, it gave no answer within {self.timeout:g} s", where=where, hint=_HINT
-            ) from None
+            raise self._silent(f"hangs: asked to {what}, it gave no answer within {self.timeout:g} s", where) from None
         except (OSError, http.client.HTTPException) as error:
             why = "the connection was refused" if isinstance(error, ConnectionRefusedError) else f"{type(error).__name__}: {error}"
-            raise EnvironmentFault(f"cannot be reached, asked to {what}: {why}", where=where, hint=_HINT) from None
+            raise self._silent(f"cannot be reached, asked to {what}: {why}", where) from None
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise EnvironmentFault(f"is no Toxiproxy: asked to {what}, it answered {error!r}", where=where, hint=_HINT) from None
+
+    def _silent(self, what: str, where: str) -> EnvironmentFault:
+        tail = "\n  ".join(self._last_lines())
+        return EnvironmentFault(f"{what}; its last lines:\n  {tail}" if tail else what, where=where, hint=_HINT)
 
     def _send(self, method: str, path: str, body: Any = None) -> Answered:
         reply = exchange(self.host, self.port, method, path, body, self.timeout)

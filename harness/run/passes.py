@@ -27,6 +27,7 @@ _READY_SECONDS = 60.0
 _TICK = 0.01
 _DEPTH_EVERY = 0.2
 _CALM = 0.5  # for this long nothing was recorded and every look found the broker empty: quiet
+_SETTLED = 0.1  # the same where the books are closed, see `_closed`
 _LOOK_EVERY = 0.03
 _WORD_EVERY = 0.5
 _STOP_GRACE = 10.0
@@ -123,6 +124,8 @@ class PassDriver:
             )
         for death in self.outcome.ended:
             if death.name in wanted and death.name not in self.live.ready:
+                self._next_word = 0.0  # whoever ended of what `trouble` knows in a sentence has said more in its log
+                self._refuse_trouble({death.name})
                 log = self.system.logs().get(death.name)
                 tail = "\n  ".join(log.read_text(errors="replace").splitlines()[-15:]) if log else ""
                 raise EnvironmentFault(f"{death.name} ended with status {death.status} before it was ready\n  {tail}", where=str(log or ""))
@@ -258,6 +261,7 @@ class PassDriver:
         deadline = self.now() + self.scenario.drain.timeout
         while not timeline.all_healed and self.now() < deadline:
             self._tick(timeline)
+        timeline.refuse_what_cannot_be_healed()
         outcome.healed_at = self.now()
         self.say(Progress(phase="healed", text="every fault is healed", at=outcome.healed_at))
         self._drain(timeline, outcome.healed_at + self.scenario.drain.timeout)
@@ -286,7 +290,8 @@ class PassDriver:
             self._tick(timeline)
             if not timeline.all_healed:
                 continue
-            if self._calm_for() > _CALM:
+            calm = self._calm_for()
+            if calm > _CALM or (calm > _SETTLED and self._closed(timeline)):
                 outcome.quiet, outcome.quiet_at = True, self.now()
                 return
             wall_deadline = self.clock.wall() + deadline - self.now()
@@ -312,6 +317,16 @@ class PassDriver:
             elif self._calm_since is None:
                 self._calm_since = now
         return now - self._calm_since if self._calm_since is not None else 0.0
+
+    def _closed(self, timeline: Timeline) -> bool:
+        """Nothing disturbed this pass, and every message that was published has ended, once: so none can be on its way.
+
+        What the longer wait is for cannot be there: a copy, a redelivery, a message of somebody whose publishes are not recorded.
+        """
+        live = self.live
+        once = len(live.finished) == len(live.published) == live.finished_tasks
+        died = self.outcome is not None and bool(self.outcome.ended)
+        return not timeline.planned and not died and once and live.finished == live.published
 
     def _nothing_before(self, deadline: float) -> bool:
         """Everything that the broker holds returns after the deadline, or never: waiting longer changes nothing.

@@ -18,12 +18,22 @@ __all__ = ["record_pass"]
 
 
 def record_pass(
-    outcome: PassOutcome, faults: Sequence[FaultRecord], system: LiveSystem, clock: Clock, *, results: bool, root: Path | None = None
+    outcome: PassOutcome,
+    faults: Sequence[FaultRecord],
+    system: LiveSystem,
+    clock: Clock,
+    *,
+    results: bool,
+    root: Path | None = None,
+    look: bool = True,
 ) -> History:
-    """Workers have stopped. Look into broker and backend, read the journals, fold. Files below ``root`` are named from there."""
+    """Workers have stopped. Look into broker and backend, read the journals, fold. Files below ``root`` are named from there.
+
+    Without ``look`` nobody is asked: the journals are all there is.
+    """
     offset = clock.wall() - (clock.now() - outcome.t0)
-    held = list(system.broker().look(offset))
-    found = system.backend_results() if results else None
+    held = list(system.broker().look(offset)) if look else []
+    found = system.backend_results() if results and look else None
     history = read_history(
         outcome.journal,
         t0=outcome.t0,
@@ -38,6 +48,7 @@ def record_pass(
         stopped_at=outcome.stopped_at,
         ended=outcome.ended_at,
     )
+    history.looked = look
     _ends(history, outcome)
     _add_effects(history, system, outcome.t0)
     if root is not None:

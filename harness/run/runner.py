@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -186,7 +187,10 @@ class _Run:
                 phase="drain",
             )
         except Interrupted:
-            self._partial(driver, outcome, timeline)
+            self._partial(driver, outcome, timeline, obeys=True)
+            raise
+        except EnvironmentFault:
+            self._partial(driver, outcome, timeline, obeys=False)
             raise
         observing = self.clock.now()
         after = self.system.observe()
@@ -194,17 +198,22 @@ class _Run:
         self.after, self.before = after, outcome.before
         self._timing("observe", observing, ", ".join(self.plan.stores) or "broker", phase="observe")
 
-    def _history(self, outcome: PassOutcome, timeline: Timeline) -> History:
-        history = record_pass(outcome, [p.record for p in timeline.planned], self.system, self.clock, results=True, root=self.plan.root)
+    def _history(self, outcome: PassOutcome, timeline: Timeline, *, look: bool = True) -> History:
+        faults = [p.record for p in timeline.planned]
+        history = record_pass(outcome, faults, self.system, self.clock, results=True, root=self.plan.root, look=look)
         timeline.settle(history)
         return history
 
-    def _partial(self, driver: PassDriver, outcome: PassOutcome, timeline: Timeline) -> None:
+    def _partial(self, driver: PassDriver, outcome: PassOutcome, timeline: Timeline, *, obeys: bool) -> None:
+        """What can still be read. ``obeys``: no part is known to have failed, so faults are healed and the broker is asked."""
+        if obeys:
+            with contextlib.suppress(Exception):
+                timeline.force_heal(driver.now(), self.system)
+        for step in (partial(self.system.stop_workers, 3.0), driver.finish_quietly):
+            with contextlib.suppress(Exception):
+                step()
         with contextlib.suppress(Exception):
-            timeline.force_heal(driver.now(), self.system)
-            self.system.stop_workers(3.0)
-            driver.finish_quietly()
-            self.notes.history = self._history(outcome, timeline)
+            self.notes.history = self._history(outcome, timeline, look=obeys)
 
     def _judge(self) -> None:
         assert self.notes.history is not None

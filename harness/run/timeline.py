@@ -38,11 +38,17 @@ class Planned:
     record: FaultRecord
     heal_at: float | None = None
     state: str = "waiting"
+    trouble: EnvironmentFault | None = None  # why healing failed the last time
 
     @property
     def lasts(self) -> float | None:
         """Seconds until it is healed; None: the end of the load."""
         return self.item.duration or self.fault.lasts
+
+    def failed_to_heal(self, why: HarnessError) -> None:
+        """It is tried again."""
+        self.record.note = f"healing failed: {why.what.splitlines()[0]}"
+        self.trouble = why if isinstance(why, EnvironmentFault) else None
 
 
 @dataclass
@@ -102,6 +108,12 @@ class Timeline:
         for p in self.planned:
             if p.state == "active" and p.heal_at is None:
                 p.heal_at = now
+
+    def refuse_what_cannot_be_healed(self) -> None:
+        """EnvironmentFault where a part does not obey although healing was tried to the last."""
+        for p in self.planned:
+            if p.state == "healing" and p.trouble is not None:
+                raise p.trouble
 
     @property
     def all_healed(self) -> bool:
@@ -189,7 +201,7 @@ class Timeline:
         try:
             p.fault.end(system)
         except HarnessError as exc:
-            p.record.note = f"healing failed: {exc.what}"
+            p.failed_to_heal(exc)
         p.state = "healing"
         self._probe(p, now, system, live, again=False)
 
@@ -198,8 +210,9 @@ class Timeline:
             try:
                 p.fault.end(system)
             except HarnessError as exc:
-                p.record.note = f"healing failed: {exc.what}"
+                p.failed_to_heal(exc)
                 return
+            p.trouble = None
         # A worker that was started is not back before it says that it is ready; one that dies first is started again. This
         # order matters: one that dies between the two looks is seen by the second.
         booting = any(live.ready.get(w.name) != w.pid for w in system.workers())

@@ -7,24 +7,30 @@ server may be stopped, replaced and started again behind it.
 
 from __future__ import annotations
 
+import http.client
 import itertools
 import time
 from dataclasses import replace
 from typing import Any
+from urllib.parse import quote
 
 from testcontainers.core.network import Network
 
 from harness.errors import EnvironmentFault
 from harness.netproxy.client import Proxies
+from harness.netproxy.exchange import Answered, exchange
 from harness.runtimes.containers.engine import Box, Engine, log_lines
 
 __all__ = ["Door"]
 
 _API = 8474
+#: The client of those links that lead from this process to the servers.
+_OURS = "harness"
 _PUBLISHED = 20_000
 _LINKS = 21_000
 _READY_SECONDS = 20.0
 _TICK = 0.02
+_SWEEP_SECONDS = 5.0
 _ATTEMPTS = 3
 #: Another program took the port between the engine's choice and its use.
 _TAKEN = ("already allocated", "already in use")
@@ -39,11 +45,14 @@ class Door:
         self._engine = engine
         self._inside = [_PUBLISHED + number for number in range(ports)]
         self._outside: dict[int, int] = {}
+        self._published: dict[tuple[str, int], int] = {}
         self._links = itertools.count(_LINKS)
+        self._container: Any = None
+        self._status: int | None = None  # once it has ended, as subprocess has it
 
     def open(self, box: Box, network: Network) -> None:
         """Start it and wait until it answers; EnvironmentFault with its last lines."""
-        container = self._start(replace(box, arguments=("-host=0.0.0.0",), ports=(_API, *self._inside)))
+        container = self._container = self._start(replace(box, arguments=("-host=0.0.0.0",), ports=(_API, *self._inside)))
         with self._engine.asking("toxiproxy", "connected to the run's network"):
             network.connect(container.id, ["toxiproxy"])
             container.reload()
@@ -72,13 +81,53 @@ class Door:
                 )
             time.sleep(_TICK)
 
+    def ended(self, code: int, at: float) -> None:
+        """The engine says so; 128 + signal."""
+        self._status = 128 - code if code > 128 else code
+
+    def check(self) -> None:
+        """EnvironmentFault with its last lines where it has ended by itself: nobody gets in any more. Free."""
+        if self._status is not None:
+            tail = "\n  ".join(self.last_lines()) or "(none)"
+            raise EnvironmentFault(f"toxiproxy ended by itself with status {self._status}; its last lines:\n  {tail}")
+
+    def last_lines(self) -> tuple[str, ...]:
+        """Of its log; () where it was never started."""
+        return log_lines(self._container) if self._container is not None else ()
+
     def publish(self, part: str, port: int) -> int:
-        """A port of 127.0.0.1 that leads to ``part:port``."""
+        """A port of 127.0.0.1 that leads to ``part:port``, always the same one."""
+        if (part, port) in self._published:
+            return self._published[part, port]
         if not self._inside:
             raise EnvironmentFault(f"{part}: all {len(self._outside)} ports that were published for this run are taken")
         inside = self._inside.pop(0)
-        Proxies(*self.api).create("harness", f"{part}-{port}", listen=f"0.0.0.0:{inside}", upstream=f"{part}:{port}")
+        Proxies(*self.api).create(_OURS, f"{part}-{port}", listen=f"0.0.0.0:{inside}", upstream=f"{part}:{port}")
+        self._published[part, port] = self._outside[inside]
         return self._outside[inside]
+
+    @property
+    def room(self) -> int:
+        """How many ports can still be published."""
+        return len(self._inside)
+
+    def sweep(self) -> bool:
+        """Links of a run gone, toxics with them; is nothing left but our own ways to servers, all open and undisturbed?"""
+        try:
+            ours = {f"{_OURS}--{part}-{port}" for part, port in self._published}
+            found = self._proxies()
+            for name in found.keys() - ours:
+                self._ask("DELETE", f"/proxies/{quote(name, safe='')}")
+            found = self._proxies() if found.keys() != ours else found
+        except (OSError, http.client.HTTPException, ValueError):
+            return False
+        return found.keys() == ours and all(proxy["enabled"] and not proxy["toxics"] for proxy in found.values())
+
+    def _proxies(self) -> dict[str, dict[str, Any]]:
+        return dict(self._ask("GET", "/proxies").json())
+
+    def _ask(self, method: str, path: str) -> Answered:
+        return exchange(*self.api, method, path, None, _SWEEP_SECONDS)
 
     def listen(self) -> str:
         """A port of the container's own for a link."""

@@ -57,6 +57,10 @@ class ProcessProxy:
         """Any port that is free."""
         return "127.0.0.1:0"
 
+    def last_lines(self) -> tuple[str, ...]:
+        """Of its log."""
+        return log_tail(self._log)
+
     def reached_at(self, listening: tuple[str, int]) -> tuple[str, int]:
         """The very same."""
         return listening

@@ -104,6 +104,9 @@ class ServerHandle(Protocol):
     def resume(self) -> None:
         """Thaw."""
 
+    def save_log(self) -> None:
+        """What it has written so far is in its log when this returns; never raises."""
+
     def remove(self) -> None:
         """Away with it; never raises; also twice."""
 
@@ -119,3 +122,6 @@ class ProxyHost(Protocol):
 
     def reached_at(self, listening: tuple[str, int]) -> tuple[str, int]:
         """Where the app finds a proxy that says it listens there."""
+
+    def last_lines(self) -> Sequence[str]:
+        """Of its log."""

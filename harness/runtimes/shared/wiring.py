@@ -70,7 +70,7 @@ class Wiring:
             from harness.netproxy.client import Proxies
 
             self._host = self._find_host()
-            self._proxies = Proxies(*self._host.api())
+            self._proxies = Proxies(*self._host.api(), last_lines=self._host.last_lines)
         return self._host
 
     def links(self, between: Sequence[str]) -> Sequence[Link]:

@@ -1,0 +1,88 @@
+"""TLS from end to end: an app that verifies works with the run's own authority, and is told clearly of a bad certificate."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from tests.e2e.containers import needs_engine
+from tests.e2e.support import processes_of, project, wait_until
+
+WRONG_NAME = "pay-1 cannot connect: the certificate is for wrong.example, not for {host}"
+EXPIRED = r"pay-1 cannot connect: the certificate expired on \d{4}-\d\d-\d\d \d\d:\d\d UTC"
+#: Where the app finds its broker.
+HOSTS = {"processes": "127.0.0.1", "containers": "broker"}
+#: The result backend that is encrypted too, where all is well.
+BACKENDS: dict[str, dict[str, dict[str, Any]]] = {
+    "processes": {"redis": {"kind": "redis", "tls": True}, "rabbitmq": {"kind": "postgres", "tls": True}},
+    "containers": {"redis": {"kind": "redis", "tls": True}, "rabbitmq": {"kind": "redis", "tls": True}},
+}
+PLACES = [(runtime, broker) for broker in ("rabbitmq", "redis") for runtime in HOSTS]
+FLAWED = [
+    ("containers", "rabbitmq", "wrong_name"),
+    ("processes", "rabbitmq", "expired"),
+    *((runtime, "redis", tls) for runtime in HOSTS for tls in ("wrong_name", "expired")),
+]
+
+
+POSTGRES = {"wrong_name": "the certificate is for wrong.example, not for 127.0.0.1", "expired": "the certificate expired on"}
+
+
+@dataclass
+class Done:
+    """A run that has ended."""
+
+    code: int
+    text: str
+    environment: dict[str, str]
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory, redis_server_program: str) -> Iterator[dict[Any, Future[Done]]]:
+    """All of them, a few at a time: servers take their time to start, and need little meanwhile."""
+
+    def run(runtime: str, broker: str, tls: Any, backend: Any = None) -> Done:
+        if runtime == "containers":
+            needs_engine("rabbitmq")
+        shop = project(tmp_path_factory.mktemp(f"{runtime}-{broker}"))
+        redelivery = {} if broker == "redis" else {"redelivery": None}
+        system = {"broker": {"kind": broker, "tls": tls}, **redelivery, **({"backend": backend} if backend else {})}
+        done = shop.run("run", str(shop.scenario(system=system)), "--runtime", runtime, timeout=100)
+        wait_until(lambda: not processes_of(shop.folder), "no process is left", 15)
+        return Done(done.returncode, done.stdout + done.stderr, shop.result()["environment"])
+
+    with ThreadPoolExecutor(4) as pool:
+        found = {("postgres", tls): pool.submit(run, "processes", "redis", False, {"kind": "postgres", "tls": tls}) for tls in POSTGRES}
+        found |= {place: pool.submit(run, *place, True, BACKENDS[place[0]][place[1]]) for place in PLACES}
+        yield found | {case: pool.submit(run, *case) for case in FLAWED}
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_encrypted_it_works_as_in_the_clear(runs: dict[Any, Future[Done]], place: tuple[str, str]) -> None:
+    done = runs[place].result()
+    assert done.code == 0, done.text
+    assert ", TLS, started by this run" in done.environment["Broker"]
+    assert ", TLS, started by this run" in done.environment["Result backend"]
+
+
+@pytest.mark.parametrize("case", FLAWED)
+def test_a_bad_certificate_is_the_environments_fault_in_one_sentence(runs: dict[Any, Future[Done]], case: tuple[str, str, str]) -> None:
+    runtime, _, tls = case
+    done = runs[case].result()
+    flat = " ".join(done.text.split())
+    assert done.code == 3, done.text
+    assert re.search(EXPIRED if tls == "expired" else re.escape(WRONG_NAME.format(host=HOSTS[runtime])), flat), done.text
+    assert "docs/tls.md" in flat
+
+
+@pytest.mark.parametrize("tls", list(POSTGRES))
+def test_a_bad_certificate_of_a_postgres_backend(runs: dict[Any, Future[Done]], tls: str) -> None:
+    """Celery meets it when the producer asks for a result."""
+    done = runs["postgres", tls].result()
+    assert done.code == 3, done.text
+    assert re.search(POSTGRES[tls], " ".join(done.text.split())), done.text
