@@ -187,6 +187,10 @@ class PostgresServer:
             return False
         return True
 
+    def renew(self, endpoint: Endpoint) -> bool:
+        """Nothing to do: `reset` makes them anew, with these passwords."""
+        return True
+
     def clients(self, endpoint: Endpoint) -> int:
         """By pg_stat_activity."""
         import psycopg

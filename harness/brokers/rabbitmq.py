@@ -191,6 +191,18 @@ class RabbitBroker:
         finally:
             management.close()
 
+    def renew(self, endpoint: Endpoint) -> bool:
+        """See `RenewsLogins`."""
+        management = Management(self._monitored(endpoint), timeout=10.0)
+        try:
+            for own in endpoint.logins.values():
+                management.put(f"/api/users/{quote(own.user, safe='')}", {"password": own.password, "tags": ""})
+        except EnvironmentFault:
+            return False
+        finally:
+            management.close()
+        return True
+
     def clients(self, endpoint: Endpoint) -> int:
         """By the management API's list of connections."""
         management = Management(self._monitored(endpoint))

@@ -17,7 +17,7 @@ from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote
 
-from harness.brokers.redis_config import configuration
+from harness.brokers.redis_config import configuration, digest
 from harness.brokers.redis_inspector import VISIBILITY_TIMEOUT, RedisInspector
 from harness.errors import EnvironmentFault
 from harness.ports.broker import BrokerInspector, ContainerPlan, Endpoint, ServerPlan
@@ -131,6 +131,16 @@ class RedisBroker:
         told = answer.decode(errors="replace").split("\r\n")[bool(login) :]
         flushed = [re.sub(r"\d+", "n", line) for line in told[:5]] == [":n", ":n", "+OK", "+OK", "+OK"] and told[5] == ":0"
         return flushed and (told[6] == "+OK" or "unknown command" in told[6])
+
+    def renew(self, endpoint: Endpoint) -> bool:
+        """See `RenewsLogins`: `ACL SETUSER … resetpass`, which leaves their rights as they are."""
+        commands = [("ACL", "SETUSER", own.user, "resetpass", f"#{digest(own.password)}") for own in endpoint.logins.values()]
+        login = _login(endpoint)
+        try:
+            answer = _talk(endpoint, login + b"".join(_command(*words) for words in commands))
+        except OSError:
+            return False
+        return answer == b"+OK\r\n" * (bool(login) + len(commands) + 1)  # the last one is QUIT's
 
     def clients(self, endpoint: Endpoint) -> int:
         """By CLIENT LIST."""

@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from harness.ports.broker import Endpoint
 
-__all__ = ["RIGHTS", "configuration"]
+__all__ = ["RIGHTS", "configuration", "digest"]
 
 #: All that works on data, whatever its key: Celery's queues and results, and what the app itself keeps beside them. Not what
 #: concerns the server as a whole: @admin and @dangerous are CONFIG, SHUTDOWN, FLUSHALL, KEYS, INFO, MONITOR, ACL, … Redis 6.2
@@ -54,12 +54,12 @@ def configuration(endpoint: Endpoint, *, bind: str, port: int, folder: str, pers
 def _users(endpoint: Endpoint) -> Iterator[str]:
     """Access control lists (https://redis.io/docs/latest/operate/oss_and_stack/management/security/acl/), since Redis 6."""
     if endpoint.password:
-        yield f"user default on #{_digest(endpoint.password)} ~* &* +@all\n"
+        yield f"user default on #{digest(endpoint.password)} ~* &* +@all\n"
     for role, login in sorted(endpoint.logins.items()):
-        yield f"user {login.user} reset on #{_digest(login.password)} ~* &* {RIGHTS[role]}\n"
+        yield f"user {login.user} reset on #{digest(login.password)} ~* &* {RIGHTS[role]}\n"
 
 
-def _digest(password: str) -> str:
+def digest(password: str) -> str:
     """A server that only knows the digest can tell nobody the password."""
     return hashlib.sha256(password.encode()).hexdigest()
 

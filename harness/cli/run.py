@@ -7,6 +7,7 @@ import os
 import secrets
 import shutil
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -98,11 +99,29 @@ def run_all(files: tuple[str, ...], options: Options) -> int:
         from harness.cli.jobs import run_in_parallel
 
         return run_in_parallel([(one.loaded, one.index) for one in cells], options)
+    used: list[Runtime] = []
+
+    def runtime_of(name: str) -> Runtime:
+        runtime = choose_runtime(name)
+        if len(cells) > 1 and runtime not in used:
+            used.append(runtime)
+            runtime.keep()
+        return runtime
+
+    try:
+        return _run_in_turn(cells, runtime_of, options)
+    finally:
+        for runtime in used:
+            runtime.close()
+
+
+def _run_in_turn(cells: Sequence[_Chosen], runtime_of: Callable[[str], Runtime], options: Options) -> int:
+    """One after another; the exit code over all."""
     listener = listener_for(options)
     verdicts, refused = [], False
     for one in cells:
         try:
-            verdicts.append(run_one(one.loaded, choose_runtime(one.runtime), options, listener)[0].verdict)
+            verdicts.append(run_one(one.loaded, runtime_of(one.runtime), options, listener)[0].verdict)
         except Interrupted:
             raise
         except HarnessError as exc:

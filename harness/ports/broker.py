@@ -7,11 +7,11 @@ import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from harness.model.history import Held
 
-__all__ = ["BrokerInspector", "BrokerKind", "ContainerPlan", "Endpoint", "Login", "ServerPlan", "Tls"]
+__all__ = ["BrokerInspector", "BrokerKind", "ContainerPlan", "Endpoint", "Login", "RenewsLogins", "ServerPlan", "Tls"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,3 +175,13 @@ class BrokerKind(Protocol):
 
     def inspect(self, endpoint: Endpoint, db: int = 0, *, transport_options: Mapping[str, Any] | None = None) -> BrokerInspector:
         """An inspector that honours the app's transport options (separator, steps, global_keyprefix, unacked_key)."""
+
+
+@runtime_checkable
+class RenewsLogins(Protocol):
+    """A kind of server whose logins can be changed while it runs, so that it may outlive a run."""
+
+    def renew(self, endpoint: Endpoint) -> bool:
+        """Give the app's logins the passwords that ``endpoint`` has for them. `reset` follows at once: after it the passwords of
+        before let nobody in, and connections that were made with them are cut. False: not certain, so nobody may use it any more.
+        """

@@ -126,3 +126,9 @@ class Runtime(Protocol):
 
     def system(self, plan: SystemPlan) -> LiveSystem:
         """A system that is not started yet."""
+
+    def keep(self) -> None:
+        """From now on what is healthy and can be proven clean may outlive a system, for the next one, until `close`. Also twice."""
+
+    def close(self) -> None:
+        """Stop and remove what was kept, and keep nothing from then on; never raises; also twice."""

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import os
 import platform
+import sys
 from fnmatch import fnmatchcase
+from functools import partial
 from typing import Any
 
 from celery_harness_agent import answer, application, config
@@ -31,6 +34,8 @@ def main(settings: Settings) -> None:
     frames = Frames(settings.root)
     refused: list[dict[str, Any]] = []
     Guard(settings, frames, None, lambda address, stack: refused.append({"address": address, "stack": stack})).install()
+    opened: set[str] = set()
+    sys.addaudithook(partial(_note_file, opened))
     config.merge_when_loaded(settings.config)
     application.use_working_folder()
     request = answer.question()
@@ -38,6 +43,8 @@ def main(settings: Settings) -> None:
         document = _examine(settings, request)
     except _Found as found:
         document = {"ok": False, "error": answer.describe(found.kind, found.what, found.cause, frames)}
+    if request.get("files"):
+        document["files"] = _files(opened)
     answer.give({**document, **_versions(), "undeclared": refused})
 
 
@@ -87,6 +94,18 @@ def _resolve(path: str) -> None:
 def _importing(path: str, exc: BaseException) -> _Found:
     kind = "connects" if isinstance(exc, ConnectionRefusedError) and "celery-harness" in str(exc) else "import"
     return _Found(kind, f"importing {path.partition(':')[0]} failed: {type(exc).__name__}: {exc}", exc)
+
+
+def _note_file(opened: set[str], event: str, arguments: tuple[Any, ...]) -> None:
+    """An audit hook: what the answer is made of."""
+    if event == "open" and isinstance(arguments[0], str):
+        opened.add(os.path.abspath(arguments[0]))  # noqa: PTH100 (a hook may call nothing that opens files itself)
+
+
+def _files(opened: set[str]) -> list[str]:
+    """Sources of modules, and what the app read beside them; a module's compiled form says no more than its source does."""
+    modules = {str(found) for module in list(sys.modules.values()) if (found := getattr(module, "__file__", None))}
+    return sorted(name for name in opened | modules if not name.endswith(".pyc"))
 
 
 def _versions() -> dict[str, str]:

@@ -17,7 +17,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -34,12 +34,16 @@ from harness.runtimes.containers.events import Watcher
 from harness.runtimes.containers.launching import Folders, Launcher, Order
 from harness.runtimes.containers.process import ContainerProcess
 from harness.runtimes.containers.relay import LoopbackRelay
+from harness.runtimes.containers.seats import SeatedProcess, Seats
 from harness.runtimes.containers.servers import ContainerServer
 from harness.runtimes.shared.environment import AGENT_FOLDER
 from harness.runtimes.shared.hosting import ServerSpec
 from harness.runtimes.shared.leftovers import owner
 
-__all__ = ["ContainerHost", "Folders"]
+__all__ = ["SESSION", "ContainerHost", "Folders"]
+
+#: Label: what several runs of one process share has the same as what each of them has alone.
+SESSION = "celery-harness.session"
 
 _PID_BASE = 10_000_000
 _RELAY = AGENT_FOLDER / "celery_harness_agent" / "relay.py"
@@ -58,23 +62,30 @@ class ContainerHost:
         engine: Engine | None = None,
         ports: int = 8,
         fixed_addresses: bool = False,
+        site: ContainerHost | None = None,
     ) -> None:
         """``images``: name of the table (redis, toxiproxy, python …) -> reference that is present at the engine; raises EnvironmentFault.
 
         ``ports``: how many server ports the harness itself needs to reach at most; each costs some 60 ms at the end.
         ``fixed_addresses``: who leaves the network and joins it again has its old address, so that connections may live on;
         costs some 150 ms at the start.
+
+        ``site``: another host, whose network and Toxiproxy this one uses, and whose containers serve it as far as they can. What
+        stands there carries the site's id and stays when this one closes.
         """
         self.run_id, self.clock, self.folders, self.image = run_id, clock, folders, images
         self.engine = engine or Engine.connect()
-        self.watcher = Watcher(self.engine, clock, f"{RUN}={run_id}")
+        self.site = site
+        self.session: str = site.session if site else run_id
+        self.watcher: Watcher = site.watcher if site else Watcher(self.engine, clock, f"{SESSION}={self.session}")
         self.network: Network | None = None
-        #: Every process that was started here, questions too.
-        self._launcher = Launcher(self.engine, clock, self.watcher, folders, self._outline)
-        self._fixed_addresses = fixed_addresses
-        self._door = Door(self.engine, ports)
-        self._bases = itertools.count(_PID_BASE, _PID_BASE)
+        self._door: Door = site._door if site else Door(self.engine, ports)
+        self._bases: Iterator[int] = site._bases if site else itertools.count(_PID_BASE, _PID_BASE)
         self._numbers = itertools.count(1)
+        self.seats: Seats = site.seats if site else Seats(self.engine, self.watcher, folders.temporary / "seats", self._outline)
+        #: Every process that was started here, questions too.
+        self._launcher = Launcher(self.engine, clock, self.watcher, folders, self._outline, self.seats if site else None)
+        self._fixed_addresses = fixed_addresses
         self._servers: list[ContainerServer] = []
         self._latest: dict[str, ContainerProcess] = {}
         self._relays: list[LoopbackRelay] = []
@@ -87,19 +98,27 @@ class ContainerHost:
         """Network and Toxiproxy, ready. `ask` without network works before. Once; a second call is a no-op."""
         with self._lock:
             self._begin()
+            if not self._open and self.site is not None:
+                self.site.open()
+                self.network, self._open = self.site.network, True
             if not self._open:
                 image = self.image("toxiproxy")
                 self.network = self.engine.network(
                     f"celery-harness-{self.run_id}", self.labels("network"), fixed_addresses=self._fixed_addresses
                 )
-                self._door.open(replace(self._outline("toxiproxy", image), network=None), self.network)
+                box = replace(self._outline("toxiproxy", image), network=None)
+                self._door.open(box, self.network)
+                self.watcher.expect(box.name, self._door.ended)
                 self._open = True
 
     def _begin(self) -> None:
         with self._lock:
             if not self._begun:
                 self._launcher.prepare()
-                self.watcher.start()
+                if self.site is None:
+                    self.watcher.start()
+                else:
+                    self.site._begin()
                 self._begun = True
 
     def _outline(self, part: str, image: str) -> Box:
@@ -108,7 +127,7 @@ class ContainerHost:
 
     def labels(self, part: str) -> dict[str, str]:
         """What `clean` knows ours by."""
-        return {RUN: self.run_id, OWNER: owner(), PLACE: place(), PART: part}
+        return {RUN: self.run_id, SESSION: self.session, OWNER: owner(), PLACE: place(), PART: part}
 
     def box_name(self, part: str) -> str:
         """The engine's name for a new container."""
@@ -118,12 +137,21 @@ class ContainerHost:
         """For one life of one container: write it into the agent's settings (`pid_base`) and hand it to `spawn`."""
         return next(self._bases)
 
+    def ends_clean(self) -> bool:
+        """After its close: is what the site goes on with as it was before?"""
+        return self.site is None or not self._open or (not self.watcher.lost and self._door.sweep())
+
+    def room(self) -> int:
+        """How many ports of further servers can be published."""
+        return self._door.room
+
     def check(self) -> None:
         """EnvironmentFault where the engine has gone, or a start in the background failed. Free."""
         if self.watcher.lost:
             raise EnvironmentFault(self.watcher.lost, hint="when it is back, `celery-harness clean` removes what this run left")
         if self._launcher.failures:
             raise self._launcher.failures[0]
+        self._door.check()
 
     def environment(self) -> dict[str, str]:
         """For the report."""
@@ -134,10 +162,16 @@ class ContainerHost:
 
     # --- servers, and the door to them --------------------------------------------------------------------------
 
-    def server(self, spec: ServerSpec, endpoint: Endpoint) -> ContainerServer:
-        """Not started. ``endpoint``: credentials and TLS only; where it is reached, from here and inside, is filled in."""
+    def server(self, spec: ServerSpec, endpoint: Endpoint, *, lasting: bool = False) -> ContainerServer:
+        """Not started. ``endpoint``: credentials and TLS only; where it is reached, from here and inside, is filled in.
+
+        ``lasting``: it belongs to the site, where there is one, and whoever has it removes it.
+        """
         self.open()
-        server = ContainerServer(spec, endpoint, self, self.folders.report / "logs" / f"{spec.name}.log")
+        log = self.folders.report / "logs" / f"{spec.name}.log"
+        if lasting and self.site is not None:
+            return ContainerServer(spec, endpoint, self.site, log, self.image(spec.kind.container(endpoint, persistence=False).image))
+        server = ContainerServer(spec, endpoint, self, log)
         self._servers.append(server)
         return server
 
@@ -157,6 +191,10 @@ class ContainerHost:
     def reached_at(self, listening: tuple[str, int]) -> tuple[str, int]:
         """('toxiproxy', port)."""
         return ("toxiproxy", listening[1])
+
+    def last_lines(self) -> tuple[str, ...]:
+        """Of Toxiproxy's log."""
+        return self._door.last_lines()
 
     def expose(self, name: str, port: int) -> tuple[str, int]:
         """What this process serves on 127.0.0.1:``port``, for the app: (name, port). A relay container of that name passes it on."""
@@ -198,7 +236,8 @@ class ContainerHost:
             process = self._latest[name] = self._launcher.launch(order)
         if before is not None:
             before.close_input()
-            self._launcher.pool.submit(self.engine.remove, before.box_name)
+            if not isinstance(before, SeatedProcess):
+                self._launcher.pool.submit(self.engine.remove, before.box_name)
         if wait:
             process.box()
         return process
@@ -253,12 +292,15 @@ class ContainerHost:
             if self._closed:
                 return
             self._closed = True
-        for step in (self._launcher.let_go, self._remove, self.watcher.close, *(r.close for r in self._relays)):
+        follow = [] if self.site else [self.watcher.close, self.seats.close]
+        for step in (self._launcher.let_go, self._remove, *follow, *(r.close for r in self._relays)):
             with contextlib.suppress(Exception):
                 step()
 
     def _remove(self) -> None:
         """By the run's label, so that what was only half made goes too. An engine that has gone is not asked again and again."""
+        if self.site is not None and not self._relays and not self._servers and self._launcher.nothing_left():
+            return
         if self.engine.answers():
             for server in self._servers:
                 server.save_log()

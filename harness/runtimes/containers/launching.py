@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from harness.ports.clock import Clock
 from harness.runtimes.containers.engine import Box, Engine, log_lines
 from harness.runtimes.containers.events import Watcher
 from harness.runtimes.containers.process import ContainerProcess, Papers
+from harness.runtimes.containers.seats import SEATED, SeatedProcess, Seats
 from harness.runtimes.shared.environment import AGENT_FOLDER, write_private
 
 __all__ = ["Folders", "Launcher", "Order"]
@@ -32,15 +34,18 @@ _INIT = AGENT_FOLDER / "celery_harness_agent" / "init.py"
 class Folders:
     """Bind mounts, all at the same path inside as outside. ``temporary``: the run's own, short-lived (settings, triggers, our
     sockets), read-write. ``report``: logs and journals, read-write. ``root``: the user's project, read-write; None: the image has it.
+    ``shared``: folders that hold the first two for one run after another; they are mounted in their place.
     """
 
     temporary: Path
     report: Path
     root: Path | None
+    shared: tuple[Path, ...] = ()
 
     def mounts(self) -> list[tuple[Path, str]]:
         """Those that a process of the app sees. The agent's folder may lie in the project's: it stays read-only."""
-        writable = {path.resolve(): "rw" for path in (self.root, self.report, self.temporary) if path is not None}
+        own = self.shared or (self.report, self.temporary)
+        writable = {path.resolve(): "rw" for path in (self.root, *own) if path is not None}
         return [*writable.items(), (AGENT_FOLDER, "ro")]
 
 
@@ -65,11 +70,21 @@ class Order:
 class Launcher:
     """Starts what runs under init. ``outline(name, image)``: the container's name, labels and network."""
 
-    def __init__(self, engine: Engine, clock: Clock, watcher: Watcher, folders: Folders, outline: Callable[[str, str], Box]) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        clock: Clock,
+        watcher: Watcher,
+        folders: Folders,
+        outline: Callable[[str, str], Box],
+        seats: Seats | None = None,
+    ) -> None:
+        self._seats = seats
         self._engine, self._clock, self._watcher, self._folders, self._outline = engine, clock, watcher, folders, outline
         self.papers = folders.temporary / "containers"
         self.failures: list[EnvironmentFault] = []
         self.every: list[ContainerProcess] = []
+        self._removed: list[ContainerProcess] = []
         self.pool = ThreadPoolExecutor(_STARTERS, thread_name_prefix="containers")
         self._lifeline = -1
 
@@ -91,13 +106,16 @@ class Launcher:
         for process in self.every:
             if not process.container.done():
                 self._fail(process, EnvironmentFault(f"{process.name} was not started any more"))
+            if isinstance(process, SeatedProcess):
+                self.remove(process)
 
     def launch(self, order: Order) -> ContainerProcess:
         """Returns at once; see `ContainerHost.spawn`."""
         outline = self._outline(order.name, order.image)
         papers = Papers(self.papers, outline.name.rpartition(f"-{order.name}-")[2] + f"-{order.name}")
         order.log.parent.mkdir(parents=True, exist_ok=True)
-        process = ContainerProcess(
+        seated = self._seats is not None and not order.alone and order.kind in SEATED
+        process = (SeatedProcess if seated else ContainerProcess)(
             order.name,
             order.kind,
             order.log,
@@ -121,9 +139,18 @@ class Launcher:
             scratch=True,
         )
         self.every.append(process)
-        self._watcher.expect(box.name, process.ended)
-        self.pool.submit(self._start, process, box)
+        if isinstance(process, SeatedProcess):
+            self.pool.submit(self._start, process, partial(self._be_seated, process, order, box))
+        else:
+            self._watcher.expect(box.name, process.ended)
+            self.pool.submit(self._start, process, partial(self._engine.start, box))
         return process
+
+    def _be_seated(self, process: SeatedProcess, order: Order, box: Box) -> Any:
+        assert self._seats is not None
+        told = {name[2:]: value for name, value in zip(*[iter(self._options(order, process.papers))] * 2, strict=True)}
+        paper = write_private(process.papers.order, {**told, "argv": list(order.argv), "env": dict(box.env), "cwd": str(order.cwd)})
+        return self._seats.start(process, paper, box, order.argv[0])
 
     def _options(self, order: Order, papers: Papers) -> list[str]:
         options = {"--report": papers.report, "--log": order.log, "--control": papers.control, "--lifeline": self.papers / "lifeline"}
@@ -133,11 +160,11 @@ class Launcher:
             options["--stdin"] = papers.stdin
         return [str(part) for option in options.items() for part in option]
 
-    def _start(self, process: ContainerProcess, box: Box) -> None:
+    def _start(self, process: ContainerProcess, begin: Callable[[], Any]) -> None:
         """In the pool. What went wrong is kept for `check`, and for whoever waits for this process."""
         try:
             before = self._clock.now()
-            container = self._engine.start(box)
+            container = begin()
             process.started_as(container)
             self._hold_to_its_report(process, container, before)
         except EnvironmentFault as fault:
@@ -184,8 +211,21 @@ class Launcher:
             return self._answer(process, order.kind, ended)
         finally:
             process.expected_end = True
+            self.remove(process)
+
+    def nothing_left(self) -> bool:
+        """Has every container that was started here been removed, or is it a seat, which is not ours?"""
+        return all(isinstance(process, SeatedProcess) or process in self._removed for process in self.every)
+
+    def remove(self, process: ContainerProcess) -> None:
+        """Its container; a seat is only given up."""
+        if isinstance(process, SeatedProcess):
+            assert self._seats is not None
+            self._seats.leave(process)
+        else:
             self._watcher.forget(process.box_name)
-            self._engine.remove(process.box_name)
+            if not self._engine.remove(process.box_name):
+                self._removed.append(process)
 
     def _answer(self, process: ContainerProcess, program: str, ended: bool) -> dict[str, Any]:
         answer: Any = None

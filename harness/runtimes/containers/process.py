@@ -156,6 +156,7 @@ class Papers:
         self.control = folder / f"{name}.sock"
         self.stdin = folder / f"{name}.in"
         self.answer = folder / f"{name}.out"
+        self.order = folder / f"{name}.order"
 
     def told(self) -> dict[str, int]:
         """pid, and once it has ended status; each with its time in ns ('pid_at', 'status_at')."""
@@ -168,13 +169,13 @@ class Papers:
                         found[key], found[f"{key}_at"] = document[key], document["at"]
         return found
 
-    def ask(self, words: str) -> str | None:
+    def ask(self, words: str, *, seconds: float = _CONTROL_SECONDS) -> str | None:
         """One line to init, its answer; None where it cannot (not there any more, frozen)."""
         try:
             folder = os.open(self.control.parent, os.O_RDONLY | os.O_CLOEXEC)
             try:
                 with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-                    connection.settimeout(_CONTROL_SECONDS)
+                    connection.settimeout(seconds)
                     connection.connect(f"/proc/self/fd/{folder}/{self.control.name}")  # a path of a socket has 107 bytes at most
                     connection.sendall(words.encode() + b"\n")
                     return connection.makefile().readline().strip()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import EnvironmentFault
 from harness.ports.broker import Endpoint
+from harness.runtimes.containers.building import write_tar
 from harness.runtimes.containers.engine import Box, log_lines
 from harness.runtimes.containers.process import Life
 from harness.runtimes.shared.hosting import Managed, ServerSpec
@@ -25,7 +27,8 @@ _TICK = 0.02
 class ContainerServer:
     """See `ServerHandle`. Stopped and started again it is the same container with its data; without ``keep`` a new one."""
 
-    def __init__(self, spec: ServerSpec, endpoint: Endpoint, host: ContainerHost, log: Path) -> None:
+    def __init__(self, spec: ServerSpec, endpoint: Endpoint, host: ContainerHost, log: Path, image: str = "") -> None:
+        """``host``: whose it is, a run's or a session's. ``image``: a reference; none: the host's own choice."""
         self.spec, self.log = spec, log
         self.version = ""
         self.processes: list[Managed] = []
@@ -33,6 +36,8 @@ class ContainerServer:
         published = {name: host.publish(spec.name, port) for name, port in {"": self.plan.port, **self.plan.ports}.items()}
         self.endpoint = replace(endpoint, host="127.0.0.1", port=published.pop(""), ports=published, inside=(spec.name, self.plan.port))
         self._host = host
+        self._image = image
+        self._files_of: Endpoint | None = None  # whose credentials the files in the container have
         self._container: Any = None
         self._box_name = ""
         self._life: Life | None = None
@@ -51,9 +56,10 @@ class ContainerServer:
             box = self._box()
             host.watcher.expect(box.name, life.ended)
             self._container = host.engine.start(box)
-            self._box_name, self._saved = box.name, 0
+            self._box_name, self._saved, self._files_of = box.name, 0, self.endpoint
         else:
             host.watcher.expect(self._box_name, life.ended)
+            self._renew_files()
             with host.engine.asking(self.spec.name, "started again"):
                 self._container.start()
         life.container.set_result(self._container)
@@ -61,11 +67,23 @@ class ContainerServer:
         self.processes.append(life)
         return life
 
+    def _renew_files(self) -> None:
+        """Its configuration names the logins that it began with; a server that changed hands has others."""
+        if self._files_of is self.endpoint:
+            return
+        self.plan = self.spec.kind.container(self.endpoint, persistence=self.spec.persistence)
+        with tempfile.TemporaryFile() as archive, self._host.engine.asking(self.spec.name, "told its new logins"):
+            write_tar({name.lstrip("/"): text.encode() for name, text in self.plan.files.items()}, archive, below="")
+            archive.seek(0)
+            self._container.put_archive("/", archive)
+        self._files_of = self.endpoint
+
     def _box(self) -> Box:
+        self.plan = self.spec.kind.container(self.endpoint, persistence=self.spec.persistence)
         return Box(
             name=self._host.box_name(self.spec.name),
             part=self.spec.name,
-            image=self._host.image(self.plan.image),
+            image=self._image or self._host.image(self.plan.image),
             argv=self.plan.argv,
             env=self.plan.env,
             labels=self._host.labels(self.spec.name),
@@ -123,6 +141,17 @@ class ContainerServer:
         self.stop(keep=False)
         self.start()
 
+    def hand_over(self, log: Path) -> None:
+        """See `Lasting`."""
+        self.log = log
+        self.processes = [self._life] if self._life is not None else []
+        if self._life is not None:
+            self._life.log = log
+
+    def set_aside(self) -> None:
+        """See `Lasting`. Its name leads to it until the next system has begun, which takes it over or removes it."""
+        self.save_log()
+
     def pause(self) -> None:
         """Frozen by the kernel: connections stay, nobody answers."""
         if self._life is None:
@@ -145,6 +174,12 @@ class ContainerServer:
         if self._life is not None:
             self._life.wait(2.0)
         self._container = None
+
+    def keep_last_words(self) -> None:
+        """Save the log of a container that has ended by itself. Free while it runs; never raises."""
+        life = self._life
+        if life is not None and not (life.alive() or life.expected_end or life.reported):
+            self.save_log()
 
     def save_log(self) -> None:
         """All that this container has written so far, into our file; the container that follows it adds to it. Never raises."""

@@ -22,7 +22,9 @@ from harness.runtimes.shared.system import LocalSystem
 if TYPE_CHECKING:
     from harness.runtimes.containers.host import ContainerHost
     from harness.runtimes.containers.images import Chosen
+    from harness.runtimes.containers.pool import ContainerSession
     from harness.runtimes.containers.process import ContainerProcess
+    from harness.runtimes.containers.servers import ContainerServer
 
 __all__ = ["ContainerSystem"]
 
@@ -32,8 +34,9 @@ _PYTHON = "python"
 class ContainerSystem(LocalSystem):
     """See `LiveSystem`. The network is internal: nothing leaves it, and only Toxiproxy's ports are published, on loopback."""
 
-    def __init__(self, plan: SystemPlan) -> None:
-        super().__init__(plan)
+    def __init__(self, plan: SystemPlan, session: ContainerSession | None = None) -> None:
+        super().__init__(plan, session)
+        self._containers = session
         self._host: ContainerHost | None = None
         self._images: dict[str, Chosen] = {}
         self._image = ""
@@ -64,10 +67,22 @@ class ContainerSystem(LocalSystem):
         config = engine.client.images.get(chosen.reference).attrs.get("Config") or {}
         self._image_env = dict(entry.split("=", 1) for entry in config.get("Env") or () if "=" in entry)
         self._folder = self._inside(own, str(config.get("WorkingDir") or "/"))
-        folders = Folders(self.temporary, self.plan.folder, None if own else self.plan.root)
+        root = None if own else self.plan.root
         disconnects = any(item.fault == "net.disconnect" for item in self.plan.scenario.timeline)
+        folders, site = Folders(self.temporary, self.plan.folder, root), None
+        if self._containers is not None and not disconnects:  # whose containers have addresses of their choice
+            reports = self.plan.folder.parent
+            folders = replace(folders, shared=(self._containers.folder, reports))
+            site = self._containers.site(engine, self.clock, self._image_of, reports=reports, root=root, ports=self._ports())
         self._host = ContainerHost(
-            self.plan.run_id, self.clock, folders, self._image_of, engine=engine, ports=self._ports(), fixed_addresses=disconnects
+            self.plan.run_id,
+            self.clock,
+            folders,
+            self._image_of,
+            engine=engine,
+            ports=self._ports(),
+            fixed_addresses=disconnects,
+            site=site,
         )
 
     def _ports(self) -> int:
@@ -84,18 +99,30 @@ class ContainerSystem(LocalSystem):
     def _image_of(self, name: str) -> str:
         """A part's image, present at the engine."""
         from harness.runtimes.containers.engine import Engine
-        from harness.runtimes.containers.images import resolve
+        from harness.runtimes.containers.images import resolve, wanted
+
+        chosen = self.plan.scenario.system.images
+
+        def found() -> Chosen:
+            return resolve(Engine.connect().client, name, root=self.plan.root, chosen=chosen, say=self.plan.say)
 
         if name not in self._images:
-            spec = self.plan.scenario.system
-            self._images[name] = resolve(Engine.connect().client, name, root=self.plan.root, chosen=spec.images, say=self.plan.say)
+            session = self._containers
+            self._images[name] = session.image(wanted(name, root=self.plan.root, chosen=chosen), found) if session else found()
         return str(self._images[name].reference)
 
     def open(self) -> str:
         """The network first: everything else stands in it."""
         self.prepare()
         self.host.open()
+        if self.host.site is not None:
+            self.host.seats.keep_only(self._names())
         return super().open()
+
+    def _names(self) -> set[str]:
+        """Of the processes that begin it."""
+        groups = self.plan.scenario.system.workers
+        return {"producer", "call", *(f"{name}-{n}" for name, group in groups.items() for n in range(1, group.replicas + 1))}
 
     def working_folder(self) -> Path:
         """As the containers see it."""
@@ -107,7 +134,28 @@ class ContainerSystem(LocalSystem):
 
     def make_server(self, spec: ServerSpec, tls: Tls | None) -> ServerHandle:
         """A container under the part's name."""
-        return self.host.server(spec, replace(fresh_endpoint(spec), tls=tls))
+        return self.host.server(spec, replace(fresh_endpoint(spec), tls=tls), lasting=self.lasts(spec))
+
+    def lasts(self, spec: ServerSpec) -> bool:
+        """Only what stands on a network that lasts too."""
+        return self.host.site is not None and super().lasts(spec)
+
+    def server_log(self, spec: ServerSpec) -> Path:
+        """Under its name."""
+        return self.log_file(spec.name)
+
+    def origin_of(self, spec: ServerSpec) -> str:
+        """Its image, as it is now."""
+        name = spec.kind.container(Endpoint("", 0), persistence=False).image
+        return f"{self._image_of(name)} {self._images[name].id} {id(self.host.site)}"
+
+    def interpreter(self) -> str:
+        """The workers' image, as it is now."""
+        return self._images["worker"].id
+
+    def all_dead(self) -> bool:
+        """Each had a process space of its own, and its process 1 has ended it, or will before its seat is used again."""
+        return True
 
     def certificate_hosts(self, spec: ServerSpec) -> Sequence[str]:
         """Inside by its name, or through a proxy; from here through a published port."""
@@ -159,8 +207,10 @@ class ContainerSystem(LocalSystem):
         return self.host.expose(name, port)
 
     def poll(self) -> Sequence[Death]:
-        """Also: is the engine still there?"""
+        """Also: is the engine still there? A server that has ended by itself leaves its last words first."""
         self.host.check()
+        for server in self.servers:
+            cast("ContainerServer", server).keep_last_words()
         return super().poll()
 
     def environment(self) -> dict[str, str]:
@@ -173,9 +223,11 @@ class ContainerSystem(LocalSystem):
         return found
 
     def close_host(self) -> None:
-        """Containers, volumes, network."""
+        """Containers, volumes, network; or, on a site, what is this run's own."""
         if self._host is not None:
             self._host.close()
+            if self._containers is not None and not self._host.ends_clean():
+                self._containers.leave_site()
 
     # --- abilities of containers alone --------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ import signal
 
 from harness.ports.runtime import LiveSystem, SystemPlan
 from harness.runtimes.processes.system import ProcessSystem
+from harness.runtimes.shared.session import Session
 
 __all__ = ["ProcessRuntime"]
 
@@ -19,6 +20,19 @@ class ProcessRuntime:
         """Everywhere that has POSIX sessions and signals."""
         return "" if hasattr(signal, "SIGKILL") else "it needs POSIX signals; use containers on this system"
 
+    def __init__(self) -> None:
+        self._session: Session | None = None
+
     def system(self, plan: SystemPlan) -> LiveSystem:
         """Not started yet."""
-        return ProcessSystem(plan)
+        return ProcessSystem(plan, self._session)
+
+    def keep(self) -> None:
+        """See `Runtime`."""
+        self._session = self._session or Session()
+
+    def close(self) -> None:
+        """See `Runtime`."""
+        session, self._session = self._session, None
+        if session is not None:
+            session.close()

@@ -32,8 +32,13 @@ _TIDY_SECONDS = 3.0
 class ProcessServer:
     """See `ServerHandle`. The ports stay the same over restarts."""
 
-    def __init__(self, spec: ServerSpec, folder: Path, log: Path, clock: Clock, run_id: str, tls: Tls | None = None) -> None:
+    def __init__(
+        self, spec: ServerSpec, folder: Path, log: Path, clock: Clock, run_id: str, tls: Tls | None = None, *, output: Path | None = None
+    ) -> None:
+        """``output``: where it writes, if it may outlive its run: each run's part of that is copied to the run's own ``log``."""
         self.spec, self.folder, self.log, self.clock, self.run_id = spec, folder, log, clock, run_id
+        self._output = output or log
+        self._copied = 0
         self.endpoint = replace(fresh_endpoint(spec), host="127.0.0.1", tls=tls)
         self.version = ""
         self.process: ManagedProcess | None = None
@@ -58,6 +63,7 @@ class ProcessServer:
                 break
             if keep_port:
                 self.clock.sleep(0.1)
+        self.save_log()
         tail = "\n  ".join(log_tail(self.log))
         raise EnvironmentFault(
             f"{self.spec.name} ({program}) did not start on {self.endpoint.host}; its last lines:\n  {tail}", where=str(self.log)
@@ -84,7 +90,9 @@ class ProcessServer:
         return plan
 
     def _spawn(self, argv: tuple[str, ...], env: Mapping[str, str]) -> ManagedProcess:
-        return spawn(self.spec.name, self.spec.role, argv, env=env, cwd=self.folder, log=self.log, clock=self.clock)
+        process = spawn(self.spec.name, self.spec.role, argv, env=env, cwd=self.folder, log=self._output, clock=self.clock)
+        process.log = self.log
+        return process
 
     def _run_first(self, argv: tuple[str, ...], env: Mapping[str, str]) -> None:
         process = self._spawn(argv, env)
@@ -95,6 +103,7 @@ class ProcessServer:
         finally:
             process.kill()
         if status != 0:
+            self.save_log()
             tail = "\n  ".join(log_tail(self.log))
             how = "did not end" if status is None else f"ended with status {status}"
             raise EnvironmentFault(f"{self.spec.name}: {Path(argv[0]).name} {how}; its last lines:\n  {tail}", where=str(self.log))
@@ -160,12 +169,36 @@ class ProcessServer:
         if self.process is not None:
             self.process.resume()
 
+    def hand_over(self, log: Path) -> None:
+        """See `Lasting`."""
+        self.log = log
+        self.processes = [self.process] if self.process is not None else []
+        for process in self.processes:
+            process.log = log
+
+    def set_aside(self) -> None:
+        """See `Lasting`. It keeps listening: nobody else has a login."""
+        self.save_log()
+
+    def save_log(self) -> None:
+        """What it has written since the last time, into the run's own file."""
+        if self._output == self.log:
+            return
+        with contextlib.suppress(OSError), self._output.open("rb") as source:
+            source.seek(self._copied)
+            with self.log.open("ab") as target:
+                shutil.copyfileobj(source, target)
+            self._copied = source.tell()
+
     def remove(self) -> None:
-        """SIGKILL; the folder goes with the run's."""
+        """SIGKILL; the folder goes with the run's, or the session's."""
         if self._plan is not None and self._plan.tidies:
             with contextlib.suppress(Exception):
                 self._tell(_TIDY_SECONDS)
         self.kill()
+        self.save_log()
+        if self._output != self.log:
+            shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def _give_to(folder: Path, user: str) -> str:

@@ -14,6 +14,8 @@ from harness.runtimes.processes.children import ask, child_environment, interpre
 from harness.runtimes.processes.process import spawn
 from harness.runtimes.processes.servers import ProcessServer
 from harness.runtimes.shared.hosting import Managed, ProxyHost, ServerHandle, ServerSpec
+from harness.runtimes.shared.leftovers import end_strays
+from harness.runtimes.shared.session import Session
 from harness.runtimes.shared.system import LocalSystem
 
 __all__ = ["ProcessSystem"]
@@ -22,8 +24,8 @@ __all__ = ["ProcessSystem"]
 class ProcessSystem(LocalSystem):
     """See `LiveSystem`. Everything listens on loopback, and dies with this process."""
 
-    def __init__(self, plan: SystemPlan) -> None:
-        super().__init__(plan)
+    def __init__(self, plan: SystemPlan, session: Session | None = None) -> None:
+        super().__init__(plan, session)
         self.python = ""
         self._proxy: ProxyHost | None = None
 
@@ -36,8 +38,27 @@ class ProcessSystem(LocalSystem):
     def make_server(self, spec: ServerSpec, tls: Tls | None) -> ServerHandle:
         """In a folder of its own."""
         assert self.temporary is not None
-        name = f"service-{spec.name}" if spec.role == "service" else spec.name
-        return ProcessServer(spec, self.temporary / name, self.log_file(name), self.clock, self.plan.run_id, tls)
+        log = self.server_log(spec)
+        if self.session is not None and self.lasts(spec):
+            folder = self.session.new_folder(log.stem)
+            return ProcessServer(spec, folder / "data", log, self.clock, self.session.id, output=folder / "log")
+        return ProcessServer(spec, self.temporary / log.stem, log, self.clock, self.plan.run_id, tls)
+
+    def server_log(self, spec: ServerSpec) -> Path:
+        """Under its name; a service may be called as anything else is."""
+        return self.log_file(f"service-{spec.name}" if spec.role == "service" else spec.name)
+
+    def origin_of(self, spec: ServerSpec) -> str:
+        """Its program."""
+        return " ".join(spec.kind.find())
+
+    def interpreter(self) -> str:
+        """Its path."""
+        return self.python
+
+    def all_dead(self) -> bool:
+        """Also those that left their session: they carry the run's id."""
+        return end_strays(self.plan.run_id)
 
     def certificate_hosts(self, spec: ServerSpec) -> Sequence[str]:
         """Proxies listen there too."""

@@ -49,6 +49,22 @@ class Hosted(Control):
         """Not started yet."""
 
     @abstractmethod
+    def origin_of(self, spec: ServerSpec) -> str:
+        """The program or image that a server of this kind is made of: one made of another never takes its place."""
+
+    @abstractmethod
+    def server_log(self, spec: ServerSpec) -> Path:
+        """Where what it writes is kept for this run."""
+
+    @abstractmethod
+    def interpreter(self) -> str:
+        """The Python that imports the app, and the libraries it has: an answer of another one says nothing."""
+
+    @abstractmethod
+    def all_dead(self) -> bool:
+        """Is it certain that no process of the app's runs any more, whatever it did to outlive its end?"""
+
+    @abstractmethod
     def spawn(self, name: str, kind: str, arguments: Sequence[str], settings: Path, *, group: str = "", pid_base: int = 0) -> Managed:
         """One of the agent's programs under the user's Python: worker or producer, with `seats.offers` of its own in its environment."""
 

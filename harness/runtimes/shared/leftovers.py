@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 
-__all__ = ["Leftovers", "claim", "leftovers", "lives", "owner", "remove"]
+__all__ = ["Leftovers", "claim", "end_strays", "leftovers", "lives", "owner", "remove"]
 
 _FOLDER = re.compile(r"celery-harness-(\d{4}-\d{6}-[0-9a-f]{4})-")
 _GONE_SECONDS = 5.0
@@ -98,3 +98,17 @@ def remove(found: Leftovers) -> None:
     psutil.wait_procs(victims, timeout=_GONE_SECONDS)
     for folder in found.folders:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def end_strays(run_id: str) -> bool:
+    """SIGKILL to every process that has this run's id in its environment; are all of them gone?
+
+    One that cleared its environment is not seen: it has nothing of the run's but logins that are worth nothing any more.
+    """
+    victims = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            if process.environ().get("CELERY_HARNESS_RUN") == run_id:
+                process.kill()
+                victims.append(process)
+    return not psutil.wait_procs(victims, timeout=_GONE_SECONDS)[1]

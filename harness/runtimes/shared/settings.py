@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +12,7 @@ from typing import Any
 from harness.model.scenario import WorkerGroup
 from harness.ports.runtime import PassPlan, SystemPlan
 
-__all__ = ["Seat", "dead_end", "effective_config", "settings_document", "worker_options"]
+__all__ = ["Seat", "dead_end", "effective_config", "examined", "settings_document", "worker_options"]
 
 #: Mingle, gossip and heartbeats cost about a second of every start and say nothing that the oracles use.
 _QUICK_START = ("--without-mingle", "--without-gossip", "--without-heartbeat")
@@ -88,6 +90,13 @@ def dead_end(path: Path, kind: str) -> dict[str, str]:
         **{"url": url, "host": "127.0.0.1", "port": "9", "path": str(path)},
         **{"user": "", "password": "", "database": "", "sslrootcert": ""},
     }
+
+
+def examined(plan: SystemPlan, request: Mapping[str, Any], interpreter: str) -> tuple[str, ...]:
+    """All that an app's examination depends on, beside files: what is asked, the system as the scenario has it, and this environment."""
+    spec = plan.scenario.system
+    asked = json.dumps([request, effective_config(plan), plan.scenario.time.retry_divisor], sort_keys=True, default=str)
+    return (interpreter, str(plan.root), asked, spec.model_dump_json(), repr(sorted(os.environ.items())))
 
 
 def worker_options(name: str, run_id: str, group: WorkerGroup) -> list[str]:

@@ -16,19 +16,20 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import EnvironmentFault, ScenarioError
-from harness.model.scenario import BrokerSpec, WorkerGroup
+from harness.model.scenario import WorkerGroup
 from harness.model.world import World
-from harness.ports.broker import BrokerInspector, BrokerKind, Endpoint, Tls
+from harness.ports.broker import BrokerInspector
 from harness.ports.runtime import Death, PassPlan, SystemPlan
 from harness.ports.store import LogsEffects, SeenEffect, Store
 from harness.ports.system import Worker
-from harness.runtimes.shared.authority import Authority
-from harness.runtimes.shared.hosted import Hosted, Replica
-from harness.runtimes.shared.hosting import Managed, ServerHandle, ServerSpec
+from harness.runtimes.shared.hosted import Replica
+from harness.runtimes.shared.hosting import Managed, ServerHandle
 from harness.runtimes.shared.leftovers import claim
 from harness.runtimes.shared.logs import log_tail
 from harness.runtimes.shared.seats import Seats
-from harness.runtimes.shared.settings import effective_config
+from harness.runtimes.shared.serving import Serving
+from harness.runtimes.shared.session import Session
+from harness.runtimes.shared.settings import effective_config, examined
 from harness.runtimes.shared.tls_words import contents, tls_failure
 from harness.runtimes.shared.wiring import Wiring
 from harness.scenario.links import wanted_links
@@ -39,14 +40,12 @@ __all__ = ["LocalSystem"]
 _JUDGED = ("worker", "producer")
 
 
-class LocalSystem(Hosted):
+class LocalSystem(Serving):
     """See `LiveSystem`. Also the `StoreHost` of its stores. A runtime fills in the abstract methods."""
 
-    def __init__(self, plan: SystemPlan) -> None:
-        self.plan = plan
-        self.clock = plan.clock
-        self.temporary: Path | None = None
-        self.servers: list[ServerHandle] = []
+    def __init__(self, plan: SystemPlan, session: Session | None = None) -> None:
+        """``session``: what it may take from the system before it, and leave to the next; None: it is alone."""
+        super().__init__(plan, session)
         self.stores: dict[str, Store] = {}
         self.every_process: list[Managed] = []
         self.wiring = Wiring(wanted_links(plan.scenario), self.proxy_host)
@@ -56,9 +55,9 @@ class LocalSystem(Hosted):
         self._workers: dict[str, Replica] = {}
         self._producer: Managed | None = None
         self._inspectors: list[BrokerInspector] = []
-        self._authority: Authority | None = None
         self._refused: list[Any] = []
         self._app_transport_options: dict[str, Any] = {}  # key prefix, separator: learnt by `examine`
+        self._stopped_in_order = False
 
     # --- as most runtimes have it --------------------------------------------------------------------------------
 
@@ -78,7 +77,8 @@ class LocalSystem(Hosted):
             return
         spec = self.plan.scenario.system
         try:
-            self.temporary = Path(tempfile.mkdtemp(prefix=f"celery-harness-{self.plan.run_id}-"))
+            below = self.session.folder if self.session else None
+            self.temporary = Path(tempfile.mkdtemp(prefix=f"celery-harness-{self.plan.run_id}-", dir=below))
             claim(self.temporary)
             (self.plan.folder / "logs").mkdir(parents=True, exist_ok=True)
         except OSError as exc:
@@ -92,27 +92,12 @@ class LocalSystem(Hosted):
     def open(self) -> str:
         """Start servers and stores."""
         self.prepare()
-        for server in list(self.servers):
-            server.start()
+        self.start_servers()
         for name, store in self.plan.stores.items():
             self.stores[name] = store
             store.start(self)
+        self.lease.complete()
         return ", ".join([f"{s.spec.kind.title} {s.version}" for s in self.servers[:1]] + list(self.stores))
-
-    def _add_server(self, kind: BrokerKind, name: str, spec: BrokerSpec) -> ServerHandle:
-        return self._new_server(ServerSpec(kind, name, name, spec.persistence, spec.tls))
-
-    def _new_server(self, spec: ServerSpec) -> ServerHandle:
-        server = self.make_server(spec, self._certificate(spec) if spec.tls else None)
-        self.servers.append(server)
-        return server
-
-    def _certificate(self, spec: ServerSpec) -> Tls:
-        assert self.temporary is not None
-        if self._authority is None:
-            self._authority = Authority(self.temporary / "authority")
-        flaw = spec.tls if isinstance(spec.tls, str) else ""
-        return self._authority.issue(spec.name, self.certificate_hosts(spec), flaw=flaw)
 
     def log_file(self, name: str) -> Path:
         """Of a process or server."""
@@ -124,18 +109,6 @@ class LocalSystem(Hosted):
         path = self.temporary / f"store-{name}"
         path.mkdir(mode=0o700)
         return path
-
-    def server(self, kind: str, name: str, *, tls: bool | str = False) -> Endpoint:
-        """See `StoreHost`: a server for that store alone, so a fault of the broker is not a fault of the store."""
-        if kind not in self.plan.kinds:
-            raise EnvironmentFault(f"no server of kind {kind} for service {name}")
-        server = self._new_server(ServerSpec(self.plan.kinds[kind], name, "service", tls=tls))
-        server.start()
-        return server.endpoint
-
-    def server_of(self, part: str) -> ServerHandle | None:
-        """See `Control`."""
-        return next((s for s in self.servers if s.spec.name == part), None)
 
     def call_user_code(self, path: str, *arguments: Any) -> Any:
         """See `StoreHost`."""
@@ -154,7 +127,17 @@ class LocalSystem(Hosted):
     def examine(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Import the app in a child that may connect to nothing; no server runs yet, so the addresses it sees are dead ends."""
         self.prepare()
-        answer = self.ask("check", request, self.seats.settings("check", "check"), log="check", offers=self.seats.dead_ends())
+
+        def child() -> dict[str, Any]:
+            asked = {**request, "files": True} if self.session else request
+            return self.ask("check", asked, self.seats.settings("check", "check"), log="check", offers=self.seats.dead_ends())
+
+        if self.session is None:
+            answer = child()
+        else:
+            assert self.temporary is not None
+            question = examined(self.plan, request, self.interpreter())
+            answer = self.session.answers.ask(question, self.plan.root.resolve(), self.plan.folder.parent, child, own=self.temporary)
         self._app_transport_options = dict((answer.get("settings") or {}).get("broker_transport_options") or {})
         return answer
 
@@ -166,6 +149,7 @@ class LocalSystem(Hosted):
         if self.current is not None:
             self._refresh()
         self.current = plan
+        self._stopped_in_order = False
         self.journal = self.plan.folder / "journal" / plan.name
         self.journal.mkdir(parents=True, exist_ok=True)
         triggers = self.seats.trigger_folder
@@ -239,6 +223,8 @@ class LocalSystem(Hosted):
                 process.kill()  # children that outlived their parent hold messages nobody will ack
             status, at = process.status or 0, process.down or 0.0
             if process.kind not in _JUDGED and not process.expected_end:
+                for server in self.servers:
+                    server.save_log()
                 tail = "\n  ".join(log_tail(process.log))
                 raise EnvironmentFault(
                     f"{process.name} ended by itself with status {status}; its last lines:\n  {tail}", where=str(process.log)
@@ -322,14 +308,7 @@ class LocalSystem(Hosted):
 
     def environment(self) -> dict[str, str]:
         """Broker, backend, services with a server, machine."""
-        titles = {"broker": "Broker", "backend": "Result backend"}
-        found = {}
-        for server in self.servers:
-            tls = ", TLS" if server.endpoint.tls else ""
-            title = titles.get(server.spec.role, f"Service {server.spec.name}")
-            found[title] = f"{server.spec.kind.title} {server.version}{tls}, started by this run"
-        found["Machine"] = f"{platform.system()} {platform.release()}, {platform.machine()}"
-        return found
+        return {**self.described_servers(), "Machine": f"{platform.system()} {platform.release()}, {platform.machine()}"}
 
     def logs(self) -> Mapping[str, Path]:
         """By process name."""
@@ -353,6 +332,7 @@ class LocalSystem(Hosted):
             process.kill()
         if self._producer is not None:
             self._producer.close_input()
+        self._stopped_in_order = True
 
     def _close_inspectors(self) -> None:
         for inspector in self._inspectors:
@@ -370,8 +350,7 @@ class LocalSystem(Hosted):
         for store in self.stores.values():
             with contextlib.suppress(Exception):
                 store.stop()
-        for server in self.servers:
-            server.remove()
+        self.remove_servers(keep=self._stopped_in_order)
         with contextlib.suppress(Exception):
             self.close_host()
         if self.temporary is not None:

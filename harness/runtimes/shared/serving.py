@@ -1,0 +1,106 @@
+"""The servers of a system: taken over where one waits that is proven clean, else started; removed, or left to the next system."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from harness.errors import EnvironmentFault
+from harness.model.scenario import BrokerSpec
+from harness.ports.broker import BrokerKind, Endpoint, Tls
+from harness.ports.runtime import SystemPlan
+from harness.runtimes.shared.authority import Authority
+from harness.runtimes.shared.hosted import Hosted
+from harness.runtimes.shared.hosting import ServerHandle, ServerSpec
+from harness.runtimes.shared.pool import Lease
+from harness.runtimes.shared.session import Session
+
+__all__ = ["Serving"]
+
+_TITLES = {"broker": "Broker", "backend": "Result backend"}
+
+
+class Serving(Hosted):
+    """``session``: what the system may take from the one before it, and leave to the next; None: it is alone."""
+
+    def __init__(self, plan: SystemPlan, session: Session | None) -> None:
+        self.plan = plan
+        self.clock = plan.clock
+        self.session = session
+        self.lease = Lease(session.servers if session else None)
+        self.temporary: Path | None = None
+        self.servers: list[ServerHandle] = []
+        self._authority: Authority | None = None
+
+    def lasts(self, spec: ServerSpec) -> bool:
+        """May it outlive this system? Then it belongs to the session from the start. A certificate is the run's own."""
+        return self.session is not None and not spec.tls
+
+    def _add_server(self, kind: BrokerKind, name: str, spec: BrokerSpec) -> ServerHandle:
+        return self._new_server(ServerSpec(kind, name, name, spec.persistence, spec.tls))
+
+    def _new_server(self, spec: ServerSpec) -> ServerHandle:
+        origin = self.origin_of(spec) if self.lasts(spec) else ""
+        server = self.lease.take(spec, origin, self.server_log(spec)) if origin else None
+        if server is None:
+            server = self.make_server(spec, self._certificate(spec) if spec.tls else None)
+            if origin:
+                self.lease.made(server, origin)
+        self.servers.append(server)
+        return server
+
+    def _certificate(self, spec: ServerSpec) -> Tls:
+        assert self.temporary is not None
+        if self._authority is None:
+            self._authority = Authority(self.temporary / "authority")
+        flaw = spec.tls if isinstance(spec.tls, str) else ""
+        return self._authority.issue(spec.name, self.certificate_hosts(spec), flaw=flaw)
+
+    def start_servers(self) -> None:
+        """Those that do not run yet."""
+        for server in list(self.servers):
+            _start(server)
+
+    def server(self, kind: str, name: str, *, tls: bool | str = False) -> Endpoint:
+        """See `StoreHost`: a server for that store alone, so a fault of the broker is not a fault of the store."""
+        if kind not in self.plan.kinds:
+            raise EnvironmentFault(f"no server of kind {kind} for service {name}")
+        server = self._new_server(ServerSpec(self.plan.kinds[kind], name, "service", tls=tls))
+        _start(server)
+        return server.endpoint
+
+    def server_of(self, part: str) -> ServerHandle | None:
+        """See `Control`."""
+        return next((s for s in self.servers if s.spec.name == part), None)
+
+    def stop_server(self, part: str, *, keep: bool, kill: bool = False) -> None:
+        """See `RestartsServers`."""
+        self.lease.touch(part)
+        super().stop_server(part, keep=keep, kill=kill)
+
+    def pause_server(self, part: str) -> None:
+        """See `PausesServers`."""
+        self.lease.touch(part)
+        super().pause_server(part)
+
+    def described_servers(self) -> dict[str, str]:
+        """For the report."""
+        found = {}
+        for server in self.servers:
+            tls = ", TLS" if server.endpoint.tls else ""
+            whose = "from the run before, emptied for this one" if self.lease.took(server) else "started by this run"
+            title = _TITLES.get(server.spec.role, f"Service {server.spec.name}")
+            found[title] = f"{server.spec.kind.title} {server.version}{tls}, {whose}"
+        return found
+
+    def remove_servers(self, *, keep: bool) -> None:
+        """``keep``: the run came to its end, so that those may stay that no fault has touched, once nobody is left who knows a login."""
+        sound = keep and self.session is not None and self.all_dead()
+        for server in self.servers:
+            if not self.lease.give_back(server, sound=sound):
+                server.remove()
+
+
+def _start(server: ServerHandle) -> None:
+    """One that was taken over runs already."""
+    if not server.alive():
+        server.start()
