@@ -7,6 +7,7 @@ import re
 import shutil
 import ssl
 import subprocess
+import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import lru_cache
@@ -17,10 +18,11 @@ from urllib.parse import quote
 
 import psutil
 
-from harness.brokers.rabbitmq_config import Layout, plugins, server_config, server_definitions, server_environment, vhost_rights
+from harness.brokers.rabbitmq_config import TAP_PREFIX, Layout, plugins, server_config, server_definitions, server_environment, vhost_rights
 from harness.brokers.rabbitmq_connection import connect, failures
 from harness.brokers.rabbitmq_inspector import RabbitInspector
 from harness.brokers.rabbitmq_management import VHOST, Management
+from harness.brokers.rabbitmq_memory import memory_of
 from harness.errors import EnvironmentFault
 from harness.ports.broker import BrokerInspector, ContainerPlan, Endpoint, ServerPlan, Tls
 
@@ -154,7 +156,8 @@ class RabbitBroker:
         )
 
     def ready(self, endpoint: Endpoint, pid: int) -> bool:
-        """It is our process that listens, and the monitor can log in to the management API and over AMQP.
+        """It is our process that listens; the monitor can log in to the management API and over AMQP, and declare a quorum queue, which a
+        busy node refuses for a while after it has begun to listen (INTERNAL_ERROR).
 
         The API knows the node's own process id as well, but only 5 s after the node is ready.
         """
@@ -165,7 +168,11 @@ class RabbitBroker:
             if not any(node.get("running") for node in management.get("/api/nodes?disable_stats=true")):
                 return False
             management.activity()
-            connect(self._monitored(endpoint), timeout=2.0).close()
+            connection = connect(self._monitored(endpoint), timeout=2.0)
+            try:
+                _try_quorum_queue(connection.channel())
+            finally:
+                connection.collect()
         except EnvironmentFault:
             return False
         except failures():
@@ -185,6 +192,7 @@ class RabbitBroker:
             for entry in vhost_rights(endpoint, self.login):
                 management.put(f"/api/permissions/{VHOST}/{quote(entry['user'], safe='')}", entry)
             management.cut_off(seconds=5.0)
+            memory_of(endpoint).forget(management.dropped())
             return not management.queues() and self.ready(endpoint, 0)
         except EnvironmentFault:
             return False
@@ -192,11 +200,18 @@ class RabbitBroker:
             management.close()
 
     def renew(self, endpoint: Endpoint) -> bool:
-        """See `RenewsLogins`."""
-        management = Management(self._monitored(endpoint), timeout=10.0)
+        """See `RenewsLogins`. A connection that shows its password now is refused as it opens the virtual host: a user that is gone has
+        no right to it (rabbit_access_control:check_vhost_access).
+        """
+        monitored = self._monitored(endpoint)
+        ours = {monitored.user, *(own.user for own in endpoint.logins.values())}
+        management = Management(monitored, timeout=10.0)
         try:
             for own in endpoint.logins.values():
                 management.put(f"/api/users/{quote(own.user, safe='')}", {"password": own.password, "tags": ""})
+            for user in management.get("/api/users"):
+                if user["name"] not in ours:
+                    management.delete(f"/api/users/{quote(user['name'], safe='')}")
         except EnvironmentFault:
             return False
         finally:
@@ -245,6 +260,13 @@ class RabbitBroker:
 
     def _monitored(self, endpoint: Endpoint) -> Endpoint:
         return replace(endpoint, user=endpoint.user or self.login("monitor"))
+
+
+def _try_quorum_queue(channel: Any) -> None:
+    """Declared and deleted, under a name of its own: one that a kill left half made does not stand in the way."""
+    name = f"{TAP_PREFIX}ready.{uuid.uuid4()}"
+    channel.queue_declare(name, durable=True, auto_delete=False, arguments={"x-queue-type": "quorum"})
+    channel.queue_delete(name)
 
 
 def _listens(pid: int, port: int) -> bool:

@@ -95,8 +95,10 @@ class Borrowed:
     its front, in an order of its own from about thirty on (rabbit_fifo: return).
     """
 
-    def __init__(self, connection: Any) -> None:
+    def __init__(self, connection: Any, note: Callable[[str], None]) -> None:
+        """``note``: told the name of each queue when something is taken from it, and when that is given back."""
         self._connection = connection
+        self._note = note
         self._channel = open_channel(connection)
         self._tags: list[int] = []
         self._counts: Counter[str] = Counter()
@@ -112,6 +114,7 @@ class Borrowed:
                 return
             if message is None:
                 return
+            self._note(queue)
             self._tags.append(message.delivery_tag)
             self._counts[queue] += 1
             yield message
@@ -124,6 +127,7 @@ class Borrowed:
         for queue, count in self._counts.items():
             while not self._returned(queue, count) and time.monotonic() < deadline:
                 time.sleep(0.002)
+            self._note(queue)
         self._channel.close()
 
     def _returned(self, queue: str, count: int) -> bool:
@@ -161,11 +165,11 @@ class AmqpClient:
             raise self.fault(exc) from exc
 
     @contextlib.contextmanager
-    def borrowing(self) -> Iterator[Borrowed]:
-        """For a look; on a connection that answers now."""
+    def borrowing(self, note: Callable[[str], None]) -> Iterator[Borrowed]:
+        """For a look; on a connection that answers now. ``note``: see `Borrowed`."""
         self.ask(lambda channel: channel.basic_qos(0, 0, a_global=False))
         try:
-            borrowed = Borrowed(self.connection())
+            borrowed = Borrowed(self.connection(), note)
             try:
                 yield borrowed
             finally:

@@ -19,6 +19,7 @@ from harness.brokers.envelope import COPY_HEADER, Envelope
 from harness.brokers.rabbitmq_config import QUORUM_STATISTICS, TAP_PREFIX
 from harness.brokers.rabbitmq_connection import AmqpClient
 from harness.brokers.rabbitmq_management import VHOST, Management
+from harness.brokers.rabbitmq_memory import memory_of
 from harness.brokers.rabbitmq_queues import QueueState
 from harness.errors import EnvironmentFault
 from harness.ports.broker import Endpoint
@@ -151,7 +152,7 @@ class Copier:
 
     def _waiting(self, queue: str) -> list[_Passing]:
         """What waits: taken, and given back in its place."""
-        with self._client.borrowing() as borrowed:
+        with self._client.borrowing(memory_of(self._endpoint).take_from) as borrowed:
             return [_Passing.waiting(message) for message in borrowed.take(queue)]
 
     def _keep_promises(self, queue: str) -> int:

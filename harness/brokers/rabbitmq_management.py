@@ -7,6 +7,7 @@ import http.client
 import json
 import re
 import time
+from collections import Counter
 from typing import Any
 from urllib.parse import quote
 
@@ -21,6 +22,13 @@ _ACTIVITY = b"rabbitmq_global_messages_"
 _COUNTED = ("classic", "quorum")
 #: The queue's name comes last, and older releases do not escape it.
 _LED = re.compile(r'^rabbitmq_detailed_queue_messages_ready\{.*?queue="(.*)"\} \S+$', re.MULTILINE)
+_CONSUMED = re.compile(r'^rabbitmq_detailed_queue_consumers\{.*?queue="(.*)"\} [1-9]\S*$', re.MULTILINE)
+#: at_least_once: it is not dropped before the dead-letter queue has it.
+_DROPPED = re.compile(
+    r"^rabbitmq_global_messages_dead_lettered_(maxlen|delivery_limit|expired)_total"
+    r'\{.*?dead_letter_strategy="(?:disabled|at_most_once)"\} (\d+)',
+    re.MULTILINE,
+)
 
 
 class Management:
@@ -82,9 +90,26 @@ class Management:
         """Names of the queues that have published counts since the node started. A quorum queue without a leader never has, and shows 0
         wherever it is asked: for half a second after a start, or for good, where its node was killed as it was declared.
         """
-        told = self._ask("metrics", "GET", f"/metrics/detailed?vhost={VHOST}&family=queue_coarse_metrics").decode(errors="replace")
-        names = set(_LED.findall(told))
+        return self._names(_LED, "queue_coarse_metrics")
+
+    def consumed(self) -> set[str]:
+        """Names of the queues that have a consumer, as old as their counts. Nobody is asked: that would be a use of the queue, and
+        RabbitMQ would keep one that expires.
+        """
+        return self._names(_CONSUMED, "queue_consumer_count")
+
+    def _names(self, line: re.Pattern[str], family: str) -> set[str]:
+        told = self._ask("metrics", "GET", f"/metrics/detailed?vhost={VHOST}&family={family}").decode(errors="replace")
+        names = set(line.findall(told))
         return names | {re.sub(r"\\(.)", r"\1", name) for name in names}
+
+    def dropped(self) -> Counter[str]:
+        """Messages that queues dropped or dead-lettered since the node started, by reason: maxlen, delivery_limit, expired."""
+        told = self._ask("metrics", "GET", "/metrics").decode(errors="replace")
+        counts: Counter[str] = Counter()
+        for reason, number in _DROPPED.findall(told):
+            counts[reason] += int(number)
+        return counts
 
     def close(self) -> None:
         """Drop connections; a later call opens new ones."""

@@ -10,11 +10,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import Enum
 from typing import Any
 
+from harness.model.fate import (
+    IN_BROKER,
+    IN_MEMORY,
+    NEVER_AGAIN,
+    NEVER_DELIVERED,
+    NEVER_PUBLISHED,
+    UNCONFIRMED,
+    WHILE_RUNNING,
+    Fate,
+    FateKind,
+)
 from harness.model.history import Delivery, History, Message
 from harness.model.memory import collector_paused
+from harness.model.routing import Routes
+from harness.model.rules import BrokerRules, QueueRules, destinations, dropped_by, refused_unheard
+from harness.model.takers import Takers, queue_of
 
 __all__ = [
     "EMPTYING",
@@ -31,60 +44,12 @@ __all__ = [
     "fates",
 ]
 
-WHILE_RUNNING = "while running"
-IN_MEMORY = "in the worker's memory"
-#: Published and confirmed, and then neither delivered nor held: on Redis the pop that a killed worker took along (F67).
-NEVER_DELIVERED = "never delivered"
-#: Delivered and never acknowledged by a dead worker, so it was the broker's to deliver again; it is gone.
-NEVER_AGAIN = "never delivered again"
-NEVER_PUBLISHED = "never published"
-#: As NEVER_DELIVERED, where a publish returns as soon as it is written to the socket: nothing shows that the broker ever had it.
-UNCONFIRMED = "published without confirms, never delivered"
-#: It expired while it waited: no worker saw it, so none stored a result.
-IN_BROKER = "in the broker"
 #: Faults after which a broker may hold less than before.
 EMPTYING = ("broker.restart", "broker.kill", "broker.flush")
 _ORDERLY = ("broker.restart", "broker.flush")  # before them the broker has written or taken whatever reached it
 
 _DONE = frozenset({"SUCCESS", "DEDUPLICATED"})
 _REFUSED = frozenset({"unknown", "invalid", "undecodable"})
-
-
-class FateKind(str, Enum):
-    """Where a message ended. The values are the words of the report."""
-
-    SUCCEEDED = "succeeded"
-    FAILED = "failed"
-    RETRIED = "retried"  # superseded by its successor
-    REVOKED = "revoked"
-    EXPIRED = "expired"
-    DEAD_LETTERED = "dead_lettered"
-    REJECTED = "rejected"  # by the task itself, without requeue and without a dead-letter queue
-    DISCARDED = "discarded"  # by the worker: unknown task, invalid or undecodable message
-    SCHEDULED = "scheduled"
-    STRANDED = "stranded"
-    LOST = "lost"
-    UNPUBLISHED = "unpublished"  # the publish failed or was never confirmed, and nobody saw the message
-    UNKNOWN = "unknown"
-
-    def __str__(self) -> str:
-        return self.value
-
-
-@dataclass(slots=True)
-class Fate:
-    """One fate and what decided it.
-
-    ``runs_again``: ended, and the broker still holds the message (killed before its ack). ``broker_lost``: the broker's
-    transport lost it between its pop and the write of `unacked`, while a worker died (Redis, F67): not the task's fault.
-    """
-
-    kind: FateKind
-    cause: str = ""
-    message: Message | None = None
-    delivery: Delivery | None = None
-    runs_again: bool = False
-    broker_lost: bool = False
 
 
 @dataclass(slots=True)
@@ -103,7 +68,6 @@ class _Context:
     cuts: Mapping[int, list[float]]
     emptied: list[float]
     orderly: list[float]
-    last_death: float
     acks_late: Mapping[str, bool]
     results: Mapping[str, Mapping[str, Any]]
     deliveries: Mapping[str, Delivery]
@@ -111,8 +75,10 @@ class _Context:
     stop: float | None
     end: float | None
     drained: bool
-    workers_alive: bool
+    takers: Takers
     looked: bool
+    rules: BrokerRules
+    routes: Routes
     tasks: dict[str, list[Message]] = field(default_factory=dict)
 
     def alive(self, delivery: Delivery) -> bool:
@@ -127,6 +93,10 @@ class _Context:
     def threw_away(self, delivery: Delivery) -> bool:
         """Celery forgets what it has not begun when its connection breaks (`Consumer.on_close`; before 5.6 not what waits for an ETA)."""
         return delivery.start is None and delivery.message.eta is None and self.cut(delivery)
+
+    def destinations(self, message: Message) -> list[QueueRules]:
+        """Queues that its publish reached, as far as the broker shows them."""
+        return destinations(self.rules, self.routes, message.exchange, message.queue)
 
     def cut(self, delivery: Delivery) -> bool:
         """Was the connection lost through which it came?"""
@@ -163,19 +133,17 @@ def _context(history: History, semantics: Mapping[str, Any]) -> _Context:
         cuts={life.pid: [at for at in life.disconnected if stop is None or at < stop] for life in history.processes if life.disconnected},
         emptied=[fault.begun for fault in history.faults if fault.begun is not None and fault.name in EMPTYING],
         orderly=[fault.begun for fault in history.faults if fault.begun is not None and fault.name in _ORDERLY],
-        last_death=max(
-            (p.down for p in history.processes if p.kind == "worker" and p.down is not None and (stop is None or p.down < stop)),
-            default=float("-inf"),
-        ),
         acks_late=history.acks_late,
         results=history.results,
         looked=history.looked,
+        rules=history.rules,
+        routes=Routes(history.rules.bindings),
         deliveries=history.deliveries,
         publish_ok=frozenset(call.number for call in history.calls.values() if call.publish == "ok"),
         stop=stop,
         end=end,
         drained=history.quiet_at is not None,
-        workers_alive=any(p.kind == "worker" and (p.down is None or stop is None or p.down >= stop) for p in history.processes),
+        takers=Takers(history, stop),
     )
     tasks = context.tasks
     for message in history.messages.values():
@@ -222,8 +190,13 @@ def _classify(message: Message, context: _Context) -> Fate:
 
 
 def _comes_again(message: Message) -> bool:
-    """Will a worker get it again? Dead letters wait for nobody."""
-    return message.held is not None and message.held.place != "dead_letter"
+    """Will a worker get it again? Dead letters wait for nobody, nor does what lies where nobody consumes."""
+    return message.held is not None and message.held.place not in ("dead_letter", "resting")
+
+
+def _kept(message: Message) -> bool:
+    """Does the broker hold the message itself? One at rest may be a copy beside it."""
+    return message.held is not None and message.held.place != "resting"
 
 
 def _by_end(message: Message, context: _Context) -> Fate | None:
@@ -250,7 +223,7 @@ def _superseded(message: Message, delivery: Delivery, context: _Context) -> Fate
     for other in context.tasks.get(message.task_id, ()):
         if other.retries > message.retries and (other.deliveries or other.held or _confirmed(other, context)):
             return Fate(FateKind.RETRIED, "", message, delivery, _comes_again(message))
-    if message.held is not None or not context.looked:
+    if _kept(message) or not context.looked:
         return None
     return Fate(FateKind.LOST, NEVER_PUBLISHED, message, delivery)
 
@@ -274,7 +247,7 @@ def _by_rejection(message: Message) -> Fate | None:
             continue
         if dead_lettered:
             return Fate(FateKind.DEAD_LETTERED, delivery.outcome or "rejected", message, delivery)
-        if refused and message.held is not None:
+        if refused and _kept(message):
             return None
         if _went_on(message, delivery):
             continue
@@ -291,7 +264,8 @@ def _by_rejection(message: Message) -> Fate | None:
 
 def _went_on(message: Message, rejected: Delivery) -> bool:
     """Did a dead-letter exchange bring it on, to a queue where it waits or to a worker that got it next?"""
-    if message.held is not None and message.held.place == "delayed":
+    held = message.held
+    if held is not None and (held.place == "delayed" or (held.place == "ready" and held.died)):
         return True
     return any(d.copy == rejected.copy and d.at > rejected.at for d in message.deliveries)
 
@@ -302,8 +276,12 @@ def _by_broker(message: Message, context: _Context) -> Fate | None:
     if held is None:
         return None
     last = message.deliveries[-1] if message.deliveries else None
+    if held.place == "resting" and (last is not None or any(queue.consumed for queue in context.destinations(message))):
+        return None  # a copy beside the one that is for the workers
     if message.foreign and last is None:
         return Fate(FateKind.UNKNOWN, "held by the broker, and published by nobody that was recorded", message)
+    if held.place == "resting":
+        return Fate(FateKind.STRANDED, "nobody takes it", message)
     holder_died = last is not None and not context.alive(last)
     eta = held.eta if held.eta is not None else message.eta
     if eta is not None and context.end is not None and eta > context.end and not (held.place == "unacked" and holder_died):
@@ -312,7 +290,7 @@ def _by_broker(message: Message, context: _Context) -> Fate | None:
         return Fate(FateKind.UNKNOWN, "in a queue that delays, until a time that is past or not known", message, last)
     if last is not None and not holder_died and last.reject is None and not context.threw_away(last):
         return Fate(FateKind.UNKNOWN, "a worker still had it when the run ended", message, last)
-    if held.place != "unacked" and not context.drained and context.workers_alive:
+    if held.place != "unacked" and not context.drained and context.takers.alive(held.queue):
         return Fate(FateKind.UNKNOWN, "still queued when the drain ended", message, last)
     return Fate(FateKind.STRANDED, "held for a worker that is gone" if held.place == "unacked" else "nobody takes it", message, last)
 
@@ -368,18 +346,23 @@ def _gone_from_broker(message: Message, last: Delivery | None, cause: str, conte
         if any(since <= at <= expires for at in context.emptied):
             return Fate(FateKind.UNKNOWN, "expired, or forgotten by the broker before that", message, last)
         return Fate(FateKind.EXPIRED, IN_BROKER, message, last)
-    if context.pops_first and context.last_death >= since:
-        return Fate(FateKind.LOST, cause, message, last, broker_lost=True)
-    if context.pops_first and context.workers_alive and not context.drained:
+    if context.pops_first and (killer := context.takers.killed_with(message, since, first=last is None)) is not None:
+        return Fate(FateKind.LOST, cause, message, last, broker_lost=True, killer=killer)
+    if context.pops_first and not context.drained and context.takers.alive(queue_of(message)):
         return Fate(FateKind.UNKNOWN, "gone from the broker, perhaps when the harness stopped busy workers", message, last)
     if last is None and context.unconfirmed and not any(at >= since for at in context.orderly):
         cause = UNCONFIRMED
-    return Fate(FateKind.LOST, cause, message, last)
+    why = ""
+    if queues := context.destinations(message):
+        waited = max(0.0, context.end - since) if context.end is not None else 0.0
+        explained = dropped_by(context.rules, queues, waited=waited, deliveries=len(message.deliveries))
+        cause, why = explained or (cause, refused_unheard(queues) if cause == UNCONFIRMED else "")
+    return Fate(FateKind.LOST, cause, message, last, why=why)
 
 
 def _confirmed(message: Message, context: _Context) -> bool:
     """Did the publish return? For code that went on after its publish, that it did so says it. What that is worth: UNCONFIRMED."""
-    if message.ok is not None:
+    if message.ok is not None or message.held is not None:
         return True
     if message.failed or message.begun is None:
         return False

@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from harness.model.rules import BrokerRules
+
 __all__ = ["Call", "Delivery", "Depth", "Evidence", "FaultRecord", "Held", "History", "Message", "ProcessLife", "SideEvent"]
 
 
@@ -60,7 +62,8 @@ class Message:
     retries: int
     call: int  # number of the call from 1; 0: not caused by the load
     cause: str = ""  # id of the delivery whose code published it; '' for the producer
-    queue: str = ""
+    queue: str = ""  # its routing key
+    exchange: str | None = None  # that it was published to; '' is the default one; None: not recorded
     begun: float | None = None
     ok: float | None = None
     failed: str = ""  # exception of a failed publish
@@ -93,7 +96,9 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """The broker still holds a message at the end. ``place``: ready, unacked, delayed, dead_letter."""
+    """The broker still holds a message at the end. ``place``: ready, unacked, delayed, dead_letter, or resting: in a queue from which
+    nobody has ever consumed in this run.
+    """
 
     place: str
     queue: str
@@ -150,6 +155,7 @@ class ProcessLife:
     unexpected: bool = False
     connected: list[float] = field(default_factory=list)
     disconnected: list[float] = field(default_factory=list)
+    queues: tuple[str, ...] = ()  # workers: that it consumes; (): not recorded
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +190,7 @@ class History:
     processes: list[ProcessLife] = field(default_factory=list)
     depths: list[Depth] = field(default_factory=list)
     held: list[Held] = field(default_factory=list)
+    rules: BrokerRules = field(default_factory=BrokerRules)  # of the queues, where the broker shows them
     looked: bool = True  # False: the broker could not be asked any more, so `held` says nothing
     results: dict[str, dict[str, Any]] = field(default_factory=dict)  # task id -> what the backend's key holds: {"status": …}
     results_read: bool = False

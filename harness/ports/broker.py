@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from harness.model.history import Held
+from harness.model.rules import BrokerRules
 
-__all__ = ["BrokerInspector", "BrokerKind", "ContainerPlan", "Endpoint", "Login", "RenewsLogins", "ServerPlan", "Tls"]
+__all__ = ["BrokerInspector", "BrokerKind", "ContainerPlan", "Endpoint", "Login", "RenewsLogins", "ServerPlan", "ShowsRules", "Tls"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +101,9 @@ class BrokerInspector(Protocol):
     """Read-only looks, and copies of messages. Never used on a broker that we did not start."""
 
     def depth(self) -> tuple[int, int]:
-        """(ready, unacked) over all queues, now. Dead letters are not counted: nobody is expected to take them."""
+        """(ready, unacked) over all queues, now. Dead letters are not counted, nor what lies where nobody ever consumed: nobody is
+        expected to take them.
+        """
 
     def look(self, wall_offset: float) -> Sequence[Held]:
         """Every message that the broker holds. ``wall_offset``: wall seconds minus the history's clock. Atomic where the broker allows."""
@@ -119,6 +122,14 @@ class BrokerInspector(Protocol):
 
     def close(self) -> None:
         """Drop connections."""
+
+
+@runtime_checkable
+class ShowsRules(Protocol):
+    """An inspector of a broker whose queues drop, delete or dead-letter messages by rules of their own."""
+
+    def rules(self) -> BrokerRules:
+        """As of its last `look`."""
 
 
 class BrokerKind(Protocol):
@@ -182,6 +193,7 @@ class RenewsLogins(Protocol):
     """A kind of server whose logins can be changed while it runs, so that it may outlive a run."""
 
     def renew(self, endpoint: Endpoint) -> bool:
-        """Give the app's logins the passwords that ``endpoint`` has for them. `reset` follows at once: after it the passwords of
-        before let nobody in, and connections that were made with them are cut. False: not certain, so nobody may use it any more.
+        """Make the app's logins those of ``endpoint``, which have other names than those of before: these are removed. `reset` follows
+        at once: after it nobody is in, or comes in, who had a login of before, even if the server had accepted its password already.
+        False: not certain, so nobody may use it any more.
         """

@@ -30,7 +30,7 @@ def install(journal: Journal, divisor: float) -> None:
     if divisor > 1:
         _publish_as(rerouted)
 
-    def before(sender: Any = None, headers: Any = None, body: Any = None, routing_key: Any = None, **_: Any) -> None:
+    def before(sender: Any = None, headers: Any = None, body: Any = None, routing_key: Any = None, exchange: Any = None, **_: Any) -> None:
         _last["begun"] += 1
         fields = headers if headers and "id" in headers else body if isinstance(body, dict) else {}
         request = running()
@@ -52,7 +52,8 @@ def install(journal: Journal, divisor: float) -> None:
             f'{{"k":"publish","m":{mono()},"msg":"{message}","id":{quoted(str(fields.get("id")))},"n":{quoted(str(sender))},"r":{int(retries)},'
             f'"call":{call},"cause":"{cause}","eta":{optional(fields.get("eta"))},"asked":{optional(asked)},'
             f'"expires":{optional(fields.get("expires"))},"parent":{optional(fields.get("parent_id"))},'
-            f'"root":{optional(fields.get("root_id"))},"q":{optional(routing_key)}}}\n'
+            f'"root":{optional(fields.get("root_id"))},"q":{optional(routing_key)},'
+            f'"x":{quoted(str(getattr(exchange, "name", exchange) or ""))}}}\n'
         )
 
     def after(headers: Any = None, **_: Any) -> None:

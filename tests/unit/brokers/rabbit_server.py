@@ -20,8 +20,9 @@ from harness.brokers.rabbitmq import RabbitBroker
 from harness.brokers.rabbitmq_connection import connect
 from harness.brokers.rabbitmq_inspector import RabbitInspector
 from harness.brokers.rabbitmq_management import VHOST, Management
+from harness.brokers.rabbitmq_memory import memory_of
 from harness.ports.broker import Endpoint, Login, ServerPlan, Tls
-from tests.unit.brokers.servers import die_with_parent, free_port
+from tests.unit.brokers.servers import die_with_parent, eventually, free_port
 
 LOGINS = {"worker": Login("worker", 'w"orker/%'), "producer": Login("producer", "pr@ducer")}
 
@@ -113,13 +114,15 @@ class RabbitServer:
         """No queue, exchange or policy of a test before; kombu's pools would remember what is gone."""
         pools.reset()
         management = self.management()
-        for queue in management.queues():
+        for queue in (queue for queue in management.queues() if not queue.get("exclusive")):
             management.delete(f"/api/queues/{VHOST}/{quote(queue['name'], safe='')}")
         for exchange in management.get(f"/api/exchanges/{VHOST}?disable_stats=true"):
             if exchange["name"] and not exchange["name"].startswith("amq."):
                 management.delete(f"/api/exchanges/{VHOST}/{exchange['name']}")
         for policy in management.get(f"/api/policies/{VHOST}"):
             management.delete(f"/api/policies/{VHOST}/{policy['name']}")
+        eventually(lambda: not management.queues())  # an exclusive one goes with its connection
+        memory_of(self.endpoint).forget(management.dropped())
         management.close()
 
 

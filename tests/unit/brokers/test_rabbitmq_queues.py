@@ -87,6 +87,64 @@ def test_a_dead_letter_exchange_without_queues_is_harmless() -> None:
     assert places([queue("work", x={"dead_letter_exchange": "nowhere"})]) == {"work": "ready"}
 
 
+def worked(queues: list[dict[str, Any]], *consumed: str, bindings: list[dict[str, Any]] = []) -> dict[str, str]:  # noqa: B006
+    """Places, where these have had a consumer."""
+    return {state.name: state.place for state in Topology(queues, bindings, [], consumed).states(queues)}
+
+
+def test_who_consumes_makes_a_queue_one_of_work_whatever_leads_to_it_or_from_it() -> None:
+    expiring = queue("work", x={"message_ttl": 5000, "dead_letter_exchange": "", "dead_letter_routing_key": "second"})
+    queues = [expiring, queue("second"), queue("audit")]
+    assert worked(queues, "work") == {"work": "ready", "second": "resting", "audit": "resting"}
+    assert worked(queues, "work", "second") == {"work": "ready", "second": "ready", "audit": "resting"}
+
+
+def test_remote_control_and_somebodys_own_queue_do_not_tell_who_works_where() -> None:
+    queues = [queue("work"), queue("w1.celery.pidbox"), queue("mine", exclusive=True)]
+    assert worked(queues, "w1.celery.pidbox") == {"work": "ready", "mine": "ready"}
+
+
+@pytest.mark.parametrize(
+    ("facts", "place"),
+    [
+        ({"dead_letter_exchange": "", "dead_letter_routing_key": "work", "message_ttl": 5}, "delayed"),
+        ({"dead_letter_exchange": "", "dead_letter_routing_key": "work"}, "delayed"),  # its messages may have TTLs of their own
+        ({"dead_letter_exchange": "", "dead_letter_routing_key": "grave", "message_ttl": 5}, "resting"),
+        ({"dead_letter_exchange": "", "dead_letter_routing_key": "next", "message_ttl": 5}, "delayed"),
+        ({"dead_letter_exchange": "nowhere", "message_ttl": 5}, "resting"),
+        ({"message_ttl": 5}, "resting"),
+    ],
+)
+def test_a_queue_delays_if_its_messages_go_on_to_work(facts: dict[str, Any], place: str) -> None:
+    onward = queue("next", x={"dead_letter_exchange": "", "dead_letter_routing_key": "work", "message_ttl": 5})
+    back = (
+        queue("grave", x={"dead_letter_exchange": "", "dead_letter_routing_key": "later", "message_ttl": 5})
+        if place == "resting"
+        else queue("grave")
+    )
+    found = worked([queue("work"), onward, back, queue("later", x=facts)], "work")
+    assert found["later"] == place
+
+
+def test_of_two_numbers_the_lower_one_holds_and_of_two_words_the_queues_own() -> None:
+    own = queue("work", type="quorum", x={"max_length": 10, "overflow": "reject-publish"})
+    policies = [{"pattern": "w", "apply-to": "quorum_queues", "definition": {"max-length": 5, "overflow": "drop-head", "expires": 7}}]
+    operator = [{"pattern": "w", "apply-to": "queues", "definition": {"max-length": 8, "expires": 3}}]
+    (rules,) = Topology([own], [], policies, (), operator).rules()
+    assert rules.arguments == {"max-length": 5, "overflow": "reject-publish", "expires": 3} and rules.quorum and not rules.consumed
+    policies[0]["apply-to"] = "classic_queues"
+    assert Topology([own], [], policies).rules()[0].arguments["max-length"] == 10
+
+
+def test_a_queue_that_does_not_run_says_so() -> None:
+    queues = [queue("a", state="down"), queue("b", state="running"), queue("c", x={"expires": 5})]
+    assert [(s.name, s.trouble, s.lasting) for s in Topology(queues, [], []).states(queues)] == [
+        ("a", "down", True),
+        ("b", "", True),
+        ("c", "", False),
+    ]
+
+
 def test_native_delays_come_in_the_order_in_which_a_message_goes() -> None:
     levels = [
         queue(f"celery_delayed_{n}", x={"message_ttl": 2**n * 1000, "dead_letter_exchange": f"celery_delayed_{n - 1}"}) for n in (0, 9, 10)
