@@ -16,15 +16,13 @@ from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote, urlencode
 
 from harness.brokers.postgres_inspector import DATABASE, PostgresInspector, connect, require_driver
+from harness.brokers.postgres_roles import alone, postmaster, provide, remove
 from harness.errors import EnvironmentFault
-from harness.ports.broker import BrokerInspector, ContainerPlan, Endpoint, Login, ServerPlan
-
-if TYPE_CHECKING:
-    import psycopg
+from harness.ports.broker import BrokerInspector, ContainerPlan, Endpoint, ServerPlan
 
 __all__ = ["PostgresServer"]
 
@@ -32,8 +30,6 @@ __all__ = ["PostgresServer"]
 _OLDEST = 13
 #: Packages of Debian, of the PostgreSQL project for Red Hat, of Homebrew on both kinds of Mac: {version} in the place of *.
 _FOLDERS = ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/opt/homebrew/opt/postgresql@*/bin", "/usr/local/opt/postgresql@*/bin")
-#: Owns the database, so that worker and producer may use each other's tables, whoever made them.
-_OWNER = "app"
 
 #: A cluster is there wholly or not at all: a start that is killed in the middle leaves a folder of another name.
 #: --no-sync: nothing here outlives the machine. Locale C: texts sort by code point, as on every other machine.
@@ -165,9 +161,9 @@ class PostgresServer:
             return False
         with connection:
             try:
-                if pid and pid != _postmaster(connection):
+                if pid and pid != postmaster(connection):
                     return False
-                _provide(connection, end)
+                provide(connection, end)
             except psycopg.OperationalError:
                 return False  # it goes down while we look
             except psycopg.Error as exc:
@@ -175,20 +171,24 @@ class PostgresServer:
         return True
 
     def reset(self, endpoint: Endpoint) -> bool:
-        """Database and logins anew (0.2 s): those may change their own passwords and settings, and can go nowhere else."""
+        """Databases and logins anew (0.2 s): those may change their own passwords and settings, and can go nowhere else.
+
+        False where somebody stands between password and session: DROP DATABASE waits for him (WaitForProcSignalBarrier, since 15).
+        """
         import psycopg
 
         end = self._monitor(endpoint)
         try:
             with connect(end, "postgres") as connection:
-                _remove(connection, end)
-                _provide(connection, end)
+                connection.execute("SET statement_timeout = '5s'")
+                remove(connection, end)
+                provide(connection, end)
+                return alone(connection)
         except psycopg.Error:
             return False
-        return True
 
     def renew(self, endpoint: Endpoint) -> bool:
-        """Nothing to do: `reset` makes them anew, with these passwords."""
+        """Nothing to do: `reset` removes every login but the monitor's, and makes these."""
         return True
 
     def clients(self, endpoint: Endpoint) -> int:
@@ -292,54 +292,6 @@ def _clients(endpoint: Endpoint) -> str:
     """A pg_hba.conf: passwords over TCP, with TLS over TLS alone. Where it listens decides from where."""
     kind = "hostssl" if endpoint.tls else "host"
     return f"{kind} all all all scram-sha-256\n"
-
-
-def _postmaster(connection: psycopg.Connection[Any]) -> int:
-    """Its pid, by the file that it writes into its own cluster."""
-    row = connection.execute("SELECT split_part(pg_read_file('postmaster.pid'), E'\\n', 1)::int").fetchone()
-    return int(row[0]) if row else 0
-
-
-def _provide(connection: psycopg.Connection[Any], endpoint: Endpoint) -> None:
-    """The app's database and logins, where they are not there yet. Passwords travel hashed: the log may quote a statement.
-
-    Both logins act as the owner of the database, so that a table which one has made (Celery's backend makes its own on first
-    use, in producer and worker alike) is as good as the other's. They may connect and make what they need in this database:
-    no superuser, no other databases or roles.
-    """
-    from psycopg import sql
-
-    names = (_OWNER, *(login.user for login in endpoint.logins.values()))
-    there = {name for (name,) in connection.execute("SELECT rolname FROM pg_roles WHERE rolname = ANY(%s)", (list(names),))}
-    if _OWNER not in there:
-        with connection.transaction():
-            connection.execute("REVOKE ALL ON DATABASE postgres, template1 FROM PUBLIC")
-            connection.execute(sql.SQL("CREATE ROLE {}").format(sql.Identifier(_OWNER)))
-    for login in endpoint.logins.values():
-        if login.user not in there:
-            _add_login(connection, login)
-    if connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (DATABASE,)).fetchone() is None:
-        connection.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(sql.Identifier(DATABASE), sql.Identifier(_OWNER)))
-
-
-def _remove(connection: psycopg.Connection[Any], endpoint: Endpoint) -> None:
-    """What `_provide` makes; its clients are cut off first."""
-    from psycopg import sql
-
-    connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(DATABASE)))
-    for name in (*(login.user for login in endpoint.logins.values()), _OWNER):
-        connection.execute(sql.SQL("DROP ROLE IF EXISTS {}").format(sql.Identifier(name)))
-
-
-def _add_login(connection: psycopg.Connection[Any], login: Login) -> None:
-    from psycopg import sql
-
-    hashed = connection.pgconn.encrypt_password(login.password.encode(), login.user.encode(), b"scram-sha-256").decode()
-    user, owner = sql.Identifier(login.user), sql.Identifier(_OWNER)
-    # One transaction: a login without its membership would look complete to the next start.
-    with connection.transaction():
-        connection.execute(sql.SQL("CREATE ROLE {} LOGIN IN ROLE {} PASSWORD {}").format(user, owner, sql.Literal(hashed)))
-        connection.execute(sql.SQL("ALTER ROLE {} SET role TO {}").format(user, sql.Literal(_OWNER)))
 
 
 def _programs() -> Iterator[str]:

@@ -17,7 +17,7 @@ from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote
 
-from harness.brokers.redis_config import configuration, digest
+from harness.brokers.redis_config import configuration, rules
 from harness.brokers.redis_inspector import VISIBILITY_TIMEOUT, RedisInspector
 from harness.errors import EnvironmentFault
 from harness.ports.broker import BrokerInspector, ContainerPlan, Endpoint, ServerPlan
@@ -28,6 +28,8 @@ __all__ = ["RedisBroker"]
 #: kombu 5.7 restores with ZRANGE … BYSCORE, which Redis has since 6.2.
 _OLDEST = (6, 2)
 
+#: No user of ours: `ACL DELUSER` wants a name at least.
+_NOBODY = "celery-harness-nobody"
 _INSIDE = "/celery-harness/redis"
 _PORT_INSIDE = 6379
 
@@ -133,14 +135,17 @@ class RedisBroker:
         return flushed and (told[6] == "+OK" or "unknown command" in told[6])
 
     def renew(self, endpoint: Endpoint) -> bool:
-        """See `RenewsLogins`: `ACL SETUSER … resetpass`, which leaves their rights as they are."""
-        commands = [("ACL", "SETUSER", own.user, "resetpass", f"#{digest(own.password)}") for own in endpoint.logins.values()]
+        """See `RenewsLogins`. `ACL DELUSER` ends the sessions of whom it removes."""
         login = _login(endpoint)
+        ours = {"default", *(own.user for own in endpoint.logins.values())}
+        commands = [("ACL", "SETUSER", own.user, *rules(role, own.password)) for role, own in endpoint.logins.items()]
         try:
-            answer = _talk(endpoint, login + b"".join(_command(*words) for words in commands))
+            told = _talk(endpoint, login + _command("ACL", "USERS")).decode(errors="replace")
+            others = set(re.findall(r"\$\d+\r\n(.*)\r\n", told)) - ours
+            answer = _talk(endpoint, login + b"".join(_command(*words) for words in [*commands, ("ACL", "DELUSER", *others, _NOBODY)]))
         except OSError:
             return False
-        return answer == b"+OK\r\n" * (bool(login) + len(commands) + 1)  # the last one is QUIT's
+        return answer == b"+OK\r\n" * (bool(login) + len(commands)) + b":%d\r\n+OK\r\n" % len(others)  # the last one is QUIT's
 
     def clients(self, endpoint: Endpoint) -> int:
         """By CLIENT LIST."""

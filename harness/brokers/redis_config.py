@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from harness.ports.broker import Endpoint
 
-__all__ = ["RIGHTS", "configuration", "digest"]
+__all__ = ["RIGHTS", "configuration", "digest", "rules"]
 
 #: All that works on data, whatever its key: Celery's queues and results, and what the app itself keeps beside them. Not what
 #: concerns the server as a whole: @admin and @dangerous are CONFIG, SHUTDOWN, FLUSHALL, KEYS, INFO, MONITOR, ACL, … Redis 6.2
@@ -56,7 +56,12 @@ def _users(endpoint: Endpoint) -> Iterator[str]:
     if endpoint.password:
         yield f"user default on #{digest(endpoint.password)} ~* &* +@all\n"
     for role, login in sorted(endpoint.logins.items()):
-        yield f"user {login.user} reset on #{digest(login.password)} ~* &* {RIGHTS[role]}\n"
+        yield f"user {login.user} {' '.join(rules(role, login.password))}\n"
+
+
+def rules(role: str, password: str) -> list[str]:
+    """What `ACL SETUSER` takes after a user's name."""
+    return ["reset", "on", f"#{digest(password)}", "~*", "&*", *RIGHTS[role].split()]
 
 
 def digest(password: str) -> str:

@@ -19,6 +19,8 @@ __all__ = ["Proxies", "ProxyLink"]
 _SEPARATOR = "--"
 _SAMPLE = re.compile(r"^toxiproxy_proxy_(received|sent)_bytes_total\{(.*)\} (\S+)$")
 _LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
+#: Seconds: of calls to a server that has just kept silent, and the last chance that it has to say something.
+_IMPATIENT, _LAST_CHANCE = 1.0, 3.0
 _HINT = "look at the last lines of its log; a proxy that hangs is stopped with its run"
 T = TypeVar("T")
 
@@ -43,6 +45,7 @@ class Proxies:
         self.host = host
         self.port = port
         self.timeout = timeout
+        self.silence: EnvironmentFault | None = None  # of the first of the latest calls that got no answer in time
         self._last_lines = last_lines
         self._library = open_library(host, port, self._send)
 
@@ -85,17 +88,41 @@ class Proxies:
         """Every proxy enabled, no toxic left."""
         self._ask("", "enable all and remove every toxic", self._library.reset)
 
+    def check(self) -> None:
+        """Raise what a call before met that got no answer, where there is still none. Free unless there was such a call.
+
+        So a server that hangs is given up after two tries, however often others would have tried to heal what it does.
+        """
+        fault = self.silence
+        if fault is None:
+            return
+        try:
+            exchange(self.host, self.port, "GET", "/version", None, min(_LAST_CHANCE, self.timeout))
+        except TimeoutError:
+            raise fault from None
+        except (OSError, http.client.HTTPException):
+            pass  # it says something, if only that it is gone, which is told elsewhere
+        self.silence = None
+
+    @property
+    def _patience(self) -> float:
+        return self.timeout if self.silence is None else min(_IMPATIENT, self.timeout)
+
     # For links.
 
     def _ask(self, name: str, what: str, call: Callable[[], T]) -> T:
         """``call``, and every way in which it may fail as one error. ``what``: what the server was to do."""
         where = f"proxy {name} of Toxiproxy at {self.host}:{self.port}" if name else f"Toxiproxy at {self.host}:{self.port}"
         try:
-            return call()
+            answer = call()
+            self.silence = None
+            return answer
         except _Refused as refused:
             raise EnvironmentFault(f"refused to {what}: {refused.status} {refused.complaint}", where=where, hint=_HINT) from None
         except TimeoutError:
-            raise self._silent(f"hangs: asked to {what}, it gave no answer within {self.timeout:g} s", where) from None
+            fault = self._silent(f"hangs: asked to {what}, it gave no answer within {self._patience:g} s", where)
+            self.silence = self.silence or fault
+            raise fault from None
         except (OSError, http.client.HTTPException) as error:
             why = "the connection was refused" if isinstance(error, ConnectionRefusedError) else f"{type(error).__name__}: {error}"
             raise self._silent(f"cannot be reached, asked to {what}: {why}", where) from None
@@ -107,7 +134,7 @@ class Proxies:
         return EnvironmentFault(f"{what}; its last lines:\n  {tail}" if tail else what, where=where, hint=_HINT)
 
     def _send(self, method: str, path: str, body: Any = None) -> Answered:
-        reply = exchange(self.host, self.port, method, path, body, self.timeout)
+        reply = exchange(self.host, self.port, method, path, body, self._patience)
         if reply.status_code >= 400:
             raise _Refused(reply)
         return reply

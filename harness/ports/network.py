@@ -12,9 +12,18 @@ from typing import Literal, Protocol, runtime_checkable
 
 from harness.ports.system import Worker
 
-__all__ = ["LeavesNetwork", "Link", "ShapesNetwork", "Stream", "Toxic", "Traffic"]
+__all__ = ["LeavesNetwork", "Link", "ShapesNetwork", "Stream", "Toxic", "Traffic", "host_name"]
+
 
 Stream = Literal["upstream", "downstream"]
+
+
+def host_name(part: str) -> str:
+    """A part's name as that of a host (RFC 952, RFC 1123): small letters, digits and -; '' where nothing is left of it.
+
+    What verifies names refuses others: certificates, and frameworks that look at an HTTP request's Host.
+    """
+    return part.lower().replace("_", "-").strip("-")
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from harness.model.scenario import Scenario
+from harness.model.scenario import LoadItem, Scenario
 from harness.model.world import World
 from harness.ports.broker import BrokerInspector, BrokerKind
 from harness.ports.clock import Clock
@@ -30,6 +30,7 @@ class SystemPlan:
     stores: Mapping[str, Store]
     clock: Clock
     kinds: Mapping[str, BrokerKind] = field(default_factory=dict)  # every kind of server that a store may ask for
+    where: Callable[..., str] = lambda *path: ".".join(map(str, path))  # ("system", "egress", 0) -> file:line:column
     say: Callable[[str], None] = lambda text: None  # progress in words, for what takes long before the run begins
 
 
@@ -39,10 +40,16 @@ class PassPlan:
 
     name: str
     calls: Sequence[tuple[int, int, int]]  # (number, index of the load item, due in ns after t0)
-    mode: str  # timed, fast, single
+    mode: str  # timed, fast, single, live
     order: Sequence[int] = ()
     triggers: Sequence[Mapping[str, Any]] = ()
     alone: bool = False
+    load: Sequence[LoadItem] = ()  # in place of the scenario's, where the calls were not known before
+
+    @property
+    def clean(self) -> bool:
+        """Is it one for reference, without any fault?"""
+        return self.name.startswith("clean")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +82,9 @@ class LiveSystem(RunningSystem, Protocol):
 
     def release(self, fault: int) -> None:
         """Let a task go that is held at an armed point."""
+
+    def arm(self, triggers: Sequence[Mapping[str, Any]]) -> None:
+        """In a live pass: all triggers that are armed from now on, those of before among them (docs/journal.md)."""
 
     def poll(self) -> Sequence[Death]:
         """Processes that ended since the last call."""
@@ -111,6 +121,9 @@ class LiveSystem(RunningSystem, Protocol):
 
     def logs(self) -> Mapping[str, Path]:
         """Log files by process name."""
+
+    def came_to_its_end(self) -> None:
+        """The run did, regularly: what is healthy and can be proven clean may be handed on when it is closed."""
 
     def close(self) -> None:
         """Stop and remove everything; never raises; also twice."""

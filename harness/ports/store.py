@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from harness.model.world import Row, StoreState
 from harness.ports.broker import Endpoint
 
-__all__ = ["LogsEffects", "SeenEffect", "Store", "StoreHost", "StoreParameters"]
+__all__ = ["FailsOnPurpose", "LogsEffects", "SeenEffect", "Store", "StoreHost", "StoreParameters"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +41,11 @@ class StoreHost(Protocol):
     def folder(self, name: str) -> Path:
         """An empty folder of the run's own, removed with it."""
 
-    def server(self, kind: str, name: str, *, tls: bool | str = False) -> Endpoint:
-        """A running server of that kind (e.g. 'redis') for this store alone. ``endpoint.for_app()`` is what the app is told."""
+    def server(self, kind: str, name: str, *, tls: bool | str = False, owned: bool = False) -> Endpoint:
+        """A running server of that kind (e.g. 'redis') for this store alone. ``endpoint.for_app()`` is what the app is told.
+
+        ``owned``: the app is given the monitor's own login. Then nothing proves what it has changed, and every pass gets a new one.
+        """
 
     def expose(self, name: str, port: int) -> tuple[str, int]:
         """(host, port) under which the app reaches what this process serves on 127.0.0.1:``port``."""
@@ -59,8 +62,16 @@ class LogsEffects(Protocol):
         """Everything since the store was emptied, in order."""
 
 
+@runtime_checkable
+class FailsOnPurpose(Protocol):
+    """A store that can be told to fail some requests for a while: faults, which a clean pass must be free of."""
+
+    def begin_pass(self, *, clean: bool) -> None:
+        """Before anybody uses it in this pass. ``clean``: fail nothing that would succeed if it were tried again."""
+
+
 class Store(Protocol):
-    """One service of the scenario. Started once per run; emptied before every pass.
+    """One service of the scenario. Started once per run; emptied before every pass: first its server, if it has one, then itself.
 
     ``observe`` shows what others see (committed state only) and never disturbs. ``touched`` is a cheap number that
     is equal at two moments only if nothing changed between them.

@@ -11,6 +11,7 @@ from pydantic import BaseModel, RootModel
 
 from harness.model.scenario import TimelineItem
 from harness.ports.fault import Fault
+from harness.ports.network import host_name
 from harness.ports.registry import Registry
 from harness.scenario.errors import Problems
 from harness.scenario.names import known, listed, nearest
@@ -19,7 +20,7 @@ from harness.scenario.shapes import keys_of
 from harness.scenario.targets import check_targets
 from harness.scenario.tree import Entry, Fields, Items, Place, Scalar, Tree, describe, find
 
-__all__ = ["Parts", "check_brokers", "check_checks", "check_services", "check_timeline", "parts_of"]
+__all__ = ["RESERVED", "Parts", "check_brokers", "check_checks", "check_services", "check_timeline", "parts_of"]
 
 _OFFERS = ("url", "host", "port")
 #: Where it is not all of these and no more; a store of a third party says it by an attribute `offered`.
@@ -32,7 +33,8 @@ _OFFERS_OF: dict[str, tuple[str, ...]] = {
 }
 #: Of a kind of server of a third party that does not say.
 _ROLES = frozenset({"broker", "backend", "service"})
-_RESERVED = ("broker", "backend", "matrix", "producer", "toxiproxy", "localhost")
+#: Of parts that every system has, and words with a meaning of their own.
+RESERVED = ("broker", "backend", "matrix", "producer", "toxiproxy", "call", "check", "localhost")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _MAX_REPLICAS = 64
 _EVENTS = ("start", "end", "before_ack", "after_ack")
@@ -155,7 +157,7 @@ def check_services(tree: Fields, parts: Parts, registry: Registry, problems: Pro
 
 
 def _check_name(name: str, place: Place, what: str, problems: Problems) -> None:
-    if name in _RESERVED:
+    if name in RESERVED or host_name(name) in RESERVED:
         problems.add(place, f"a {what} cannot be called `{name}`: that has a meaning of its own")
     elif not _NAME.fullmatch(name):
         problems.add(place, f"`{name}` cannot name a {what}: use letters, digits, _ and -")

@@ -7,8 +7,10 @@ from collections.abc import Iterator
 
 from harness.model.quantities import format_duration
 from harness.model.scenario import Scenario
+from harness.ports.network import host_name
 from harness.scenario.errors import Problems
 from harness.scenario.extent import MAX_CALLS, at_most_calls, call_count, latest_end, longest_delay, nominal_end
+from harness.scenario.references import RESERVED
 from harness.scenario.tree import Fields, Items, Place, Scalar, Step, Tree, find, place_of
 
 __all__ = ["SWEEP_SECONDS", "check_names", "check_rules"]
@@ -49,7 +51,7 @@ def _check_groups(workers: Fields, problems: Problems) -> None:
     if not workers.entries:
         problems.add(workers.place, "no workers: nothing would run a task", "leave `workers` out for one worker")
     for name, entry in workers.entries.items():
-        if name in ("broker", "backend", "producer"):
+        if name in RESERVED or host_name(name) in RESERVED:
             problems.add(entry.key, f"a worker group cannot be called `{name}`: that has a meaning of its own")
         elif not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_-]*", name):
             problems.add(entry.key, f"`{name}` cannot name a worker group: use letters, digits, _ and -")

@@ -37,11 +37,11 @@ class Route(BaseModel):
     delay: Duration = Field(default=0.0, description="between accepting and answering")
     drop: Literal["after_accept"] | None = Field(
         default=None,
-        description="after_accept: do it, then hang up without an answer; once per request, so a repeat is answered",
+        description="after_accept: do it, then hang up without an answer; once per request, so a repeat is answered; not in clean passes",
     )
-    fail_first: int = Field(default=0, ge=0, description="the first n requests of this route fail")
+    fail_first: int = Field(default=0, ge=0, description="the first n requests of this route fail; not in clean passes")
     fail: Literal["once", "always"] | None = Field(
-        default=None, description="per idempotency key, else per content: the first time, or always"
+        default=None, description="per idempotency key, else per content: the first time (not in clean passes), or always"
     )
     fail_status: int = Field(default=503, ge=400, le=599, description="of answers to requests that `fail_first` and `fail` refuse")
 
@@ -118,6 +118,7 @@ class HttpStore:
         self._state = _State()
         self._log: list[Logged] = []
         self._changes = 0
+        self._clean = False
 
     def start(self, host: StoreHost) -> None:
         """Listen on a port of 127.0.0.1 that the system chooses."""
@@ -144,6 +145,15 @@ class HttpStore:
         with self._lock:
             self._state, self._log = _State(), []
             self._changes += 1
+
+    def begin_pass(self, *, clean: bool) -> None:
+        """See `FailsOnPurpose`: in a clean pass `fail_first`, `fail: once` and `drop` do nothing.
+
+        A retry that they cause could double an effect, and the reference of one clean execution would hold it twice. What
+        fails always is no fault but how the service is.
+        """
+        with self._lock:
+            self._clean = clean
 
     def observe(self) -> StoreState:
         """The effects: method, path, query, body, key, headers."""
@@ -220,12 +230,12 @@ class HttpStore:
         tries[number, ""] += 1
         tries[number, identity] += 1
         once_more = route.fail == "once" and tries[number, identity] == 1
-        return route.fail == "always" or once_more or tries[number, ""] <= route.fail_first
+        return route.fail == "always" or (not self._clean and (once_more or tries[number, ""] <= route.fail_first))
 
     def _drops(self, number: int, route: Route, identity: str) -> bool:
         dropped = self._state.tries
         dropped[number, "drop " + identity] += 1
-        return route.drop is not None and dropped[number, "drop " + identity] == 1
+        return route.drop is not None and not self._clean and dropped[number, "drop " + identity] == 1
 
     def _key(self, request: Request, content: Any) -> str:
         place = self.parameters.idempotency_key

@@ -69,7 +69,7 @@ class RedisStore:
 
     def start(self, host: StoreHost) -> None:
         """A server from the runtime, which also stops it."""
-        self._endpoint = host.server("redis", self.name, tls=self.parameters.tls)
+        self._endpoint = host.server("redis", self.name, tls=self.parameters.tls, owned=True)
 
     @property
     def _server(self) -> Endpoint:
@@ -99,7 +99,8 @@ class RedisStore:
         return ((self._told.host, self._told.port),)
 
     def clear(self) -> None:
-        """FLUSHALL: connections stay."""
+        """FLUSHALL; the app's connections stay. Ours may be to a server that is no more."""
+        self._disconnect()
         self._ask(lambda: self._client(0).flushall())
 
     def observe(self) -> StoreState:
@@ -137,10 +138,13 @@ class RedisStore:
 
     def stop(self) -> None:
         """Connections are dropped; the server is the runtime's."""
+        self._disconnect()
+        self._endpoint = None
+
+    def _disconnect(self) -> None:
         for client in self._clients.values():
             client.connection_pool.disconnect()
         self._clients.clear()
-        self._endpoint = None
 
     def _eval(self, db: int, script: str) -> Sequence[Any]:
         return self._ask(lambda: self._client(db).eval(script, 0))  # type: ignore[no-any-return]

@@ -17,7 +17,8 @@ cleanup = pytest.importorskip(
     "harness.runtimes.containers.cleanup", reason="needs a server: testcontainers is not installed", exc_type=ImportError
 )
 from harness.runtimes.containers.engine import Engine, available  # noqa: E402
-from harness.runtimes.containers.host import ContainerHost, Folders  # noqa: E402
+from harness.runtimes.containers.folders import Folders  # noqa: E402
+from harness.runtimes.containers.host import ContainerHost  # noqa: E402
 from harness.runtimes.containers.process import ContainerProcess  # noqa: E402
 
 __all__ = [
@@ -122,7 +123,7 @@ def spawn(host: ContainerHost, name: str, program: str, *arguments: str, kind: s
         kind,
         ["python3", "-c", program, *arguments],
         env={"PYTHONPATH": str(AGENT_FOLDER)},
-        cwd=host.folders.temporary,
+        cwd=host.folders.common(),
         image=image("python"),
         log=host.folders.report / "logs" / f"{name}.log",
         pid_base=host.new_pid_base(),

@@ -211,6 +211,8 @@ def test_life_of_the_processes(ran: Run) -> None:
         if r["pid"] == ran.worker and r["k"] in ("open", "urls", "settings", "connected", "ready", "disconnected", "down")
     ]
     assert main == ["open", "urls", "settings", "connected", "ready", "disconnected", "down"]
+    (connected,) = (r for r in kinds(ran.records, "connected") if r["pid"] == ran.worker)
+    assert connected["queues"] == ["shop"]
     up, down = kinds(ran.records, "child_up"), kinds(ran.records, "child_down")
     assert len(up) == len(down) == (2 if ran.pool == "prefork" else 0)
     (urls,) = (r for r in kinds(ran.records, "urls") if r["pid"] == ran.worker)

@@ -144,7 +144,7 @@ def test_a_journal_has_pids_of_the_base(host: ContainerHost) -> None:
         "worker",
         ["python3", "-c", program, str(folder), str(base)],
         env={"PYTHONPATH": str(AGENT_FOLDER)},
-        cwd=host.folders.temporary,
+        cwd=host.folders.common(),
         image=image("python"),
         log=host.folders.report / "diary.log",
         pid_base=base,
@@ -261,7 +261,7 @@ def test_what_we_serve_on_loopback_is_reached_through_a_relay(host: ContainerHos
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         where = host.expose("card_api", server.server_port)
-        assert where == ("card_api", server.server_port)
+        assert where == ("card-api", server.server_port), "a name that every HTTP framework takes"
         program = (
             "import urllib.request, sys\n"
             "for n in range(20):\n"

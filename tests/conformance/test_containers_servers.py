@@ -86,7 +86,7 @@ def _ask(host: ContainerHost, program: str, request: dict[str, Any], **options: 
     )
     (root / "celery" / "app").mkdir(parents=True, exist_ok=True)  # the image has no Celery, and the agent only looks for its base class
     (root / "celery" / "app" / "base.py").write_text("class Celery:\n    pass\n")
-    settings = host.folders.temporary / "call.json"
+    settings = host.folders.part("call") / "call.json"
     settings.write_text(json.dumps({"role": "call", "root": str(root)}))
     env = {"PYTHONPATH": f"{AGENT_FOLDER}:{root}", "CELERY_HARNESS_AGENT": str(settings)}
     log = host.folders.report / "logs" / "setup.log"

@@ -131,7 +131,7 @@ def test_an_engine_that_goes_in_mid_run_is_noticed_and_clean_works_once_it_is_ba
 
 def test_closing_half_way_removes_everything(engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     host = make_host(engine, tmp_path)
-    monkeypatch.setattr(host._door, "_wait", lambda _: (_ for _ in ()).throw(KeyboardInterrupt()))
+    monkeypatch.setattr(host._door, "_wait", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
     with pytest.raises(KeyboardInterrupt):
         host.open()
     assert left_of(engine, host.run_id) != ([], [])
@@ -181,3 +181,61 @@ def test_workers_end_with_a_killed_harness_and_clean_removes_the_rest(engine: En
         child.stdout.close()
         if run_id:
             cleanup.remove_run(engine, run_id)
+
+
+def test_a_port_that_another_program_has(engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The engine is told to publish at one that somebody listens on, as if it had chosen that; it is asked again a few times."""
+    prepared, tries = engine._prepared, []
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+
+        def choose(box: Any) -> Any:
+            container = prepared(box)
+            container.ports = dict.fromkeys(container.ports, ("127.0.0.1", port)) if box.ports else {}
+            tries.append(box.part)
+            return container
+
+        monkeypatch.setattr(engine, "_prepared", choose)
+        host = make_host(engine, tmp_path)
+        try:
+            with pytest.raises(EnvironmentFault, match="toxiproxy could not be started") as caught:
+                host.open()
+        finally:
+            host.close()
+    assert f"127.0.0.1:{port}" in caught.value.what and "already" in caught.value.what
+    assert caught.value.exit_code == 3 and tries == ["toxiproxy"] * 3
+    assert left_of(engine, host.run_id) == ([], [])
+
+
+def test_a_port_that_is_free_at_the_second_try(engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    prepared, tries = engine._prepared, []
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+
+        def choose(box: Any) -> Any:
+            container = prepared(box)
+            if box.ports and not tries:
+                container.ports = {**container.ports, f"{box.ports[0]}/tcp": taken.getsockname()}
+            tries.append(box.part)
+            return container
+
+        monkeypatch.setattr(engine, "_prepared", choose)
+        host = make_host(engine, tmp_path)
+        try:
+            host.open()
+            assert tries == ["toxiproxy"] * 2
+        finally:
+            host.close()
+    assert left_of(engine, host.run_id) == ([], [])
+
+
+def test_more_server_ports_than_were_published(engine: Engine, tmp_path: Path) -> None:
+    """The part that finds none left is named."""
+    host = make_host(engine, tmp_path, ports=1)
+    try:
+        host.open()
+        host.publish("broker", 6379)
+        with pytest.raises(EnvironmentFault, match=r"^cache: all 1 ports that were published for this run are taken") as caught:
+            host.publish("cache", 6379)
+        assert caught.value.exit_code == 3
+    finally:
+        host.close()

@@ -5,73 +5,17 @@ from __future__ import annotations
 import contextlib
 import shutil
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from harness.brokers import BROKERS
-from harness.errors import EnvironmentFault
 from harness.ports.broker import Endpoint
-from harness.ports.clock import MonotonicClock
-from harness.runtimes.processes.servers import ProcessServer
-from harness.runtimes.shared.hosting import ServerSpec
-from harness.runtimes.shared.pool import Lasting, Lease, ServerPool
-from harness.runtimes.shared.session import Session
+from harness.runtimes.shared.pool import Lasting, Lease
+from tests.conformance.hands_support import Hands, handed_over, without_marks
 
-
-def usable(kind: str) -> str:
-    """A kind that this machine has."""
-    try:
-        BROKERS[kind].find()
-    except EnvironmentFault as fault:
-        pytest.skip(f"needs a server: {fault.what}")
-    return kind
-
-
-class Hands:
-    """One server in a pool, and the runs that have it in turn."""
-
-    def __init__(self, kind: str, folder: Path) -> None:
-        self.folder, self.pool = folder, ServerPool()
-        self.spec = ServerSpec(BROKERS[kind], "broker", "broker" if "broker" in BROKERS[kind].roles else "backend")
-        self.runs = 0
-        self.all: list[ProcessServer] = []
-
-    def begin(self) -> tuple[Any, Lease]:
-        """The next run's server, and its lease; a new one where none waits."""
-        self.runs += 1
-        log, lease = self.folder / f"run-{self.runs}.log", Lease(self.pool)
-        server: Any = lease.take(self.spec, "origin", log)
-        if server is None:
-            output = self.folder / f"server-{self.runs}.log"
-            server = ProcessServer(self.spec, self.folder / f"data-{self.runs}", log, MonotonicClock(), "0101-000000-0000", output=output)
-            server.start()
-            lease.made(server, "origin")
-            self.all.append(server)
-        return server, lease
-
-    def close(self) -> None:
-        """Whatever was started."""
-        self.pool.close()
-        for server in self.all:
-            server.remove()
-
-
-@pytest.fixture
-def hands() -> Iterator[Callable[[str], Hands]]:
-    made: list[Hands] = []
-    session = Session()  # for its folder, which a server that refuses root can enter as well
-
-    def make(kind: str) -> Hands:
-        made.append(Hands(usable(kind), session.new_folder(kind)))
-        return made[-1]
-
-    yield make
-    for each in made:
-        each.close()
-    session.close()
+__all__ = ["handed_over"]  # a fixture
 
 
 # --- Redis ----------------------------------------------------------------------------------------------------------
@@ -104,6 +48,7 @@ def redis_state(end: Endpoint) -> Any:
             "config": {name: value for name, value in config.items() if name not in ("port", "dir")},
             "rights": [line.partition(" on ")[2].partition("~")[2] for line in monitor.acl_list()],
             "users": clients,
+            "names": without_marks(monitor.acl_users()),
         }
 
 
@@ -211,7 +156,7 @@ def rabbit_state(end: Endpoint) -> Any:
         users = sorted((user["name"], str(user["tags"])) for user in told["users"])
         shown = {name: told[name] for name in ("vhosts", "permissions", "topic_permissions", "parameters", "policies")}
         shown = {name: sorted(entries, key=str) for name, entries in shown.items()}
-        return {**shown, "users": users, **{name: told[name] for name in ("queues", "exchanges", "bindings")}}
+        return without_marks({**shown, "users": users, **{name: told[name] for name in ("queues", "exchanges", "bindings")}})
     finally:
         management.close()
 
@@ -264,7 +209,7 @@ STATE = {
     "databases": "SELECT datname FROM pg_database ORDER BY 1",
     "settings": "SELECT count(*) FROM pg_db_role_setting",
     "locks": "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'",
-    "others": "SELECT count(*) FROM pg_stat_activity WHERE usename IN ('worker', 'producer') AND pid <> pg_backend_pid()",
+    "others": "SELECT count(*) FROM pg_stat_activity WHERE usename ~ '^(worker|producer)' AND pid <> pg_backend_pid()",
 }
 
 
@@ -277,7 +222,7 @@ def postgres(end: Endpoint, role: str = "") -> Any:
 
 def postgres_state(end: Endpoint) -> Any:
     with contextlib.closing(postgres(end)) as connection:
-        return {name: connection.execute(statement).fetchall() for name, statement in STATE.items()}
+        return without_marks({name: connection.execute(statement).fetchall() for name, statement in STATE.items()})
 
 
 def test_postgresql_is_as_it_was_when_it_began(hands: Callable[[str], Hands]) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from harness.ports.clock import MonotonicClock
-from harness.runtimes.shared.environment import AGENT_FOLDER
+from harness.runtimes.shared.environment import AGENT_FOLDER, write_private
 from tests.conformance.containers_support import (
     PARENT,
     ContainerHost,
@@ -27,8 +28,6 @@ from tests.conformance.containers_support import (
 pool = pytest.importorskip(
     "harness.runtimes.containers.pool", reason="needs a server: testcontainers is not installed", exc_type=ImportError
 )
-from harness.runtimes.containers.host import Folders  # noqa: E402
-
 __all__ = ["session_engine"]  # fixtures
 
 #: What a process can learn of where it is, as far as it does not differ between two containers of its own either.
@@ -47,10 +46,11 @@ print('saw', json.dumps({
     'files': sorted(os.listdir('/proc/self/fd')), 'streams': [os.readlink(f'/proc/self/fd/{n}') for n in (0, 1, 2)],
     'limits': {n: resource.getrlimit(getattr(resource, n)) for n in dir(resource) if n.startswith('RLIMIT_')},
     'signals': {n: str(signal.getsignal(n)) for n in range(1, 32)}, 'blocked': sorted(signal.pthread_sigmask(signal.SIG_BLOCK, [])),
-    'capabilities': [l for l in open('/proc/self/status') if l.startswith(('Cap', 'NoNewPrivs', 'Seccomp:', 'Sig'))],
+    'capabilities': [l for l in open('/proc/self/status') if l.startswith(('Cap', 'NoNewPrivs', 'Seccomp:', 'SigB', 'SigI', 'SigC'))],
     'folders': {f: names(f) for f in ('/', '/tmp', '/dev', '/dev/shm', '/dev/mqueue', '/etc', '/var/tmp', '/run', '/root', '/opt')},
     'processes': sorted(p for p in os.listdir('/proc') if p.isdigit() and p not in ('1', str(os.getpid()))),
     'memory': [len(open('/proc/sysvipc/' + k).readlines()) for k in ('shm', 'sem', 'msg')],
+    'rank': [os.nice(0), sorted(os.sched_getaffinity(0)), open('/proc/self/oom_score_adj').read()],
     'ports': [len(open('/proc/net/' + k).readlines()) for k in ('tcp', 'udp')],
 }), flush=True)
 """
@@ -68,6 +68,11 @@ TAKEN_BACK = {
     "a compiled module": "import compileall; compileall.compile_dir('/usr/lib/python3/dist-packages', quiet=2, maxlevels=0, force=True)",
     "an open port": "import socket; s = socket.create_server(('127.0.0.1', 8000))",
 }
+#: A connection over loopback of which the listening side closes first.
+CLOSING = (
+    "import socket\nat = ('127.0.0.1', {})\ns = socket.create_server(at); c = socket.create_connection(at); a, _ = s.accept()\n"
+    "a.close(); c.close()\ntime.sleep(0.1)"
+)
 #: What only a new container is without.
 STAYS = {
     "a file in the image's folders": "open('/etc/left', 'w').write('x')",
@@ -83,9 +88,15 @@ STAYS = {
     "a device folder's file": "open('/dev/left', 'w').write('x')",
     "System V's memory": "import ctypes; assert ctypes.CDLL(None).shmget(7, 4096, 0o1600) >= 0",
     "System V's semaphores": "import ctypes; assert ctypes.CDLL(None).semget(7, 1, 0o1600) >= 0",
-    "a connection that closes": (
-        "import socket\nat = ('127.0.0.1', 8000)\ns = socket.create_server(at); c = socket.create_connection(at); a, _ = s.accept()\n"
-        "a.close(); c.close()\ntime.sleep(0.1)"
+    "a connection that closes": CLOSING.format(8000),
+    "a connection that closes on a port that the kernel could have chosen": CLOSING.format(40_000),
+    "the priority of process 1": "os.setpriority(os.PRIO_PROCESS, 1, 5)",
+    "the processors of process 1": "os.sched_setaffinity(1, {max(os.sched_getaffinity(1))})",
+    "the limits of process 1": "import resource as r; r.prlimit(1, r.RLIMIT_STACK, (1 << 20, r.prlimit(1, r.RLIMIT_STACK)[1]))",
+    "how soon process 1 is killed": "open('/proc/1/oom_score_adj', 'w').write('500')",
+    "a folder's attributes": "os.setxattr('/opt', 'user.left', b'x')",
+    "a file beside compiled modules": (
+        "os.makedirs('/usr/lib/python3/__pycache__', exist_ok=True); open('/usr/lib/python3/__pycache__/left.nbi', 'w').write('x')"
     ),
 }
 
@@ -102,12 +113,12 @@ class Runs:
 
     def begin(self) -> ContainerHost:
         self.number += 1
-        temporary, report = self.session.new_folder("run"), self.folder / "reports" / str(self.number)
+        run_id, reports = f"0102-000000-{self.number:04x}", self.folder / "reports"
+        report = reports / str(self.number)
         report.mkdir()
-        shared = (self.session.folder, self.folder / "reports")
-        site = self.session.site(self.engine, MonotonicClock(), image, reports=shared[1], root=self.folder / "root", ports=1)
-        folders = Folders(temporary, report, self.folder / "root", shared)
-        return ContainerHost(f"0102-000000-{self.number:04x}", MonotonicClock(), folders, image, engine=self.engine, site=site)
+        site = self.session.site(self.engine, MonotonicClock(), image, reports=reports, root=self.folder / "root", ports=1)
+        folders = replace(site.folders, report=report, run=run_id)
+        return ContainerHost(run_id, MonotonicClock(), folders, image, engine=self.engine, site=site)
 
 
 @pytest.fixture(scope="module")
@@ -120,13 +131,16 @@ def runs(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[R
         assert left_of(engine, found.session.id) == ([], [])
 
 
-def start(host: ContainerHost, program: str, name: str = "pay-1", **options: Any) -> ContainerProcess:
+def start(
+    host: ContainerHost, program: str, name: str = "pay-1", *, settings: dict[str, Any] | None = None, **options: Any
+) -> ContainerProcess:
     base = host.new_pid_base()
+    told = write_private(host.folders.part(name) / "settings.json", settings) if settings else ""
     return host.spawn(
         name,
         "worker",
         ["python3", "-c", "import os, sys, time\n" + program],
-        env={"PYTHONPATH": str(AGENT_FOLDER), "OF_THE_APP": "x"},
+        env={"PYTHONPATH": str(AGENT_FOLDER), "OF_THE_APP": "x", **({"CELERY_HARNESS_AGENT": str(told)} if told else {})},
         cwd=Path("/usr"),
         image=image("python"),
         log=host.folders.report / f"{name}-{base}.log",
@@ -164,7 +178,8 @@ def test_a_seat_shows_what_a_container_of_its_own_shows(runs: Runs, alone: dict[
     second = runs.begin()
     again, same = seen(second)
     second.close()
-    assert (told, again) == (alone, alone)
+    assert {k: (told[k], alone[k]) for k in told if told[k] != alone[k]} == {}
+    assert {k: (again[k], alone[k]) for k in told if again[k] != alone[k]} == {}
     assert same == container
 
 
@@ -194,6 +209,49 @@ def test_after_what_cannot_be_taken_back_the_next_one_gets_another_container(run
     second.close()
     assert told == alone
     assert container != process.container_id
+
+
+def test_a_closing_connection_to_where_it_may_connect_is_no_reason_for_another(runs: Runs) -> None:
+    dial = "import socket; socket.create_connection(('toxiproxy', 8474)).close(); time.sleep(0.1)\nprint('closing', *open('/proc/net/tcp'))"
+    for allowed in ([["toxiproxy", 8474]], [["broker", 6379]]):
+        first = runs.begin()
+        process = start(first, dial, name=f"to-{allowed[0][0]}", settings={"allow": allowed})
+        wrote(process, "closing")
+        until(lambda process=process: not process.alive(), "it ends")
+        assert f"{8474:04X}" in process.log.read_text(), "the kernel still has it"
+        first.close()
+        second = runs.begin()
+        again = start(second, "", name=process.name)
+        second.close()
+        assert (again.container_id == process.container_id) == (allowed[0][0] == "toxiproxy")
+
+
+def test_one_that_was_frozen_from_outside_while_it_waited_is_not_used(runs: Runs, engine: Engine) -> None:
+    first = runs.begin()
+    process: Any = start(first, "")
+    until(lambda: not process.alive(), "it ends")
+    seat = process.seat
+    first.close()
+    assert seat.cleaning.result(30), "it has said that it is clean"
+    engine.client.api.pause(process.container_id)
+    second = runs.begin()
+    assert start(second, "").container_id != process.container_id
+    second.check()
+    second.close()
+
+
+def test_a_site_whose_toxiproxy_was_killed_while_it_waited_is_given_up(runs: Runs, engine: Engine) -> None:
+    first = runs.begin()
+    first.open()
+    first.close()
+    assert first.ends_clean()
+    labels = [f"celery-harness.session={runs.session.id}", "celery-harness.part=toxiproxy"]
+    (door,) = engine.client.api.containers(filters={"label": labels})
+    engine.client.api.kill(door["Id"])
+    second = runs.begin()
+    assert wrote(start(second, "print('here', flush=True)"), "here")
+    second.check()
+    second.close()
 
 
 def test_a_process_in_a_seat_is_killed_signalled_paused_and_told_as_any_other(runs: Runs) -> None:

@@ -126,7 +126,7 @@ class Probe:
 @contextlib.contextmanager
 def started_in(system: Any, client: str) -> Iterator[Probe]:
     """In the place of a running worker or the producer, whatever the runtime."""
-    path = Path(system.temporary) / f"{client}.probe"
+    path = Path(system.part_folder(client)) / f"{client}.probe"
     process = next(p for p in system.every_process if p.name == client and p.alive())
     child = None
     if hasattr(process, "box"):

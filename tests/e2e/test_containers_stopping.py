@@ -96,7 +96,7 @@ def test_a_signal_at_any_moment_stops_everything(stops: dict[tuple[str, str], Fu
 
 def passwords(folder: Path) -> set[str]:
     """All that the children of a run are told."""
-    texts = [path.read_text() for path in folder.glob("*.json")]
+    texts = [path.read_text() for path in folder.rglob("*.json")]
     return {found for text in texts for found in re.findall(r"rediss?://[^:/@\"]*:([^@\"]+)@", text)}
 
 

@@ -124,6 +124,8 @@ def plain(text):
     text = re.sub(r"://[^@/]*@", "://LOGIN@", text)
     text = re.sub(r"(127\\.0\\.0\\.1|broker|backend|toxiproxy):\\d+", "ADDRESS", text)
     text = re.sub(r"celery-harness-\\d{4}-\\d{6}-[0-9a-f]{4}-[^/]*/", "", text + "/").rstrip("/")
+    text = re.sub(r"\\bsite-\\w+/(?=common)", "", text)
+    text = re.sub(r"/common/\\d{4}-\\d{6}-[0-9a-f]{4}", "/common", text)
     text = re.sub(r"\\d{4}-\\d{6}-[0-9a-f]{4}", "RUN", text)
     return re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}|pymp-\\w+|tmp\\w{8}", "ID", text)
 '''

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import importlib
-import os
 import platform
-import sys
 from fnmatch import fnmatchcase
-from functools import partial
 from typing import Any
 
 from celery_harness_agent import answer, application, config
 from celery_harness_agent.frames import Frames
 from celery_harness_agent.guard import Guard
+from celery_harness_agent.points import trouble_with
 from celery_harness_agent.settings import Settings
+from celery_harness_agent.sources import Sources
 
 __all__ = ["main"]
 
@@ -29,13 +28,13 @@ class _Found(Exception):
 
 
 def main(settings: Settings) -> None:
-    """Answer one request: {"app", "objects": [module:name], "tasks": [names], "retry_patterns": [patterns]}."""
+    """Answer one request, see docs/journal.md."""
     config.force_addresses(settings)
     frames = Frames(settings.root)
     refused: list[dict[str, Any]] = []
     Guard(settings, frames, None, lambda address, stack: refused.append({"address": address, "stack": stack})).install()
-    opened: set[str] = set()
-    sys.addaudithook(partial(_note_file, opened))
+    sources = Sources()
+    sources.install()
     config.merge_when_loaded(settings.config)
     application.use_working_folder()
     request = answer.question()
@@ -44,7 +43,7 @@ def main(settings: Settings) -> None:
     except _Found as found:
         document = {"ok": False, "error": answer.describe(found.kind, found.what, found.cause, frames)}
     if request.get("files"):
-        document["files"] = _files(opened)
+        document.update(files=sources.files(), doubts=sources.doubts())
     answer.give({**document, **_versions(), "undeclared": refused})
 
 
@@ -56,7 +55,32 @@ def _examine(settings: Settings, request: dict[str, Any]) -> dict[str, Any]:
     tasks = sorted(app.tasks)
     unknown = [name for name in request.get("tasks") or () if name not in app.tasks]
     unmatched = [p for p in request.get("retry_patterns") or () if not any(fnmatchcase(name, p) for name in tasks)]
-    return {"ok": True, "tasks": tasks, "unknown": unknown, "unmatched_patterns": unmatched, "settings": config.effective(app.conf)}
+    points = [trouble_with(str(file), int(line), settings.root) for file, line in request.get("points") or ()]
+    calls = [_wrong_call(app, call) for call in request.get("calls") or ()]
+    return {
+        "ok": True,
+        "tasks": tasks,
+        "unknown": unknown,
+        "unmatched_patterns": unmatched,
+        "points": points,
+        "calls": calls,
+        "settings": config.effective(app.conf),
+    }
+
+
+def _wrong_call(app: Any, call: dict[str, Any]) -> str:
+    """Why Celery would refuse to publish it, in Python's words; '' where it would not, or where the app has its own way to publish."""
+    from celery.app.task import Task
+
+    task = app.tasks.get(call["task"])
+    check = getattr(task, "__header__", None)
+    if check is None or not getattr(task, "typing", False) or type(task).apply_async is not Task.apply_async:
+        return ""
+    try:
+        check(*[None] * call["before"], *call["args"], **call["kwargs"])
+    except TypeError as exc:
+        return str(exc)
+    return ""
 
 
 def _import_app(path: str, settings: Settings) -> Any:
@@ -94,18 +118,6 @@ def _resolve(path: str) -> None:
 def _importing(path: str, exc: BaseException) -> _Found:
     kind = "connects" if isinstance(exc, ConnectionRefusedError) and "celery-harness" in str(exc) else "import"
     return _Found(kind, f"importing {path.partition(':')[0]} failed: {type(exc).__name__}: {exc}", exc)
-
-
-def _note_file(opened: set[str], event: str, arguments: tuple[Any, ...]) -> None:
-    """An audit hook: what the answer is made of."""
-    if event == "open" and isinstance(arguments[0], str):
-        opened.add(os.path.abspath(arguments[0]))  # noqa: PTH100 (a hook may call nothing that opens files itself)
-
-
-def _files(opened: set[str]) -> list[str]:
-    """Sources of modules, and what the app read beside them; a module's compiled form says no more than its source does."""
-    modules = {str(found) for module in list(sys.modules.values()) if (found := getattr(module, "__file__", None))}
-    return sorted(name for name in opened | modules if not name.endswith(".pyc"))
 
 
 def _versions() -> dict[str, str]:

@@ -7,7 +7,7 @@ import ipaddress
 import json
 import socket
 import sys
-from typing import Any, Callable
+from typing import Any, Callable, Mapping
 
 from celery_harness_agent.frames import Frames
 from celery_harness_agent.journal import Journal, mono, quoted
@@ -41,17 +41,20 @@ class Guard:
         self._on_refusal = on_refusal
         self._seen: set[tuple[str, str]] = set()
 
-    def install(self) -> None:
-        """From here on. Answers for names that are open are remembered: connections are made to addresses."""
+    def install(self, others: Mapping[str, Callable[[str, Any], None]] | None = None) -> None:
+        """From here on. Answers for names that are open are remembered: connections are made to addresses.
+
+        ``others``: what else wants to know of which event; one hook for all, since each costs at every event.
+        """
         if self._named:
             self._remember_answers()
-        judge = self._judge
+        asked = {**dict.fromkeys(_EVENTS, self._judge), **(others or {})}
 
         # A plain function: the interpreter looks for `__cantrace__` on a hook at every event, some sixteen times a task,
         # and on a bound method that is not there costs an AttributeError (700 ns against 240).
         def hook(event: str, arguments: tuple[Any, ...]) -> None:
-            if event in _EVENTS:
-                judge(event, arguments)
+            if event in asked:
+                asked[event](event, arguments)
 
         sys.addaudithook(hook)
 

@@ -73,6 +73,7 @@ class Seat(Init):
         order = json.loads(Path(path).read_text(encoding="utf-8"))
         self._order, self._argv, self._options = order, order["argv"], {k: order[k] for k in ("stdin", "answer") if k in order}
         self._report = _append(order["report"])
+        self._traces.dials(_dialled(order["env"]))
         self._start()
         return "1"
 
@@ -116,6 +117,15 @@ class Seat(Init):
 
     def _signal_group(self, number: int) -> bool:
         return self._main > 1 and super()._signal_group(number)
+
+
+def _dialled(env: dict[str, str]) -> set[int]:
+    """Ports that the process may connect to, by its own settings (settings.py); without any, it connects to nothing that we know."""
+    try:
+        settings = json.loads(Path(env["CELERY_HARNESS_AGENT"]).read_text(encoding="utf-8"))
+        return {int(port) for _, port in settings["allow"]}
+    except (OSError, KeyError, ValueError, TypeError):
+        return set()
 
 
 def parse(arguments: list[str]) -> tuple[dict[str, str], set[str]]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import http.client
 import itertools
 import time
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
@@ -24,6 +25,7 @@ from harness.runtimes.containers.engine import Box, Engine, log_lines
 __all__ = ["Door"]
 
 _API = 8474
+_NAME = "toxiproxy"
 #: The client of those links that lead from this process to the servers.
 _OURS = "harness"
 _PUBLISHED = 20_000
@@ -37,10 +39,14 @@ _TAKEN = ("already allocated", "already in use")
 
 
 class Door:
-    """Toxiproxy, once it is open. ``ports``: how many server ports can be published."""
+    """Toxiproxy, once it is open. ``ports``: how many server ports can be published. ``name``: its own in the run's network.
+    ``leads``: ports of its own that are taken by what `lead` opens.
+    """
 
-    def __init__(self, engine: Engine, ports: int) -> None:
+    def __init__(self, engine: Engine, ports: int, *, name: str = _NAME, leads: Collection[int] = ()) -> None:
         self.version = ""
+        self._name = name
+        self._api = next(port for port in itertools.count(_API) if port not in leads)
         self.api = ("127.0.0.1", 0)
         self._engine = engine
         self._inside = [_PUBLISHED + number for number in range(ports)]
@@ -52,13 +58,14 @@ class Door:
 
     def open(self, box: Box, network: Network) -> None:
         """Start it and wait until it answers; EnvironmentFault with its last lines."""
-        container = self._container = self._start(replace(box, arguments=("-host=0.0.0.0",), ports=(_API, *self._inside)))
-        with self._engine.asking("toxiproxy", "connected to the run's network"):
-            network.connect(container.id, ["toxiproxy"])
+        arguments = ("-host=0.0.0.0", f"-port={self._api}")
+        container = self._container = self._start(replace(box, arguments=arguments, ports=(self._api, *self._inside)))
+        with self._engine.asking(box.part, "connected to the run's network"):
+            network.connect(container.id, [self._name])
             container.reload()
         self._outside = {int(port.split("/")[0]): int(at[0]["HostPort"]) for port, at in container.ports.items() if at}
-        self.api = ("127.0.0.1", self._outside.pop(_API, 0))
-        self._wait(container)
+        self.api = ("127.0.0.1", self._outside.pop(self._api, 0))
+        self._wait(container, box.part)
         self.version = Proxies(*self.api).version()
 
     def _start(self, box: Box) -> Any:
@@ -70,13 +77,13 @@ class Door:
                     raise
         return self._engine.start(box)
 
-    def _wait(self, container: Any) -> None:
+    def _wait(self, container: Any, part: str) -> None:
         deadline = time.monotonic() + _READY_SECONDS
         while not Proxies(*self.api, timeout=1.0).ready():
             if time.monotonic() > deadline:
                 tail = "\n  ".join(log_lines(container)) or "(none)"
                 raise EnvironmentFault(
-                    f"toxiproxy does not answer on {self.api[0]}:{self.api[1]}; its last lines:\n  {tail}",
+                    f"{part} does not answer on {self.api[0]}:{self.api[1]}; its last lines:\n  {tail}",
                     hint="does a firewall keep this machine from its own published ports? `--runtime processes` needs none",
                 )
             time.sleep(_TICK)
@@ -89,7 +96,11 @@ class Door:
         """EnvironmentFault with its last lines where it has ended by itself: nobody gets in any more. Free."""
         if self._status is not None:
             tail = "\n  ".join(self.last_lines()) or "(none)"
-            raise EnvironmentFault(f"toxiproxy ended by itself with status {self._status}; its last lines:\n  {tail}")
+            raise EnvironmentFault(f"{self._words} ended by itself with status {self._status}; its last lines:\n  {tail}")
+
+    @property
+    def _words(self) -> str:
+        return _NAME if self._name == _NAME else f"the way out to {self._name} ({_NAME})"
 
     def last_lines(self) -> tuple[str, ...]:
         """Of its log; () where it was never started."""
@@ -105,6 +116,10 @@ class Door:
         Proxies(*self.api).create(_OURS, f"{part}-{port}", listen=f"0.0.0.0:{inside}", upstream=f"{part}:{port}")
         self._published[part, port] = self._outside[inside]
         return self._outside[inside]
+
+    def lead(self, port: int, address: str) -> None:
+        """Who connects to that port of this container's is led to the same port of an address outside the run's network."""
+        Proxies(*self.api).create(_OURS, f"{self._name}-{port}", listen=f"0.0.0.0:{port}", upstream=f"{address}:{port}")
 
     @property
     def room(self) -> int:

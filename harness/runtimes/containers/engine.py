@@ -22,6 +22,7 @@ from testcontainers.core.docker_client import DockerClient, get_docker_host
 from testcontainers.core.network import Network
 
 from harness.errors import EnvironmentFault
+from harness.ports.network import host_name
 
 __all__ = ["Box", "Engine", "available", "log_lines"]
 
@@ -163,7 +164,7 @@ class Engine:
         container.image = box.image
         container.with_name(box.name).with_envs(**box.env).with_command(list(box.arguments))
         if box.network is not None:
-            container.with_network(box.network).with_network_aliases(box.part)
+            container.with_network(box.network).with_network_aliases(host_name(box.part))
         for path, mode in box.mounts:
             if not path.exists():
                 raise EnvironmentFault(f"{box.part}: {path} is to be mounted and is not there")
@@ -181,7 +182,7 @@ class Engine:
         """No capability, no way to more; room enough, but not the whole machine."""
         options: dict[str, Any] = {
             "labels": dict(box.labels),
-            "hostname": box.part,
+            "hostname": host_name(box.part),
             "cap_drop": ["ALL"],
             "security_opt": ["no-new-privileges", *(["label=disable"] if self._selinux else [])],
             "pids_limit": _PIDS,

@@ -18,6 +18,7 @@ import contextlib
 import itertools
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,11 +28,14 @@ from testcontainers.core.network import Network
 from harness.errors import EnvironmentFault
 from harness.ports.broker import Endpoint
 from harness.ports.clock import Clock
+from harness.ports.network import host_name
 from harness.runtimes.containers.cleanup import OWNER, PART, PLACE, RUN, place, remove_run
 from harness.runtimes.containers.door import Door
+from harness.runtimes.containers.egress import Exit
 from harness.runtimes.containers.engine import Box, Engine
 from harness.runtimes.containers.events import Watcher
-from harness.runtimes.containers.launching import Folders, Launcher, Order
+from harness.runtimes.containers.folders import Folders, emptied
+from harness.runtimes.containers.launching import Launcher, Order
 from harness.runtimes.containers.process import ContainerProcess
 from harness.runtimes.containers.relay import LoopbackRelay
 from harness.runtimes.containers.seats import SeatedProcess, Seats
@@ -45,6 +49,7 @@ __all__ = ["SESSION", "ContainerHost", "Folders"]
 #: Label: what several runs of one process share has the same as what each of them has alone.
 SESSION = "celery-harness.session"
 
+_OPENERS = 4
 _PID_BASE = 10_000_000
 _RELAY = AGENT_FOLDER / "celery_harness_agent" / "relay.py"
 
@@ -62,13 +67,14 @@ class ContainerHost:
         engine: Engine | None = None,
         ports: int = 8,
         fixed_addresses: bool = False,
+        ways_out: Sequence[Exit] = (),
         site: ContainerHost | None = None,
     ) -> None:
-        """``images``: name of the table (redis, toxiproxy, python …) -> reference that is present at the engine; raises EnvironmentFault.
+        """``images``: name of the table (redis, toxiproxy, python …) -> id or reference, present at the engine; raises EnvironmentFault.
 
         ``ports``: how many server ports the harness itself needs to reach at most; each costs some 60 ms at the end.
         ``fixed_addresses``: who leaves the network and joins it again has its old address, so that connections may live on;
-        costs some 150 ms at the start.
+        costs some 150 ms at the start. ``ways_out``: hosts outside that the app may reach; not on a site.
 
         ``site``: another host, whose network and Toxiproxy this one uses, and whose containers serve it as far as they can. What
         stands there carries the site's id and stays when this one closes.
@@ -80,9 +86,10 @@ class ContainerHost:
         self.watcher: Watcher = site.watcher if site else Watcher(self.engine, clock, f"{SESSION}={self.session}")
         self.network: Network | None = None
         self._door: Door = site._door if site else Door(self.engine, ports)
+        self._ways_out = {way: Door(self.engine, 0, name=way.host, leads=way.ports) for way in ways_out}
         self._bases: Iterator[int] = site._bases if site else itertools.count(_PID_BASE, _PID_BASE)
         self._numbers = itertools.count(1)
-        self.seats: Seats = site.seats if site else Seats(self.engine, self.watcher, folders.temporary / "seats", self._outline)
+        self.seats: Seats = site.seats if site else Seats(self.engine, self.watcher, folders, self._outline)
         #: Every process that was started here, questions too.
         self._launcher = Launcher(self.engine, clock, self.watcher, folders, self._outline, self.seats if site else None)
         self._fixed_addresses = fixed_addresses
@@ -109,11 +116,24 @@ class ContainerHost:
                 box = replace(self._outline("toxiproxy", image), network=None)
                 self._door.open(box, self.network)
                 self.watcher.expect(box.name, self._door.ended)
+                with ThreadPoolExecutor(_OPENERS) as pool:
+                    list(pool.map(self._open_way_out, self._ways_out.items(), itertools.count(1)))
                 self._open = True
+
+    def _open_way_out(self, way: tuple[Exit, Door], number: int) -> None:
+        leads, door = way
+        assert self.network is not None
+        box = replace(self._outline(f"egress-{number}", self.image("toxiproxy")), network=None)
+        door.open(box, self.network)
+        self.watcher.expect(box.name, door.ended)
+        for port in leads.ports:
+            door.lead(port, leads.address)
 
     def _begin(self) -> None:
         with self._lock:
             if not self._begun:
+                if self.folders.run:
+                    emptied(self.folders.common().parent, {self.folders.run})
                 self._launcher.prepare()
                 if self.site is None:
                     self.watcher.start()
@@ -139,7 +159,11 @@ class ContainerHost:
 
     def ends_clean(self) -> bool:
         """After its close: is what the site goes on with as it was before?"""
-        return self.site is None or not self._open or (not self.watcher.lost and self._door.sweep())
+        return self.site is None or not self._open or self.site.sound()
+
+    def sound(self) -> bool:
+        """Has nothing of it ended or been disturbed, between two runs? Links that a run left are removed."""
+        return not self.watcher.lost and (not self._open or self._door.sweep())
 
     def room(self) -> int:
         """How many ports of further servers can be published."""
@@ -151,7 +175,8 @@ class ContainerHost:
             raise EnvironmentFault(self.watcher.lost, hint="when it is back, `celery-harness clean` removes what this run left")
         if self._launcher.failures:
             raise self._launcher.failures[0]
-        self._door.check()
+        for door in (self._door, *self._ways_out.values()):
+            door.check()
 
     def environment(self) -> dict[str, str]:
         """For the report."""
@@ -197,14 +222,14 @@ class ContainerHost:
         return self._door.last_lines()
 
     def expose(self, name: str, port: int) -> tuple[str, int]:
-        """What this process serves on 127.0.0.1:``port``, for the app: (name, port). A relay container of that name passes it on."""
+        """What this process serves on 127.0.0.1:``port``, for the app: (host, port). A relay container of that name passes it on."""
         self.open()
-        relay = LoopbackRelay(self._launcher.papers / f"{name}.relay", port)
+        relay = LoopbackRelay(self.folders.part(name) / f"{name}.relay", port)
         self._relays.append(relay)
         argv = ["python3", "-I", "-S", str(_RELAY), "--port", str(port), "--socket", str(relay.path)]
         log = self.folders.report / "logs" / f"relay-{name}.log"
         self._launcher.launch(Order(name, "relay", argv, {}, Path("/"), self.image("python"), log, self.new_pid_base())).box()
-        return name, port
+        return host_name(name), port
 
     # --- workers, producer, questions ---------------------------------------------------------------------------
 
@@ -276,7 +301,7 @@ class ContainerHost:
                 address = process.left_address if self._fixed_addresses else None
                 with self.engine.asking(process.name, "put back on the network"):
                     self.engine.client.api.connect_container_to_network(
-                        process.container_id, self.network.id, aliases=[process.name], ipv4_address=address or None
+                        process.container_id, self.network.id, aliases=[host_name(process.name)], ipv4_address=address or None
                     )
             process.left_address = None
 
@@ -293,7 +318,7 @@ class ContainerHost:
                 return
             self._closed = True
         follow = [] if self.site else [self.watcher.close, self.seats.close]
-        for step in (self._launcher.let_go, self._remove, *follow, *(r.close for r in self._relays)):
+        for step in (self._launcher.let_go, self._remove, *follow, *(r.close for r in self._relays), self.folders.forget):
             with contextlib.suppress(Exception):
                 step()
 

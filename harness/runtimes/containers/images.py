@@ -51,7 +51,7 @@ class Wanted:
 class Chosen:
     """An image that is present at the engine.
 
-    ``origin``: who chose it, for the report; ``id``: the registry's digest where it has one, else the engine's id.
+    ``origin``: who chose it, for the report; ``id``: the engine's own, by which it is started: a reference may mean another image by then.
     """
 
     name: str
@@ -180,5 +180,4 @@ def _known(name: str, where: str) -> None:
 
 
 def _chosen(name: str, reference: str, origin: str, image: Mapping[str, Any]) -> Chosen:
-    digests = image.get("RepoDigests") or ()
-    return Chosen(name, reference, origin, digests[0].partition("@")[2] if digests else str(image["Id"]))
+    return Chosen(name, reference, origin, str(image["Id"]))

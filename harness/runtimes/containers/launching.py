@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,36 +16,18 @@ from harness.errors import EnvironmentFault
 from harness.ports.clock import Clock
 from harness.runtimes.containers.engine import Box, Engine, log_lines
 from harness.runtimes.containers.events import Watcher
-from harness.runtimes.containers.process import ContainerProcess, Papers
+from harness.runtimes.containers.folders import Folders
+from harness.runtimes.containers.process import ContainerProcess, Lifeline, Papers
 from harness.runtimes.containers.seats import SEATED, SeatedProcess, Seats
 from harness.runtimes.shared.environment import AGENT_FOLDER, write_private
 
-__all__ = ["Folders", "Launcher", "Order"]
+__all__ = ["Launcher", "Order"]
 
 _STARTERS = 4
 _ANSWER_SECONDS = 60.0
 _REPORT_SECONDS = 20.0
 _TICK = 0.005
 _INIT = AGENT_FOLDER / "celery_harness_agent" / "init.py"
-
-
-@dataclass(frozen=True, slots=True)
-class Folders:
-    """Bind mounts, all at the same path inside as outside. ``temporary``: the run's own, short-lived (settings, triggers, our
-    sockets), read-write. ``report``: logs and journals, read-write. ``root``: the user's project, read-write; None: the image has it.
-    ``shared``: folders that hold the first two for one run after another; they are mounted in their place.
-    """
-
-    temporary: Path
-    report: Path
-    root: Path | None
-    shared: tuple[Path, ...] = ()
-
-    def mounts(self) -> list[tuple[Path, str]]:
-        """Those that a process of the app sees. The agent's folder may lie in the project's: it stays read-only."""
-        own = self.shared or (self.report, self.temporary)
-        writable = {path.resolve(): "rw" for path in (self.root, *own) if path is not None}
-        return [*writable.items(), (AGENT_FOLDER, "ro")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,24 +62,19 @@ class Launcher:
     ) -> None:
         self._seats = seats
         self._engine, self._clock, self._watcher, self._folders, self._outline = engine, clock, watcher, folders, outline
-        self.papers = folders.temporary / "containers"
         self.failures: list[EnvironmentFault] = []
         self.every: list[ContainerProcess] = []
         self._removed: list[ContainerProcess] = []
         self.pool = ThreadPoolExecutor(_STARTERS, thread_name_prefix="containers")
-        self._lifeline = -1
+        self._lifeline = Lifeline(folders.base / f"lifeline{folders.run and '-'}{folders.run}")
 
     def prepare(self) -> None:
-        """The folder of the papers, and the FIFO that ties every init's life to ours."""
-        self.papers.mkdir(mode=0o700, parents=True)
-        os.mkfifo(self.papers / "lifeline", 0o600)
-        self._lifeline = os.open(self.papers / "lifeline", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        """The FIFO that ties every init's life to ours."""
+        self._lifeline.open()
 
     def let_go(self) -> None:
         """Every init ends its container; starts under way come to their end. Never raises; also twice."""
-        descriptor, self._lifeline = self._lifeline, -1
-        if descriptor >= 0:
-            os.close(descriptor)
+        self._lifeline.close()
         for process in list(self.every):
             process.expected_end = True
             process.close_input()
@@ -112,7 +88,7 @@ class Launcher:
     def launch(self, order: Order) -> ContainerProcess:
         """Returns at once; see `ContainerHost.spawn`."""
         outline = self._outline(order.name, order.image)
-        papers = Papers(self.papers, outline.name.rpartition(f"-{order.name}-")[2] + f"-{order.name}")
+        papers = Papers(self._folders.part(order.name), outline.name.rpartition(f"-{order.name}-")[2] + f"-{order.name}")
         order.log.parent.mkdir(parents=True, exist_ok=True)
         seated = self._seats is not None and not order.alone and order.kind in SEATED
         process = (SeatedProcess if seated else ContainerProcess)(
@@ -133,7 +109,7 @@ class Launcher:
             env={"HOME": "/tmp", **order.env},
             network=None if order.alone else outline.network,
             alone=order.alone,
-            mounts=self._folders.mounts(),
+            mounts=self._folders.mounts(order.name),
             user=self._engine.me(),
             cwd=order.cwd,
             scratch=True,
@@ -153,7 +129,8 @@ class Launcher:
         return self._seats.start(process, paper, box, order.argv[0])
 
     def _options(self, order: Order, papers: Papers) -> list[str]:
-        options = {"--report": papers.report, "--log": order.log, "--control": papers.control, "--lifeline": self.papers / "lifeline"}
+        lifeline = self._lifeline.for_part(papers.report.parent)
+        options = {"--report": papers.report, "--log": order.log, "--control": papers.control, "--lifeline": lifeline}
         if order.request is not None:
             options |= {"--stdin": write_private(papers.stdin, order.request), "--answer": papers.answer}
         elif order.stdin:
@@ -188,8 +165,9 @@ class Launcher:
             if not process.alive() or self._clock.now() > deadline:
                 tail = "\n  ".join([*log_lines(container), *last_lines(process.log)]) or "(none)"
                 how = "still runs" if process.alive() else f"ended with status {process.status}"
+                where = process.papers.report.parent
                 raise EnvironmentFault(
-                    f"{process.name}: its container {how} and reported nothing to {self._folders.temporary}; its last lines:\n  {tail}",
+                    f"{process.name}: its container {how} and reported nothing to {where}; its last lines:\n  {tail}",
                     hint="does the engine run on this machine? its image needs Python 3.8 or later",
                 )
             time.sleep(_TICK)

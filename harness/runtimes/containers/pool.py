@@ -8,8 +8,8 @@ from pathlib import Path
 
 from harness.ports.clock import Clock
 from harness.runtimes.containers.engine import Engine
-from harness.runtimes.containers.host import ContainerHost, Folders
-from harness.runtimes.containers.images import Chosen, Wanted
+from harness.runtimes.containers.folders import Folders
+from harness.runtimes.containers.host import ContainerHost
 from harness.runtimes.shared.session import Session
 
 __all__ = ["ContainerSession"]
@@ -25,28 +25,22 @@ class ContainerSession(Session):
         super().__init__()
         self._site: ContainerHost | None = None
         self._made_of: tuple[object, ...] = ()
-        self._images: dict[Wanted, Chosen] = {}
 
     def site(
         self, engine: Engine, clock: Clock, images: Callable[[str], str], *, reports: Path, root: Path | None, ports: int
     ) -> ContainerHost:
-        """The one of before, or a new one where that would not do: another engine, other images, too few ports. Not open yet."""
-        made_of = (id(engine), images("toxiproxy"))
+        """The one of before, or a new one where that would not do: another engine, another image, too few ports, or one whose
+        Toxiproxy has ended or hangs. Not open yet.
+        """
+        made_of = (id(engine), images("toxiproxy"), reports, root)
         site = self._site
-        if site is not None and (made_of != self._made_of or site.room() < ports or site.watcher.lost):
+        if site is not None and (made_of != self._made_of or site.room() < ports or not site.sound()):
             self.leave_site()
         if self._site is None:
-            folder = self.new_folder("site")
-            folders = Folders(folder, self.folder / "logs", root, (self.folder, reports))
+            folders = Folders(self.new_folder("site"), self.folder / "logs", root, reports=reports)
             self._site = ContainerHost(self.id, clock, folders, images, engine=engine, ports=ports + _SPARE_PORTS)
             self._made_of = made_of
         return self._site
-
-    def image(self, wanted: Wanted, find: Callable[[], Chosen]) -> Chosen:
-        """What was found to be meant before is found again without a question to the engine."""
-        if wanted not in self._images:
-            self._images[wanted] = find()
-        return self._images[wanted]
 
     def leave_site(self) -> None:
         """Everything on it goes; the next run gets a new one."""

@@ -23,7 +23,7 @@ from harness.errors import EnvironmentFault
 from harness.ports.clock import Clock
 from harness.runtimes.containers.engine import Engine
 
-__all__ = ["ContainerProcess", "Life", "Papers"]
+__all__ = ["ContainerProcess", "Life", "Lifeline", "Papers"]
 
 _START_SECONDS = 60.0
 #: The engine's own status for what it could not start.
@@ -148,6 +148,35 @@ class Life:
         """It has none."""
 
 
+class Lifeline:
+    """A FIFO that this process holds open: when it lets go, by its death too, all that wait at its other end end."""
+
+    name = "lifeline"
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._descriptor = -1
+
+    def open(self) -> None:
+        """Once."""
+        os.mkfifo(self._path, 0o600)
+        self._descriptor = os.open(self._path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+
+    def for_part(self, folder: Path) -> Path:
+        """The same one under a name in another folder, which is all that a part sees."""
+        path = folder / self.name
+        with contextlib.suppress(FileExistsError):
+            path.hardlink_to(self._path)
+        return path
+
+    def close(self) -> None:
+        """Let go; also twice."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+            self._path.unlink(missing_ok=True)
+
+
 class Papers:
     """The files through which one life's init speaks with us. Made before the start, removed with the run's folder."""
 
@@ -159,14 +188,22 @@ class Papers:
         self.order = folder / f"{name}.order"
 
     def told(self) -> dict[str, int]:
-        """pid, and once it has ended status; each with its time in ns ('pid_at', 'status_at')."""
+        """pid, and once it has ended status; each with its time in ns ('pid_at', 'status_at').
+
+        A line that is only half there, or no word of init's, says nothing: whoever is killed in the middle of one writes no more.
+        """
         found: dict[str, int] = {}
+        lines: list[bytes] = []
         with contextlib.suppress(OSError):
-            for line in self.report.read_bytes().splitlines():
+            lines = self.report.read_bytes().splitlines()
+        for line in lines:
+            with contextlib.suppress(ValueError, RecursionError):
                 document = json.loads(line)
+                if not isinstance(document, dict) or not isinstance(at := document.get("at"), int):
+                    continue
                 for key in ("pid", "status"):
-                    if key in document:
-                        found[key], found[f"{key}_at"] = document[key], document["at"]
+                    if isinstance(value := document.get(key), int):
+                        found[key], found[f"{key}_at"] = value, at
         return found
 
     def ask(self, words: str, *, seconds: float = _CONTROL_SECONDS) -> str | None:

@@ -7,7 +7,6 @@ before is left. Where it cannot, the container is removed, and the next process 
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,7 +17,8 @@ from typing import Any
 from harness.errors import EnvironmentFault
 from harness.runtimes.containers.engine import Box, Engine
 from harness.runtimes.containers.events import Watcher
-from harness.runtimes.containers.process import ContainerProcess, Papers
+from harness.runtimes.containers.folders import Folders, emptied
+from harness.runtimes.containers.process import ContainerProcess, Lifeline, Papers
 from harness.runtimes.shared.environment import AGENT_FOLDER
 
 __all__ = ["SEATED", "SeatedProcess", "Seats"]
@@ -96,11 +96,12 @@ class Seat:
 class Seats:
     """By the name of the part, so that host name and alias are those of a container of its own."""
 
-    def __init__(self, engine: Engine, watcher: Watcher, papers: Path, outline: Callable[[str, str], Box]) -> None:
-        """``papers``: a folder that every container has mounted. ``outline(name, image)``: labels and network."""
-        self._engine, self._watcher, self._papers, self._outline = engine, watcher, papers, outline
+    def __init__(self, engine: Engine, watcher: Watcher, folders: Folders, outline: Callable[[str, str], Box]) -> None:
+        """``folders``: the site's. ``outline(name, image)``: labels and network."""
+        self._engine, self._watcher, self._folders, self._outline = engine, watcher, folders, outline
         self._seats: dict[str, Seat] = {}
-        self._lifeline = -1
+        self._lifeline = Lifeline(folders.base / "lifeline-seats")
+        self._begun = False
         self._lock = threading.Lock()
         self._pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix="seats")
 
@@ -109,6 +110,8 @@ class Seats:
     def start(self, process: SeatedProcess, order: Path, box: Box, python: str) -> Any:
         """Let a process begin in the seat of its name; the container. ``order``: the file with its order."""
         seat = self._clean_seat(box) or self._new_seat(box, python)
+        # Nothing of the run before runs in it any more, so what that put into the seat's own folder stays away.
+        emptied(self._folders.home(box.part), {seat.papers.control.name, Lifeline.name, order.parent.name})
         seat.process, process.seat = process, seat
         process.papers.control, process.box_name = seat.papers.control, seat.box.name
         said = seat.papers.ask(f"start {order}")
@@ -124,16 +127,19 @@ class Seats:
             return None
         if seat.process is not None:  # the life before, of the same run
             self.leave(seat.process)
-        if seat.sort == _sort(box) and seat.cleaning is not None and seat.cleaning.result(_CLEAN_SECONDS) and seat.fit:
+        # Once more right before its use: somebody may have frozen or entered it from outside since it said that it is clean.
+        clean = seat.cleaning is not None and seat.cleaning.result(_CLEAN_SECONDS) and seat.papers.ask("children") == ""
+        if clean and seat.fit and seat.sort == _sort(box):
             return seat
         self._give_up(seat)
         return None
 
     def _new_seat(self, box: Box, python: str) -> Seat:
         outline = self._outline(box.part, box.image)
-        papers = Papers(self._papers, outline.name)
+        home = self._folders.home(box.part)
+        papers, lifeline = Papers(home, outline.name), self._line().for_part(home)
         ours = [part for path, _ in box.mounts for part in ("--ours", str(path))]
-        argv = [python, "-I", "-S", str(_SEAT), "--control", str(papers.control), "--lifeline", str(self._line()), *ours]
+        argv = [python, "-I", "-S", str(_SEAT), "--control", str(papers.control), "--lifeline", str(lifeline), *ours]
         seat = Seat(replace(box, name=outline.name, labels=outline.labels, argv=argv, env={"HOME": "/tmp"}), _sort(box), papers)
         self._watcher.expect(outline.name, seat.ended)
         seat.container = self._engine.start(seat.box)
@@ -155,18 +161,16 @@ class Seats:
 
         tail = "\n  ".join(log_lines(seat.container)) or "(none)"
         raise EnvironmentFault(
-            f"{seat.box.part}: its container reported nothing to {self._papers}; its last lines:\n  {tail}",
+            f"{seat.box.part}: its container reported nothing to {seat.papers.control.parent}; its last lines:\n  {tail}",
             hint="does the engine run on this machine? its image needs Python 3.8 or later",
         )
 
-    def _line(self) -> Path:
-        path = self._papers / "lifeline"
+    def _line(self) -> Lifeline:
         with self._lock:
-            if self._lifeline < 0:
-                self._papers.mkdir(mode=0o700, parents=True, exist_ok=True)
-                os.mkfifo(path, 0o600)
-                self._lifeline = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
-        return path
+            if not self._begun:
+                self._lifeline.open()
+                self._begun = True
+        return self._lifeline
 
     # --- leaving ------------------------------------------------------------------------------------------------
 
@@ -200,9 +204,7 @@ class Seats:
 
     def close(self) -> None:
         """Every seat ends; the containers are removed with their labels. Never raises; also twice."""
-        descriptor, self._lifeline = self._lifeline, -1
-        if descriptor >= 0:
-            os.close(descriptor)
+        self._lifeline.close()
         self._pool.shutdown(wait=True, cancel_futures=True)
 
 

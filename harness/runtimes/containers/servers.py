@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.errors import EnvironmentFault
 from harness.ports.broker import Endpoint
+from harness.ports.network import host_name
 from harness.runtimes.containers.building import write_tar
 from harness.runtimes.containers.engine import Box, log_lines
 from harness.runtimes.containers.process import Life
@@ -28,13 +29,14 @@ class ContainerServer:
     """See `ServerHandle`. Stopped and started again it is the same container with its data; without ``keep`` a new one."""
 
     def __init__(self, spec: ServerSpec, endpoint: Endpoint, host: ContainerHost, log: Path, image: str = "") -> None:
-        """``host``: whose it is, a run's or a session's. ``image``: a reference; none: the host's own choice."""
+        """``host``: whose it is, a run's or a session's. ``image``: by its id; none: the host's own choice."""
         self.spec, self.log = spec, log
         self.version = ""
         self.processes: list[Managed] = []
         self.plan = spec.kind.container(endpoint, persistence=spec.persistence)
-        published = {name: host.publish(spec.name, port) for name, port in {"": self.plan.port, **self.plan.ports}.items()}
-        self.endpoint = replace(endpoint, host="127.0.0.1", port=published.pop(""), ports=published, inside=(spec.name, self.plan.port))
+        inside = host_name(spec.name)
+        published = {name: host.publish(inside, port) for name, port in {"": self.plan.port, **self.plan.ports}.items()}
+        self.endpoint = replace(endpoint, host="127.0.0.1", port=published.pop(""), ports=published, inside=(inside, self.plan.port))
         self._host = host
         self._image = image
         self._files_of: Endpoint | None = None  # whose credentials the files in the container have
@@ -136,9 +138,9 @@ class ContainerServer:
 
     def empty(self) -> None:
         """See `ServerHandle`."""
-        if self.answers() and self.spec.kind.reset(self.endpoint):
+        if not self.spec.owned and self.answers() and self.spec.kind.reset(self.endpoint):
             return
-        self.stop(keep=False)
+        self.stop(keep=False, kill=True)  # its data go too, so that it need not close anything
         self.start()
 
     def hand_over(self, log: Path) -> None:

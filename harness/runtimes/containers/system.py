@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, cast
 
 from harness.ports.broker import Endpoint, Tls
+from harness.ports.network import host_name
 from harness.ports.runtime import Death, SystemPlan
 from harness.ports.system import Worker
 from harness.runtimes.shared.credentials import fresh_endpoint
@@ -20,6 +21,7 @@ from harness.runtimes.shared.hosting import Managed, ProxyHost, ServerHandle, Se
 from harness.runtimes.shared.system import LocalSystem
 
 if TYPE_CHECKING:
+    from harness.runtimes.containers.egress import Exit
     from harness.runtimes.containers.host import ContainerHost
     from harness.runtimes.containers.images import Chosen
     from harness.runtimes.containers.pool import ContainerSession
@@ -42,6 +44,7 @@ class ContainerSystem(LocalSystem):
         self._image = ""
         self._image_env: dict[str, str] = {}
         self._folder = Path()
+        self._ways_out: list[Exit] = []
 
     @property
     def host(self) -> ContainerHost:
@@ -53,8 +56,10 @@ class ContainerSystem(LocalSystem):
 
     def prepare_host(self) -> None:
         """The engine, and the image that holds the app."""
+        from harness.runtimes.containers.egress import exits
         from harness.runtimes.containers.engine import Engine
-        from harness.runtimes.containers.host import ContainerHost, Folders
+        from harness.runtimes.containers.folders import Folders
+        from harness.runtimes.containers.host import ContainerHost
         from harness.runtimes.containers.worker_image import worker_image
 
         assert self.temporary is not None
@@ -62,18 +67,21 @@ class ContainerSystem(LocalSystem):
         engine = Engine.connect()
         chosen = worker_image(engine.client, root=self.plan.root, system=spec, say=self.plan.say)
         self._images["worker"] = chosen
-        self._image = chosen.reference
+        self._image = chosen.id
         own = bool(spec.image or spec.build)
         config = engine.client.images.get(chosen.reference).attrs.get("Config") or {}
         self._image_env = dict(entry.split("=", 1) for entry in config.get("Env") or () if "=" in entry)
         self._folder = self._inside(own, str(config.get("WorkingDir") or "/"))
         root = None if own else self.plan.root
+        ours = {host_name(name) for name in (*self._names(), "toxiproxy", "broker", "backend", *self.plan.stores)}
+        self._ways_out = exits(spec.egress, ours, lambda n: self.plan.where("system", "egress", n))
         disconnects = any(item.fault == "net.disconnect" for item in self.plan.scenario.timeline)
         folders, site = Folders(self.temporary, self.plan.folder, root), None
-        if self._containers is not None and not disconnects:  # whose containers have addresses of their choice
+        # Where containers have addresses of their choice, or ways out, the next scenario starts on a network of its own.
+        if self._containers is not None and not disconnects and not self._ways_out:
             reports = self.plan.folder.parent
-            folders = replace(folders, shared=(self._containers.folder, reports))
             site = self._containers.site(engine, self.clock, self._image_of, reports=reports, root=root, ports=self._ports())
+            folders = replace(site.folders, report=self.plan.folder, run=self.plan.run_id)
         self._host = ContainerHost(
             self.plan.run_id,
             self.clock,
@@ -82,6 +90,7 @@ class ContainerSystem(LocalSystem):
             engine=engine,
             ports=self._ports(),
             fixed_addresses=disconnects,
+            ways_out=self._ways_out,
             site=site,
         )
 
@@ -97,19 +106,14 @@ class ContainerSystem(LocalSystem):
         return Path(PurePosixPath(workdir) / path) if own else (self.plan.root / path).resolve()
 
     def _image_of(self, name: str) -> str:
-        """A part's image, present at the engine."""
+        """The id of a part's image, present at the engine; the same for the whole run."""
         from harness.runtimes.containers.engine import Engine
-        from harness.runtimes.containers.images import resolve, wanted
-
-        chosen = self.plan.scenario.system.images
-
-        def found() -> Chosen:
-            return resolve(Engine.connect().client, name, root=self.plan.root, chosen=chosen, say=self.plan.say)
+        from harness.runtimes.containers.images import resolve
 
         if name not in self._images:
-            session = self._containers
-            self._images[name] = session.image(wanted(name, root=self.plan.root, chosen=chosen), found) if session else found()
-        return str(self._images[name].reference)
+            chosen = self.plan.scenario.system.images
+            self._images[name] = resolve(Engine.connect().client, name, root=self.plan.root, chosen=chosen, say=self.plan.say)
+        return self._images[name].id
 
     def open(self) -> str:
         """The network first: everything else stands in it."""
@@ -123,6 +127,35 @@ class ContainerSystem(LocalSystem):
         """Of the processes that begin it."""
         groups = self.plan.scenario.system.workers
         return {"producer", "call", *(f"{name}-{n}" for name, group in groups.items() for n in range(1, group.replicas + 1))}
+
+    def common_folder(self) -> Path:
+        """Mounted into every container of the app's."""
+        return self.host.folders.common()
+
+    def part_folder(self, part: str) -> Path:
+        """Mounted into that part's containers alone."""
+        return self.host.folders.part(part)
+
+    def scratch(self) -> Path:
+        """A file system in memory, each container's own."""
+        return Path("/tmp")
+
+    def egress(self) -> Sequence[str]:
+        """With the ports that are open."""
+        return [entry for way in self._ways_out for entry in way.entries]
+
+    def examine(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """What cannot be imported is missing in the image: `system.python` is for processes."""
+        answer = super().examine(request)
+        error = answer.get("error") or {}
+        if error.get("kind") == "import":
+            chosen, spec = self._images["worker"], self.plan.scenario.system
+            if spec.image or spec.build:
+                error["hint"] = f"the app is what the image {chosen.reference} holds below {self._folder}; system.path names another folder"
+            else:
+                where = "run the harness from the folder your app is imported from, or set system.path"
+                error["hint"] = f"{where}; its packages are those of {chosen.origin}"
+        return answer
 
     def working_folder(self) -> Path:
         """As the containers see it."""
@@ -147,7 +180,7 @@ class ContainerSystem(LocalSystem):
     def origin_of(self, spec: ServerSpec) -> str:
         """Its image, as it is now."""
         name = spec.kind.container(Endpoint("", 0), persistence=False).image
-        return f"{self._image_of(name)} {self._images[name].id} {id(self.host.site)}"
+        return f"{self._image_of(name)} {id(self.host.site)}"
 
     def interpreter(self) -> str:
         """The workers' image, as it is now."""
@@ -159,7 +192,7 @@ class ContainerSystem(LocalSystem):
 
     def certificate_hosts(self, spec: ServerSpec) -> Sequence[str]:
         """Inside by its name, or through a proxy; from here through a published port."""
-        return (spec.name, "toxiproxy", "127.0.0.1", "localhost")
+        return (host_name(spec.name), "toxiproxy", "127.0.0.1", "localhost")
 
     def spawn(self, name: str, kind: str, arguments: Sequence[str], settings: Path, *, group: str = "", pid_base: int = 0) -> Managed:
         """In a container of its own, from the app's image."""

@@ -41,7 +41,12 @@ _PIP_FAILED, _NO_CELERY, _NO_PYTHON = 41, 42, 43  # the script's own
 _CREDENTIALS = re.compile(r"://[^/@\s]+@")
 _STEP = re.compile(r"^Step \d+/\d+ : ")
 _TAIL = 25
+#: The engine's words, or its runtime's, for a program that is not there.
+_NO_PROGRAM = ("executable file not found", "no such file or directory")
 _PROBE = "import celery; print(celery.__version__)"
+
+#: Label of an image that was made for a project: the project's folder. So many of one project are kept.
+_PROJECT, _KEPT = "celery-harness.project", 4
 
 #: Images of the user's that are known to hold Python and Celery, by id.
 _probed: set[str] = set()
@@ -51,8 +56,8 @@ def worker_image(client: docker.DockerClient, *, root: Path, system: System, say
     """The image for this system's app, present at the engine; it holds ``python`` and Celery.
 
     ``chosen_python``: the interpreter whose environment is taken where the project names no requirements; none: `system.python`,
-    else the harness's own. ScenarioError for a file that is missing or wrong; EnvironmentFault for an image that is missing,
-    cannot be made, or lacks Python or Celery.
+    else the harness's own. ScenarioError for a file that is missing or wrong, and for an image of the user's, a Dockerfile or
+    requirements without Python or Celery; EnvironmentFault for an image that is missing or cannot be made.
     """
     if system.image:
         return _own(client, system.image, say)
@@ -75,8 +80,7 @@ def _held(client: docker.DockerClient, reference: str, origin: str) -> Chosen:
     if image["Id"] not in _probed:
         _probe(client, reference)
         _probed.add(image["Id"])
-    digests = image.get("RepoDigests") or ()
-    return Chosen("worker", reference, origin, digests[0].partition("@")[2] if digests else str(image["Id"]))
+    return Chosen("worker", reference, origin, str(image["Id"]))
 
 
 def _probe(client: docker.DockerClient, reference: str) -> None:
@@ -93,20 +97,24 @@ def _probe(client: docker.DockerClient, reference: str) -> None:
             try:
                 container.start()
             except APIError as exc:
-                raise _unfit(reference, "it has no `python` on PATH", str(exc.explanation or exc)) from exc
+                why = str(exc.explanation or exc)
+                if not any(words in why for words in _NO_PROGRAM):
+                    raise
+                raise _unfit(reference, "it has no `python` on PATH", why) from exc
             status = int(container.wait(timeout=60)["StatusCode"])
             said = container.logs().decode(errors="replace").strip()
         finally:
             with contextlib.suppress(DockerException, requests.RequestException):
                 container.remove(force=True, v=True)
     if status != 0:
-        missing = "it has no Celery" if "No module named 'celery'" in said else "`import celery` fails in it"
+        missing = "it has no Celery" if "No module named 'celery'" in said else f"`import celery` ends with status {status} in it"
         raise _unfit(reference, missing, "\n".join(said.splitlines()[-_TAIL:]))
 
 
-def _unfit(reference: str, what: str, said: str) -> EnvironmentFault:
-    return EnvironmentFault(
-        f"no worker can run in the image {reference}: {what}\n{said}",
+def _unfit(reference: str, what: str, said: str) -> ScenarioError:
+    """Bad input, as requirements without Celery are: nobody but the user has named such an image, or written its Dockerfile."""
+    return ScenarioError(
+        "\n".join(filter(None, [f"no worker can run in the image {reference}: {what}", said])),
         hint="it must hold `python` 3.8 or later with your app and Celery; without `image` and `build` one is made from your requirements",
     )
 
@@ -127,7 +135,7 @@ def _built(client: docker.DockerClient, root: Path, build: Build, say: Say) -> C
                 target=build.target or "",
                 tag=tag,
                 buildargs=arguments,
-                labels={LABEL: "worker"},
+                labels={LABEL: "worker", _PROJECT: str(root)},
                 network_mode="host" if speaks_to_loopback(*proxies().values()) else None,
                 rm=True,
                 forcerm=True,
@@ -177,20 +185,35 @@ def _from_requirements(client: docker.DockerClient, root: Path, system: System, 
             say(f"making the workers' image from {origin}; it is kept for the next time")
             if needed.left_out:
                 say(f"not in it, since no index has them: {', '.join(needed.left_out)}")
-            _install(client, needed, base.reference, tag, say)
+            _install(client, needed, base.reference, tag, say, root)
+            _forget_old(client, root)
         image = present(client, tag)
     if image is None:
         raise EnvironmentFault(f"the image {tag} has gone from the engine", hint="does something remove images meanwhile?")
     return Chosen("worker", tag, origin, str(image["Id"]))
 
 
-def _install(client: docker.DockerClient, needed: Requirements, base: str, tag: str, say: Say) -> None:
+def _forget_old(client: docker.DockerClient, root: Path) -> None:
+    """Requirements that change leave an image each: the oldest of this project's go, but for those that something runs in.
+
+    By their tags: a user's image that stands on one of ours has its labels too.
+    """
+    with contextlib.suppress(DockerException, requests.RequestException):
+        made = client.api.images(filters={"label": f"{_PROJECT}={root}"})
+        ours = [(image["Created"], tag) for image in made for tag in image["RepoTags"] or () if tag.startswith(f"{_REPOSITORY}:")]
+        for _, tag in sorted(ours, reverse=True)[_KEPT:]:
+            with contextlib.suppress(APIError):  # in use
+                client.api.remove_image(tag)
+
+
+def _install(client: docker.DockerClient, needed: Requirements, base: str, tag: str, say: Say, root: Path) -> None:
     pip, variables, settings = pip_files()
     environment = environment_file(variables)
     files: dict[str, Content] = {**needed.files, **pip, "run.sh": _SCRIPT.read_bytes(), "environment": environment.encode()}
     if (bundle := certificates()) is not None:
         files["ca.crt"] = bundle
-    building = Building("worker", base, tag, "run.sh", files, host_network=speaks_to_loopback(environment, settings))
+    labels, loopback = {_PROJECT: str(root)}, speaks_to_loopback(environment, settings)
+    building = Building("worker", base, tag, "run.sh", files, labels=labels, host_network=loopback)
     try:
         make_image(client, building, say)
     except BuildFailed as exc:

@@ -37,8 +37,9 @@ def interpreter(python: str, root: Path) -> str:
     return str(candidate) if "/" in python else python
 
 
-#: Celery's own, what would run code or measure in the child, and where libpq would go by itself: a server that we did not start.
-_NOT_INHERITED = ("CELERY_", "PYTHONSTARTUP", "COVERAGE_", "PG")
+#: Celery's own, what would run code or measure in the child, what says that pytest runs us, and where libpq would go by itself: a
+#: server that we did not start.
+_NOT_INHERITED = ("CELERY_", "PYTHONSTARTUP", "COVERAGE_", "PG", "PYTEST_")
 #: libpq reads these files too; the scenario's `env` may name others.
 _NOWHERE = {"PGSERVICEFILE": "/nonexistent", "PGPASSFILE": "/nonexistent", "PGSYSCONFDIR": "/nonexistent"}
 

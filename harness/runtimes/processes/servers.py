@@ -153,9 +153,9 @@ class ProcessServer:
 
     def empty(self) -> None:
         """See `ServerHandle`."""
-        if self.answers() and self.spec.kind.reset(self.endpoint):
+        if not self.spec.owned and self.answers() and self.spec.kind.reset(self.endpoint):
             return
-        self.stop(keep=False)
+        self.stop(keep=False, kill=self.spec.owned or self._plan is None or not self._plan.tidies)
         self.start()
 
     def pause(self) -> None:

@@ -1,16 +1,18 @@
 """What an app answered when it was examined, for as long as nothing has changed that the answer could depend on.
 
-It depends on the question, on the settings and environment of the child, and on files: those that the child opened, which it
-tells, and names that were not there, which a new file could take. So a fingerprint is the state of the ones and the names
-of all files of the project.
+It depends on the question, on the settings and environment of the child, and on files: those that the child opened, folders that it
+listed, both of which it tells, and names that were not there, which a new file could take. So a fingerprint is the state of the
+ones, the names in the others, and name, size and time of every file of the project. An answer for which the child asked another
+program, a database or the network is not kept.
 """
 
 from __future__ import annotations
 
 import copy
 import os
+import stat
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,10 +28,14 @@ _NO_FILES = ("/proc/", "/sys/", "/dev/")
 _TICK = 20_000_000
 
 
+#: Path, size and time of the last change; a folder has neither.
+_Entry = tuple[str, int, int]
+
+
 @dataclass(frozen=True)
 class _Known:
     answer: dict[str, Any]
-    names: frozenset[str]
+    project: frozenset[_Entry]
     files: Mapping[str, tuple[int, ...]]
 
 
@@ -44,26 +50,28 @@ class Answers:
         known = self._known.get(question)
         if known is None:
             return None
-        if _states(known.files) == known.files and _names(root, reports) == known.names:
+        if _states(known.files) == known.files and _project(root, reports) == known.project:
             return copy.deepcopy(known.answer)
         del self._known[question]
         return None
 
-    def ask(self, question: Any, root: Path, reports: Path, child: Callable[[], dict[str, Any]], *, own: Path) -> dict[str, Any]:
-        """The answer of before where it still holds, else the child's; a good one is kept, if it says which ``files`` it is made of.
+    def ask(
+        self, question: Any, root: Path, reports: Path, child: Callable[[], dict[str, Any]], *, own: Collection[Path]
+    ) -> dict[str, Any]:
+        """The answer of before where it still holds, else the child's; a good one is kept, if it says which ``files`` it is made of, and
+        has no ``doubts``.
 
-        ``root``: the project; names below it count but for those of ``reports``. ``own``: a folder of the run's own, whose files
-        say nothing.
+        ``root``: the project; what is below it counts but for ``reports``. ``own``: folders of the run's own, whose files say nothing.
         """
         if (known := self._still(question, root, reports)) is not None:
             return known
-        before, begun = _names(root, reports), time.time_ns()
+        before, begun = _project(root, reports), time.time_ns()
         answer = child()
-        files = answer.pop("files", None)
-        if answer.get("ok") and isinstance(files, list) and before is not None:
-            states = _states(name for name in files if not name.startswith((f"{own}/", *_NO_FILES)))
+        files, doubts = answer.pop("files", None), answer.pop("doubts", None)
+        if answer.get("ok") and isinstance(files, list) and not doubts and before is not None:
+            states = _states(name for name in files if not name.startswith((*(f"{folder}/" for folder in own), *_NO_FILES)))
             settled = all(max(state[:2], default=0) < begun - _TICK for state in states.values())
-            if settled and before == _names(root, reports):
+            if settled and before == _project(root, reports):
                 self._known[question] = _Known(copy.deepcopy(answer), before, states)
         return answer
 
@@ -75,21 +83,23 @@ def _states(files: Iterable[str]) -> dict[str, tuple[int, ...]]:
 def _state(name: str) -> tuple[int, ...]:
     try:
         found = os.stat(name)  # noqa: PTH116 (a thousand of them)
+        if stat.S_ISDIR(found.st_mode):
+            return (0, 0, hash(frozenset(os.listdir(name)) - _SKIPPED))  # noqa: PTH208
     except OSError:
         return ()
     return (found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino)
 
 
-def _names(root: Path, reports: Path) -> frozenset[str] | None:
+def _project(root: Path, reports: Path) -> frozenset[_Entry] | None:
     found = set()
-    for name in _walk(str(root), str(reports)):
-        found.add(name)
+    for entry in _walk(str(root), str(reports)):
+        found.add(entry)
         if len(found) > _MOST_NAMES:
             return None
     return frozenset(found)
 
 
-def _walk(folder: str, reports: str) -> Iterator[str]:
+def _walk(folder: str, reports: str) -> Iterator[_Entry]:
     try:
         entries = list(os.scandir(folder))
     except OSError:
@@ -97,6 +107,16 @@ def _walk(folder: str, reports: str) -> Iterator[str]:
     for entry in entries:
         if entry.name in _SKIPPED or entry.path == reports:
             continue
-        yield entry.path
         if entry.is_dir(follow_symlinks=False):
+            yield entry.path, 0, 0
             yield from _walk(entry.path, reports)
+        else:
+            yield _file(entry)
+
+
+def _file(entry: os.DirEntry[str]) -> _Entry:
+    try:
+        found = entry.stat()  # of what a link leads to
+    except OSError:
+        return entry.path, -1, 0
+    return entry.path, found.st_size, found.st_mtime_ns

@@ -24,17 +24,17 @@ _VALID = timedelta(days=7)
 class Authority:
     """Made for one run. Its own key is never written; a server's key is in a file of mode 0600 below ``folder``.
 
-    UsageError where trustme is not installed.
+    ``certificate``: where its own goes, for clients to read; none: into ``folder``. UsageError where trustme is not installed.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, certificate: Path | None = None) -> None:
         try:
             import trustme
         except ImportError as exc:
             raise UsageError("TLS needs trustme, which is not installed", hint="pip install 'celery-harness[tls]'") from exc
         self._folder = folder
         self._authority = trustme.CA(organization_name="celery-harness", organization_unit_name="made for one run")
-        self.certificate = folder / "authority.pem"
+        self.certificate = certificate or folder / "authority.pem"
         folder.mkdir(parents=True, exist_ok=True)
         _write(self.certificate, self._authority.cert_pem.bytes(), 0o644)
 

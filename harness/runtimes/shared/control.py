@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import signal
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from harness.errors import EnvironmentFault, ScenarioError
 from harness.ports.broker import BrokerInspector
@@ -38,6 +38,10 @@ class Control:
         """See `RunningSystem`."""
         raise NotImplementedError
 
+    def at_work(self, pids: Collection[int]) -> set[int]:
+        """Those of them that run a task now."""
+        raise NotImplementedError
+
     def add_worker(self, group: str) -> Worker:
         """One more replica of a group."""
         raise NotImplementedError
@@ -55,11 +59,11 @@ class Control:
         return process.kill()
 
     def kill_child(self, worker: Worker, rng: random.Random) -> int | None:
-        """SIGKILL to one pool child, picked by the seed."""
+        """SIGKILL to one pool child, picked by the seed from those that run a task, or from all where none does."""
         children = sorted(worker.children())
         if not children:
             return None
-        victim = rng.choice(children)
+        victim = rng.choice(sorted(self.at_work(children)) or children)
         return victim if self._process(worker).kill_child(victim) else None
 
     def pause_group(self, worker: Worker) -> None:

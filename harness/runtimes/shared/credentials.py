@@ -11,12 +11,17 @@ __all__ = ["fresh_endpoint"]
 
 
 def fresh_endpoint(spec: ServerSpec) -> Endpoint:
-    """No address yet. The monitor's login does everything; worker and producer have one each, where the kind knows users."""
+    """No address yet. The monitor's login does everything; worker and producer have one each, where the kind knows users.
+
+    Their names are new each time, as the passwords are: a server that changes hands forgets the old ones, and so turns away even a
+    client that has shown its password already and is not in yet.
+    """
     users = {role: spec.kind.login(role) for role in ("worker", "producer")}
+    mark = secrets.token_hex(3)
     return Endpoint(
         "",
         0,
         secrets.token_urlsafe(24),
         spec.kind.login("monitor"),
-        {role: Login(user, secrets.token_urlsafe(24)) for role, user in users.items() if user},
+        {role: Login(f"{user}-{mark}", secrets.token_urlsafe(24)) for role, user in users.items() if user},
     )

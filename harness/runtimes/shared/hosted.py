@@ -83,6 +83,10 @@ class Hosted(Control):
         """See `StoreHost`."""
 
     @abstractmethod
+    def common_folder(self) -> Path:
+        """What lies in it every child may see."""
+
+    @abstractmethod
     def certificate_hosts(self, spec: ServerSpec) -> Sequence[str]:
         """Every name and address under which clients find that server."""
 

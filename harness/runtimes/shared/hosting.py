@@ -65,7 +65,8 @@ class Managed(Protocol):
 class ServerSpec:
     """A server that a scenario asks for. ``name``: broker, backend, or the service's; ``role`` says which of these it is.
 
-    ``tls``: False, True, or the way in which its certificate is bad ('wrong_name', 'expired').
+    ``tls``: False, True, or the way in which its certificate is bad ('wrong_name', 'expired'). ``owned``: the app may do everything
+    there, so that no reset takes all of it back.
     """
 
     kind: BrokerKind
@@ -73,6 +74,7 @@ class ServerSpec:
     role: str
     persistence: bool = False
     tls: bool | str = False
+    owned: bool = False
 
 
 class ServerHandle(Protocol):
@@ -96,7 +98,7 @@ class ServerHandle(Protocol):
         """Does it run and answer?"""
 
     def empty(self) -> None:
-        """As after a first start: by a reset where the kind can prove it, else by a start on an empty folder."""
+        """As after a first start: by a reset where the kind can prove it and the app does not own it, else by a start from nothing."""
 
     def pause(self) -> None:
         """Freeze."""

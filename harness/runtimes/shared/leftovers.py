@@ -13,6 +13,8 @@ from pathlib import Path
 
 import psutil
 
+from harness.runtimes.shared.segments import is_there, remove_segment, segments
+
 __all__ = ["Leftovers", "claim", "end_strays", "leftovers", "lives", "owner", "remove"]
 
 _FOLDER = re.compile(r"celery-harness-(\d{4}-\d{6}-[0-9a-f]{4})-")
@@ -34,7 +36,10 @@ class Leftovers:
     def describe(self) -> list[str]:
         """A line each."""
         lines = [f"process {pid} of run {run}: {command}" for pid, run, command in self.processes]
-        return lines + [f"folder {folder}" for folder in self.folders]
+        for folder in self.folders:
+            lines += [f"shared memory {s.number} of a server in {folder}" for s in segments(folder) if is_there(s)]
+            lines.append(f"folder {folder}")
+        return lines
 
 
 def owner() -> str:
@@ -87,7 +92,7 @@ def lives(owner: str) -> bool:
 
 
 def remove(found: Leftovers) -> None:
-    """SIGKILL and wait; then the folders."""
+    """SIGKILL and wait; then shared memory that servers name which had their data there, and the folders."""
     victims = []
     for pid, run, _ in found.processes:
         with contextlib.suppress(psutil.Error):
@@ -97,6 +102,8 @@ def remove(found: Leftovers) -> None:
                 victims.append(process)
     psutil.wait_procs(victims, timeout=_GONE_SECONDS)
     for folder in found.folders:
+        for segment in segments(folder):
+            remove_segment(segment)
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -72,11 +73,16 @@ class ServerPool:
         self._waiting[sort] = server
         return True
 
+    def keep_only(self, wanted: Callable[[str], bool]) -> None:
+        """Remove those whose name is not ``wanted``."""
+        for sort, server in list(self._waiting.items()):
+            if not wanted(sort.name):
+                del self._waiting[sort]
+                server.remove()
+
     def close(self) -> None:
         """Remove those that nobody took; also used once a system has all of its own."""
-        waiting, self._waiting = list(self._waiting.values()), {}
-        for server in waiting:
-            server.remove()
+        self.keep_only(lambda name: False)
 
 
 def _made_new(server: ServerHandle) -> bool:
@@ -109,6 +115,11 @@ class Lease:
             self._origins[id(server)] = origin
             self._taken.add(id(server))
         return server
+
+    def keep_only(self, wanted: Callable[[str], bool]) -> None:
+        """Those that wait under a name that is not ``wanted`` go now: whoever is found under it later must be another."""
+        if self._pool is not None:
+            self._pool.keep_only(wanted)
 
     def took(self, server: ServerHandle) -> bool:
         """Was it there before this system?"""

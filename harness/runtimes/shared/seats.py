@@ -28,14 +28,9 @@ class Seats:
         self._system = system
 
     @property
-    def _temporary(self) -> Path:
-        assert self._system.temporary is not None
-        return self._system.temporary
-
-    @property
     def trigger_folder(self) -> Path:
         """Where armed faults count their matches."""
-        return self._temporary / "triggers"
+        return self._system.common_folder() / "triggers"
 
     def settings(self, role: str, name: str, group: str = "", triggers: Sequence[Mapping[str, Any]] = (), *, pid_base: int = 0) -> Path:
         """Write the settings file of one child. ``group``: of a worker; a producer is a group of its own."""
@@ -58,6 +53,7 @@ class Seats:
             allow=allow,
             tls=tls,
             pid_base=pid_base,
+            egress=system.egress(),
         )
         document = settings_document(
             plan,
@@ -68,7 +64,8 @@ class Seats:
             triggers=triggers,
             trigger_folder=self.trigger_folder,
         )
-        return write_private(self._temporary / f"{role}-{name}.json", document)
+        part = name if role == "worker" else role
+        return write_private(system.part_folder(part) / f"{role}-{name}.json", document)
 
     def _backend_url(self, server: ServerHandle, end: Endpoint) -> str:
         spec = self._system.plan.scenario.system.backend_spec
@@ -108,19 +105,13 @@ class Seats:
 
     def dead_ends(self) -> dict[str, Mapping[str, str]]:
         """What `${{ }}` means while nothing is started."""
-        dead = {name: dead_end(self.scratch() / name, store.kind) for name, store in self._system.plan.stores.items()}
+        dead = {name: dead_end(self._system.scratch() / name, store.kind) for name, store in self._system.plan.stores.items()}
         return {**self.offers(), **dead}
 
     def app_env(self, offers: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
         """The scenario's `env`, placeholders filled in."""
         wanted = self._system.plan.scenario.system.env
-        return {"TMPDIR": str(self.scratch()), **{k: resolve_placeholders(v, offers) for k, v in wanted.items()}}
-
-    def scratch(self) -> Path:
-        """A killed worker leaves its temporary files (Python's multiprocessing has some): here they go with the run."""
-        scratch = self._temporary / "tmp"
-        scratch.mkdir(exist_ok=True, mode=0o700)
-        return scratch
+        return {"TMPDIR": str(self._system.scratch()), **{k: resolve_placeholders(v, offers) for k, v in wanted.items()}}
 
     def worker_options(self, name: str, group: WorkerGroup) -> list[str]:
         """Of `celery worker`."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from harness.errors import EnvironmentFault
 from harness.model.scenario import BrokerSpec
 from harness.ports.broker import BrokerKind, Endpoint, Tls
+from harness.ports.network import host_name
 from harness.ports.runtime import SystemPlan
 from harness.runtimes.shared.authority import Authority
 from harness.runtimes.shared.hosted import Hosted
@@ -32,8 +33,10 @@ class Serving(Hosted):
         self._authority: Authority | None = None
 
     def lasts(self, spec: ServerSpec) -> bool:
-        """May it outlive this system? Then it belongs to the session from the start. A certificate is the run's own."""
-        return self.session is not None and not spec.tls
+        """May it outlive this system? Then it belongs to the session from the start. A certificate is the run's own; and what
+        the app has every right to may have become anything.
+        """
+        return self.session is not None and not spec.tls and not spec.owned
 
     def _add_server(self, kind: BrokerKind, name: str, spec: BrokerSpec) -> ServerHandle:
         return self._new_server(ServerSpec(kind, name, name, spec.persistence, spec.tls))
@@ -42,6 +45,8 @@ class Serving(Hosted):
         origin = self.origin_of(spec) if self.lasts(spec) else ""
         server = self.lease.take(spec, origin, self.server_log(spec)) if origin else None
         if server is None:
+            host = host_name(spec.name)
+            self.lease.keep_only(lambda name: host_name(name) != host)  # two of one name would both be found under it
             server = self.make_server(spec, self._certificate(spec) if spec.tls else None)
             if origin:
                 self.lease.made(server, origin)
@@ -51,7 +56,7 @@ class Serving(Hosted):
     def _certificate(self, spec: ServerSpec) -> Tls:
         assert self.temporary is not None
         if self._authority is None:
-            self._authority = Authority(self.temporary / "authority")
+            self._authority = Authority(self.temporary / "authority", self.common_folder() / "authority.pem")
         flaw = spec.tls if isinstance(spec.tls, str) else ""
         return self._authority.issue(spec.name, self.certificate_hosts(spec), flaw=flaw)
 
@@ -60,11 +65,11 @@ class Serving(Hosted):
         for server in list(self.servers):
             _start(server)
 
-    def server(self, kind: str, name: str, *, tls: bool | str = False) -> Endpoint:
+    def server(self, kind: str, name: str, *, tls: bool | str = False, owned: bool = False) -> Endpoint:
         """See `StoreHost`: a server for that store alone, so a fault of the broker is not a fault of the store."""
         if kind not in self.plan.kinds:
             raise EnvironmentFault(f"no server of kind {kind} for service {name}")
-        server = self._new_server(ServerSpec(self.plan.kinds[kind], name, "service", tls=tls))
+        server = self._new_server(ServerSpec(self.plan.kinds[kind], name, "service", tls=tls, owned=owned))
         _start(server)
         return server.endpoint
 

@@ -29,6 +29,7 @@ class Seat:
     allow: Sequence[tuple[str, int]] = ()
     tls: Mapping[str, Any] = field(default_factory=dict)  # Celery settings
     pid_base: int = 0
+    egress: Sequence[str] = ()  # host or host:port
 
 
 def settings_document(
@@ -56,16 +57,17 @@ def settings_document(
         "backend": seat.backend,
         "config": effective_config(plan, seat.tls),
         "allow": [list(address) for address in seat.allow] if connects else [],
-        "egress": list(spec.egress) if connects else [],
+        "egress": list(seat.egress) if connects else [],
         "retry_divisor": plan.scenario.time.retry_divisor,
         "triggers": [dict(trigger) for trigger in triggers],
         "trigger_folder": str(trigger_folder),
+        "live": current is not None and current.mode == "live",
         "pid_base": seat.pid_base,
     }
     if seat.role == "producer" and current is not None:
         document["plan"] = {
             "seed": plan.scenario.seed,
-            "items": [item.model_dump(mode="json", by_alias=True) for item in plan.scenario.load],
+            "items": [item.model_dump(mode="json", by_alias=True) for item in current.load or plan.scenario.load],
             "calls": [list(call) for call in current.calls],
             "mode": current.mode,
             "order": list(current.order),
@@ -96,7 +98,8 @@ def examined(plan: SystemPlan, request: Mapping[str, Any], interpreter: str) -> 
     """All that an app's examination depends on, beside files: what is asked, the system as the scenario has it, and this environment."""
     spec = plan.scenario.system
     asked = json.dumps([request, effective_config(plan), plan.scenario.time.retry_divisor], sort_keys=True, default=str)
-    return (interpreter, str(plan.root), asked, spec.model_dump_json(), repr(sorted(os.environ.items())))
+    around = sorted(pair for pair in os.environ.items() if not pair[0].startswith("PYTEST_"))  # no child inherits these
+    return (interpreter, str(plan.root), asked, spec.model_dump_json(), repr(around))
 
 
 def worker_options(name: str, run_id: str, group: WorkerGroup) -> list[str]:

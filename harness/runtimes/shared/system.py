@@ -7,6 +7,7 @@ that one scenario file gets the same verdict from each.
 from __future__ import annotations
 
 import contextlib
+import json
 import platform
 import shutil
 import signal
@@ -20,12 +21,13 @@ from harness.model.scenario import WorkerGroup
 from harness.model.world import World
 from harness.ports.broker import BrokerInspector
 from harness.ports.runtime import Death, PassPlan, SystemPlan
-from harness.ports.store import LogsEffects, SeenEffect, Store
+from harness.ports.store import FailsOnPurpose, LogsEffects, SeenEffect, Store
 from harness.ports.system import Worker
 from harness.runtimes.shared.hosted import Replica
 from harness.runtimes.shared.hosting import Managed, ServerHandle
 from harness.runtimes.shared.leftovers import claim
 from harness.runtimes.shared.logs import log_tail
+from harness.runtimes.shared.running import running
 from harness.runtimes.shared.seats import Seats
 from harness.runtimes.shared.serving import Serving
 from harness.runtimes.shared.session import Session
@@ -57,13 +59,34 @@ class LocalSystem(Serving):
         self._inspectors: list[BrokerInspector] = []
         self._refused: list[Any] = []
         self._app_transport_options: dict[str, Any] = {}  # key prefix, separator: learnt by `examine`
-        self._stopped_in_order = False
+        self._came_to_its_end = False
 
     # --- as most runtimes have it --------------------------------------------------------------------------------
 
     def working_folder(self) -> Path:
         """Of worker and producer, as they see it."""
         return (self.plan.root / self.plan.scenario.system.path).resolve()
+
+    def common_folder(self) -> Path:
+        """What lies in it every child may see."""
+        assert self.temporary is not None
+        return self.temporary
+
+    def part_folder(self, part: str) -> Path:
+        """Where a part's settings lie, with its logins. ``part``: a worker, 'producer', 'call' or 'check'."""
+        assert self.temporary is not None
+        return self.temporary
+
+    def scratch(self) -> Path:
+        """A killed worker leaves its temporary files (Python's multiprocessing has some): here they go with the run."""
+        assert self.temporary is not None
+        scratch = self.temporary / "tmp"
+        scratch.mkdir(exist_ok=True, mode=0o700)
+        return scratch
+
+    def egress(self) -> Sequence[str]:
+        """host or host:port that the app may connect to beside what is ours."""
+        return self.plan.scenario.system.egress
 
     def fresh_pid_base(self) -> int:
         """What is added to the pids of the next process, so that they are unique over the run."""
@@ -77,8 +100,8 @@ class LocalSystem(Serving):
             return
         spec = self.plan.scenario.system
         try:
-            below = self.session.folder if self.session else None
-            self.temporary = Path(tempfile.mkdtemp(prefix=f"celery-harness-{self.plan.run_id}-", dir=below))
+            # Not below the session's: TMPDIR lies in it, and a path of a socket has 107 bytes at most.
+            self.temporary = Path(tempfile.mkdtemp(prefix=f"celery-harness-{self.plan.run_id}-"))
             claim(self.temporary)
             (self.plan.folder / "logs").mkdir(parents=True, exist_ok=True)
         except OSError as exc:
@@ -92,6 +115,8 @@ class LocalSystem(Serving):
     def open(self) -> str:
         """Start servers and stores."""
         self.prepare()
+        served = {"broker", "backend", *(name for name, store in self.plan.stores.items() if store.kind in self.plan.kinds)}
+        self.lease.keep_only(served.__contains__)  # what is no server this time may have the name of one
         self.start_servers()
         for name, store in self.plan.stores.items():
             self.stores[name] = store
@@ -105,8 +130,7 @@ class LocalSystem(Serving):
 
     def folder(self, name: str) -> Path:
         """See `StoreHost`."""
-        assert self.temporary is not None
-        path = self.temporary / f"store-{name}"
+        path = self.common_folder() / f"store-{name}"
         path.mkdir(mode=0o700)
         return path
 
@@ -135,9 +159,10 @@ class LocalSystem(Serving):
         if self.session is None:
             answer = child()
         else:
-            assert self.temporary is not None
             question = examined(self.plan, request, self.interpreter())
-            answer = self.session.answers.ask(question, self.plan.root.resolve(), self.plan.folder.parent, child, own=self.temporary)
+            assert self.temporary is not None
+            own = (self.session.folder, self.temporary)
+            answer = self.session.answers.ask(question, self.plan.root.resolve(), self.plan.folder.parent, child, own=own)
         self._app_transport_options = dict((answer.get("settings") or {}).get("broker_transport_options") or {})
         return answer
 
@@ -149,12 +174,15 @@ class LocalSystem(Serving):
         if self.current is not None:
             self._refresh()
         self.current = plan
-        self._stopped_in_order = False
+        self._came_to_its_end = False
         self.journal = self.plan.folder / "journal" / plan.name
         self.journal.mkdir(parents=True, exist_ok=True)
         triggers = self.seats.trigger_folder
         shutil.rmtree(triggers, ignore_errors=True)
         triggers.mkdir(mode=0o700)
+        for store in self.stores.values():
+            if isinstance(store, FailsOnPurpose):
+                store.begin_pass(clean=plan.clean)
         if self.plan.scenario.system.setup:
             self.call_user_code(self.plan.scenario.system.setup)
         self._workers = {}
@@ -168,8 +196,7 @@ class LocalSystem(Serving):
         """Empty what the pass before left, so that nothing can leak into the next."""
         self._close_inspectors()
         for server in self.servers:
-            if server.spec.role != "service":
-                server.empty()
+            server.empty()
         for store in self.stores.values():
             store.clear()
         self.wiring.refresh()
@@ -211,8 +238,16 @@ class LocalSystem(Serving):
         """Create the file that the held task waits for."""
         (self.seats.trigger_folder / f"{fault}.go").touch()
 
+    def arm(self, triggers: Sequence[Mapping[str, Any]]) -> None:
+        """In one step: a worker reads it at any moment."""
+        text = json.dumps([dict(trigger) for trigger in triggers])
+        coming = self.seats.trigger_folder / "armed.new"
+        coming.write_text(text)
+        coming.replace(self.seats.trigger_folder / "armed.json")
+
     def poll(self) -> Sequence[Death]:
-        """Processes that ended, once each. EnvironmentFault where a server ended that no fault has stopped."""
+        """Processes that ended, once each. EnvironmentFault where a server ended that no fault has stopped, or the proxy hangs."""
+        self.wiring.check()
         deaths = []
         servers = [process for server in self.servers for process in server.processes]
         for process in [*self.every_process, *servers]:
@@ -266,6 +301,10 @@ class LocalSystem(Serving):
         """Again under its name; a no-op while it runs."""
         if not worker.alive():
             self._launch_worker(worker.name, worker.group)
+
+    def at_work(self, pids: Collection[int]) -> set[int]:
+        """By this pass's journals."""
+        return running(self.journal, pids)
 
     def add_worker(self, group: str) -> Worker:
         """The lowest free number."""
@@ -332,7 +371,10 @@ class LocalSystem(Serving):
             process.kill()
         if self._producer is not None:
             self._producer.close_input()
-        self._stopped_in_order = True
+
+    def came_to_its_end(self) -> None:
+        """After anything else nobody knows in what state the servers are."""
+        self._came_to_its_end = True
 
     def _close_inspectors(self) -> None:
         for inspector in self._inspectors:
@@ -350,7 +392,7 @@ class LocalSystem(Serving):
         for store in self.stores.values():
             with contextlib.suppress(Exception):
                 store.stop()
-        self.remove_servers(keep=self._stopped_in_order)
+        self.remove_servers(keep=self._came_to_its_end)
         with contextlib.suppress(Exception):
             self.close_host()
         if self.temporary is not None:

@@ -87,6 +87,11 @@ class Wiring:
             )
         return found
 
+    def check(self) -> None:
+        """EnvironmentFault where the proxy hangs. Free unless a call to it got no answer."""
+        if self._proxies is not None:
+            self._proxies.check()
+
     def refresh(self) -> None:
         """As new: no toxic of an earlier pass is left, every link takes connections."""
         if self._proxies is not None:

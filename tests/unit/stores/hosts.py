@@ -17,7 +17,7 @@ class FolderHost:
         path.mkdir()
         return path
 
-    def server(self, kind: str, name: str, *, tls: bool | str = False) -> Endpoint:
+    def server(self, kind: str, name: str, *, tls: bool | str = False, owned: bool = False) -> Endpoint:
         raise AssertionError(kind)
 
     def expose(self, name: str, port: int) -> tuple[str, int]:

@@ -157,6 +157,29 @@ def test_dropped_after_the_effect_and_answered_when_repeated(api: Api) -> None:
     assert [row["body"]["amount"] for row in api.rows()] == [1, 2, 2], "without a key the repeat charges twice"
 
 
+@pytest.mark.parametrize(
+    "api", [{"routes": [route]} for route in ({"fail_first": 1}, {"fail": "once"}, {"drop": "after_accept"})], indirect=True
+)
+def test_what_a_retry_would_overcome_is_off_in_a_clean_pass(api: Api) -> None:
+    """A retry there would leave its effects in the reference of one clean execution."""
+    api.store.begin_pass(clean=True)
+    assert [api.send({"n": n})[0] for n in (1, 1, 2)] == [200, 200, 200]
+    api.store.clear()
+    api.store.begin_pass(clean=False)
+    try:
+        refused = api.send({"n": 1})[0] == 503
+    except http.client.RemoteDisconnected:
+        refused = True
+    assert refused and api.send({"n": 1})[0] == 200
+
+
+@pytest.mark.parametrize("api", [{"routes": [route]} for route in ({"fail": "always"}, {"status": 503})], indirect=True)
+def test_how_the_service_is_stays_so_in_a_clean_pass(api: Api) -> None:
+    api.store.begin_pass(clean=True)
+    assert {api.send({"n": 1})[0] for _ in range(3)} == {503}
+    assert api.rows() == []
+
+
 @programmed(delay="30s")
 def test_a_delayed_answer_is_an_effect_at_once_and_does_not_hold_up_the_end(api: Api) -> None:
     with api.client() as client:

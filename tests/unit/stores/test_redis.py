@@ -21,7 +21,7 @@ class ServerHost(FolderHost):
         super().__init__(server.folder)
         self.it, self.asked = server, list[tuple[str, str, bool | str]]()
 
-    def server(self, kind: str, name: str, *, tls: bool | str = False) -> Endpoint:
+    def server(self, kind: str, name: str, *, tls: bool | str = False, owned: bool = False) -> Endpoint:
         self.asked.append((kind, name, tls))
         return self.it.endpoint
 
@@ -126,7 +126,7 @@ def test_a_dead_server_is_named(tmp_path: Path) -> None:
 def test_the_app_is_told_its_own_way_to_the_server(server: RedisServer) -> None:
     store = RedisStore("cache", RedisParameters())
     host = ServerHost(server)
-    host.server = lambda kind, name, *, tls=False: replace(server.endpoint, inside=("cache", 6379))  # type: ignore[method-assign]
+    host.server = lambda kind, name, *, tls=False, owned=False: replace(server.endpoint, inside=("cache", 6379))  # type: ignore[method-assign]
     store.start(host)
     try:
         assert store.addresses() == (("cache", 6379),)

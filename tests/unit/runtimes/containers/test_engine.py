@@ -67,6 +67,12 @@ def test_an_engine_that_will_do(client: type[_Client]) -> None:
     assert Engine.connect() is Engine.connect() and Engine.connect().version == "99.9"
 
 
+@pytest.mark.parametrize("version", ["1.41", "1.44", "1.52", "2.0"])
+def test_the_oldest_api_and_every_later_one_will_do(client: type[_Client], version: str) -> None:
+    client.api_version = version
+    assert available() == ""
+
+
 def test_one_that_is_too_old(client: type[_Client]) -> None:
     client.api_version = "1.40"
     assert available() == (

@@ -133,7 +133,7 @@ def test_a_configured_image_is_never_replaced(tmp_path: Path) -> None:
     assert engine.pulled == ["mine/redis:3"]
 
 
-def test_a_registrys_digest_identifies_an_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_image_is_what_the_engine_knows_it_by_whatever_a_name_means_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     image = {"Id": "sha256:local", "RepoDigests": ["redis@sha256:abc"]}
     monkeypatch.setattr(images, "present", lambda client, reference: image)
-    assert _resolve(_Engine(), "redis", tmp_path).id == "sha256:abc"
+    assert _resolve(_Engine(), "redis", tmp_path).id == "sha256:local"

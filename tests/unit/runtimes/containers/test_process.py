@@ -245,6 +245,16 @@ def test_the_end_is_the_reports_or_else_the_engines(tmp_path: Path) -> None:
         assert (process.status, process.down) == (status, 99.0)
 
 
+@pytest.mark.parametrize(
+    "half", [b'{"status": -9, "at', b"\xff\x00", b"12", b'["pid"]', b'{"status": 3}', b'{"status": null, "at": 2}', b"[" * 9999, b""]
+)
+def test_a_line_that_is_half_written_says_nothing(tmp_path: Path, half: bytes) -> None:
+    papers = Papers(tmp_path, "pay-1")
+    assert papers.told() == {}
+    papers.report.write_bytes(b'{"pid": 7, "at": 1}\n' + half)
+    assert papers.told() == {"pid": 7, "pid_at": 1}
+
+
 def test_where_init_does_not_answer_the_engine_is_asked(tmp_path: Path) -> None:
     process, box = _process(tmp_path)
     threading.Timer(0.05, process.ended, (137, 1.0)).start()

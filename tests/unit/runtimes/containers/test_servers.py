@@ -178,7 +178,7 @@ def test_emptied_in_place_where_that_is_certain_else_by_a_new_container(tmp_path
     assert host.did == ["create broker-1"]
     kind.resets = False
     server.empty()
-    assert host.did[1:] == ["stop broker-1", "remove broker-1", "create broker-2"] and server.answers()
+    assert host.did[1:] == ["kill broker-1", "remove broker-1", "create broker-2"] and server.answers()
 
 
 def test_a_frozen_one_is_thawed_to_be_stopped(tmp_path: Path) -> None:

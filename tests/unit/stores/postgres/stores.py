@@ -37,7 +37,7 @@ class ServerHost(FolderHost):
         self.endpoint = endpoint
         self.asked: list[tuple[str, str, bool | str]] = []
 
-    def server(self, kind: str, name: str, *, tls: bool | str = False) -> Endpoint:
+    def server(self, kind: str, name: str, *, tls: bool | str = False, owned: bool = False) -> Endpoint:
         self.asked.append((kind, name, tls))
         return self.endpoint
 
