@@ -11,7 +11,7 @@ from harness.model.history import Delivery, FaultRecord, History
 from harness.model.verdict import Verdict
 from harness.ports.check import Recorded
 
-__all__ = ["by_fault", "count", "first_match", "inconclusive", "provoked", "tasks_of", "user_line", "visibility_timeout"]
+__all__ = ["by_fault", "count", "first_match", "inconclusive", "opened", "provoked", "tasks_of", "user_line", "visibility_timeout"]
 
 T = TypeVar("T")
 
@@ -22,6 +22,12 @@ NOTICED_LATE = 5.0
 def count(number: int, noun: str, plural: str = "") -> str:
     """``count(1, 'task')`` -> '1 task'; ``count(1200, 'task')`` -> '1,200 tasks'."""
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def opened(text: str) -> str:
+    """With a capital at its start, unless its first word is a name (shop.tasks.MailDown): names keep their case."""
+    first = text.split(" ", 1)[0]
+    return text if "." in first or "_" in first else text[:1].upper() + text[1:]
 
 
 def inconclusive(check: type, summary: str, advice: str = "", **more: object) -> CheckResult:

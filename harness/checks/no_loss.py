@@ -9,22 +9,11 @@ from typing import Any, ClassVar, Literal
 from pydantic import BaseModel, Field
 
 from harness.checks._common import by_fault, count, first_match, inconclusive, user_line
+from harness.checks._loss_words import GONE, emptied_by, lost_fix, lost_sentence, stranded
 from harness.checks.conservation import balance
 from harness.checks.story import build_story
-from harness.model.fates import (
-    EMPTYING,
-    IN_BROKER,
-    IN_MEMORY,
-    NEVER_AGAIN,
-    NEVER_DELIVERED,
-    NEVER_PUBLISHED,
-    UNCONFIRMED,
-    WHILE_RUNNING,
-    Fate,
-    FateKind,
-    fates,
-)
-from harness.model.finding import EXPLANATIONS, CheckResult, Finding, Word
+from harness.model.fates import EMPTYING, IN_MEMORY, NEVER_AGAIN, WHILE_RUNNING, Fate, FateKind, fates
+from harness.model.finding import CheckResult, Finding, Word
 from harness.model.history import FaultRecord, History
 from harness.model.verdict import Verdict
 from harness.ports.check import CheckParameters, Recorded
@@ -34,35 +23,6 @@ __all__ = ["NoLoss", "NoLossParameters"]
 _FAILED_PUBLISH = "failed_publish"
 _Allowed = Literal["rejected", "discarded", "expired", "revoked", "failed_publish"]
 _ALLOWABLE = {FateKind.REJECTED, FateKind.DISCARDED, FateKind.EXPIRED, FateKind.REVOKED}
-
-_SENTENCES = {
-    WHILE_RUNNING: "The message was acknowledged before the task ended, and the worker died while running it.",
-    IN_MEMORY: "The message was acknowledged, and its worker died before it began to run it.",
-    NEVER_DELIVERED: "The broker confirmed it, no worker ever received it, and the broker holds it no more.",
-    UNCONFIRMED: "No worker ever received it and the broker does not hold it; nothing shows that the broker ever did: the publish "
-    "returned as soon as it was written to the socket.",
-    NEVER_AGAIN: "Its worker died, or lost its connection, without acknowledging it; it was the broker's to deliver again, and the broker "
-    "holds it no more.",
-    NEVER_PUBLISHED: "What came before it ended, and what should have published it did not.",
-    "rejected": "The task rejected its message without requeue, and no dead-letter queue took it.",
-    "unknown": "The worker does not know the task: it rejects such a message, and it is gone.",
-    "invalid": "The worker could not use the message: it rejects such a message, and it is gone.",
-    "undecodable": "The worker could not decode the message: Celery acknowledges such a message, and it is gone.",
-    "expired": "The task had expired when a worker came to it.",
-    IN_BROKER: "It expired while it waited: RabbitMQ drops such a message, or dead-letters it where the queue has an exchange.",
-    "revoked": "The task was revoked.",
-}
-_BROKER_LOST = (
-    "Redis lost it before delivery, and the task is not to blame: the transport pops a message before it writes it to "
-    "`unacked`, and a worker was killed in between (F67)."
-)
-#: Causes of which the broker is a part: it had the message to give, as far as is known.
-_GONE = (NEVER_DELIVERED, NEVER_AGAIN, UNCONFIRMED)
-_KEEP = (
-    "Let the broker keep what it has: on Redis an append-only file with fsync; on RabbitMQ durable queues, delivery_mode 2, confirms, "
-    "and a dead-letter exchange where a queue's length or its deliveries are limited."
-)
-_BROKER_FIX = "Longer tasks that keep the prefetch window full nearly close the gap; a broker that keeps what is not acked closes it."
 
 
 class NoLossParameters(CheckParameters):
@@ -94,6 +54,7 @@ class NoLoss:
         if not tally.total or (not history.calls and not any(self._is_offence(recorded, fate) for fate in found.values())):
             refused = count(tally.unpublished, "publish", "publishes")
             what = f"none of {refused} was confirmed" if tally.unpublished else "no task was published"
+            what += next((f": {call.error.splitlines()[0]}" for call in history.calls.values() if call.error), "")
             return inconclusive(NoLoss, what, "give the load more calls, or look why publishing failed", numbers=tally.numbers)
         offenders = {id: fate for id, fate in found.items() if self._is_offence(recorded, fate)}
         unknown = {id: fate for id, fate in found.items() if fate.kind is FateKind.UNKNOWN}
@@ -117,7 +78,7 @@ class NoLoss:
             advice="; ".join(advice),
             findings=findings,
             numbers=tally.numbers | gaps.numbers,
-            by_fault=_cells(history, offenders),
+            by_fault=_cells(recorded, offenders),
         )
 
     def _is_offence(self, recorded: Recorded, fate: Fate) -> bool:
@@ -132,7 +93,7 @@ class NoLoss:
         for id, fate in offenders.items():
             task = fate.message.task if fate.message else ""
             line = user_line(recorded.history, fate.delivery)
-            groups[_word(fate), _cause(fate), fate.broker_lost, task, line].append((id, fate))
+            groups[_word(fate), _cause(fate), fate.broker_lost, task, line, _waits_in(fate)].append((id, fate))
         ranked = sorted(groups.items(), key=lambda item: (item[0][2], item[0][0] is Word.STRANDED, -len(item[1])))
         return tuple(_finding(recorded, key, members) for key, members in ranked)
 
@@ -182,19 +143,17 @@ def _cause(fate: Fate) -> str:
 
 
 def _finding(recorded: Recorded, key: tuple[Any, ...], members: list[tuple[str, Fate]]) -> Finding:
-    word, cause, broker_lost, task, (file, line) = key
-    history = recorded.history
+    word, cause, broker_lost, task, (file, line), _ = key
     ids = tuple(id for id, _ in members)
     first = members[0][1]
-    faults = sorted({f for _, fate in members if (f := _fault_of(history, fate)) is not None})
+    faults = sorted({f for _, fate in members if (f := _fault_of(recorded, fate)) is not None})
     noun = f"{task} task" if task else "task"
     verb = "was" if len(ids) == 1 else "were"
     if word is Word.STRANDED:
-        sentence, fix = _stranded(first), EXPLANATIONS[word][2]
+        sentence, fix = stranded(recorded, first)
         headline = f"{count(len(ids), noun)} {verb} left in the broker."
     else:
-        sentence = _BROKER_LOST if broker_lost else _sentence(history, first, cause)
-        fix = _BROKER_FIX if broker_lost else EXPLANATIONS[word][2] if cause in (WHILE_RUNNING, IN_MEMORY) else _fix(cause)
+        sentence, fix = lost_sentence(recorded, first, cause), lost_fix(first, cause)
         headline = f"{count(len(ids), noun)} {verb} lost" + (" by Redis before delivery." if broker_lost else f": {cause}.")
     return Finding(
         word=word,
@@ -212,68 +171,33 @@ def _finding(recorded: Recorded, key: tuple[Any, ...], members: list[tuple[str, 
     )
 
 
-def _sentence(history: History, fate: Fate, cause: str) -> str:
-    if cause in _GONE and fate.message is not None:
-        since = fate.message.begun or 0.0
-        emptied = next((f for f in history.faults if f.name in EMPTYING and f.begun is not None and f.begun >= since), None)
-        if emptied is not None and emptied.name == "broker.flush":
-            return "The broker was emptied after the message was published, and did not have it afterwards."
-        if emptied is not None and cause == UNCONFIRMED:
-            return "The broker was killed after the message was published without confirms, and did not have it afterwards."
-        if emptied is not None:
-            return "The broker was restarted while it held the message, and did not have it afterwards."
-    if cause == "rejected" and fate.delivery is not None and fate.delivery.text:
-        reason = fate.delivery.text.removeprefix("(").removesuffix(", False)")  # Reject's own text is a tuple
-        return f"{_SENTENCES[cause]} It said: {reason}"
-    if cause == NEVER_AGAIN and fate.delivery is not None and fate.delivery.requeue:
-        times = count(sum(d.requeue for d in fate.delivery.message.deliveries), "time")
-        return f"It was rejected with requeue {times}, and the broker holds it no more: a quorum queue gives up at its delivery limit."
-    return _SENTENCES.get(cause, "")
+def _waits_in(fate: Fate) -> str:
+    held = fate.message.held if fate.message is not None else None
+    return held.queue if held is not None and fate.kind is FateKind.STRANDED else ""
 
 
-def _fix(cause: str) -> str:
-    return {
-        "rejected": "Declare a dead-letter exchange for the queue, or allow it: no_loss: {allow: [rejected, revoked, expired]}.",
-        "unknown": "Deploy workers that know the task before the code that sends it.",
-        "invalid": "Look at the message in the finding's events; keep producer and worker on the same protocol.",
-        "undecodable": "Keep accept_content and the producer's serializer alike, or allow it: no_loss: {allow: [discarded]}.",
-        NEVER_PUBLISHED: "Make the publish part of what is repeated: late acks, and an end only after the next link is confirmed.",
-        NEVER_DELIVERED: _KEEP,
-        NEVER_AGAIN: _KEEP,
-        UNCONFIRMED: "Set broker_transport_options={'confirm_publish': True}: a publish then returns when the broker has the message, and "
-        "raises where it refuses it. Bind a queue to what is published to, keep it durable and messages persistent (delivery_mode 2), and "
-        "give a queue of limited length a dead-letter exchange.",
-    }.get(cause, "")
-
-
-def _stranded(fate: Fate) -> str:
-    held = fate.message.held if fate.message else None
-    if held is None:
-        return ""
-    place = f"queue {held.queue!r}" if held.queue else "the broker"
-    if held.place == "unacked":
-        back = f"It comes back only after {held.timeout}" if held.timeout else "No timeout is known that would bring it back"
-        when = f", {held.returns_at:.0f} s after the load began" if held.returns_at is not None else ""
-        return f"Its worker died holding the message, which is still unacknowledged in {place}. {back}{when}."
-    back = f"it would be taken after {held.timeout}" if held.timeout else "no timeout will bring it to a worker"
-    return f"It waits in {place} ({held.place}), and nobody takes it; {back}."
-
-
-def _fault_of(history: History, fate: Fate) -> int | None:
-    """The fault that brought it about: the one that killed its process, or the first that took workers or broker after it was published."""
+def _fault_of(recorded: Recorded, fate: Fate) -> int | None:
+    """The fault that brought it about: that killed its process, or the worker that took it along, or emptied the broker."""
     if fate.delivery is not None and fate.delivery.died_by is not None:
         return fate.delivery.died_by
-    if fate.message is None or fate.cause not in _GONE:
+    if fate.message is None or fate.cause not in GONE:
         return None
-    since = fate.delivery.at if fate.delivery else fate.message.begun or 0.0
-    later = [f for f in history.faults if f.begun is not None and f.begun >= since and (f.killed_pids or f.name in EMPTYING)]
-    return min(later, key=lambda f: f.begun or 0.0).index if later else None
+    faults = recorded.history.faults
+    if fate.killer is not None:
+        return next((f.index for f in faults if fate.killer.pid in f.killed_pids), None)
+    if fate.cause == NEVER_AGAIN and fate.delivery is not None:
+        taken = [f for f in faults if f.begun is not None and f.begun >= fate.delivery.at]
+        hit = [f for f in taken if fate.delivery.pid in f.killed_pids or f.name in EMPTYING]
+        return min(hit, key=lambda f: f.begun or 0.0).index if hit else None
+    emptied = emptied_by(recorded, fate)
+    return emptied.index if emptied is not None else None
 
 
-def _cells(history: History, offenders: dict[str, Fate]) -> tuple[tuple[Verdict | None, str], ...]:
+def _cells(recorded: Recorded, offenders: dict[str, Fate]) -> tuple[tuple[Verdict | None, str], ...]:
+    history = recorded.history
     guilty: dict[int, list[str]] = defaultdict(list)
     for fate in offenders.values():
-        index = _fault_of(history, fate)
+        index = _fault_of(recorded, fate)
         if index is not None:
             guilty[index].append("stranded" if fate.kind is FateKind.STRANDED else "lost")
     died: dict[int, int] = defaultdict(int)

@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from pydantic import BaseModel, Field
 
 from harness.checks._common import count, inconclusive
+from harness.checks._common_fixes import RECONNECT, SUPERVISE
 from harness.model.finding import EXPLANATIONS, CheckResult, Finding, Word
 from harness.model.history import FaultRecord, History
 from harness.model.quantities import Duration, format_duration
-from harness.model.recovering import Recovery, recoveries
+from harness.model.recovering import Gone, Recovery, recoveries
 from harness.model.verdict import Verdict
 from harness.ports.check import CheckParameters, Recorded
 
 __all__ = ["RecoversInTime", "RecoveryParameters"]
+
+
+_MOST_NAMED = 4
+_FIX_HELD = (
+    "What a dead worker held comes back only when the broker gives it back: on Redis after the visibility timeout, so set it to a little "
+    "more than the longest task; a lock or status that a killed attempt left behind needs an expiry."
+)
+_FIX_BUSY = (
+    "Work waits although workers are there: look at their logs for tasks that wait for what a killed attempt left behind (then a lease "
+    "with an expiry instead of a flag), else give it more workers, or more time (`within`)."
+)
 
 
 class RecoveryParameters(CheckParameters):
@@ -36,7 +49,7 @@ class RecoversInTime:
         self.within = parameters.within
 
     def judge(self, recorded: Recorded) -> CheckResult:
-        """Later than allowed, or never: fail. No fault that can be measured, or watched too briefly: inconclusive."""
+        """Later than allowed, never, or short of a worker: fail. A fault that is not measured or watched too briefly: inconclusive."""
         history = recorded.history
         if not history.faults:
             return inconclusive(RecoversInTime, "there was no fault to recover from", "plan a fault in the timeline")
@@ -46,7 +59,8 @@ class RecoversInTime:
         findings = tuple(f for f in (self._finding(history, r) for r in measured) if f is not None)
         brief = [r for r in measured if r.pending and r.waited <= self.within]
         known = [r for r in measured if r.seconds is not None]
-        verdict = Verdict.FAIL if findings else Verdict.INCONCLUSIVE if brief or not known else Verdict.PASS
+        untold = [r for r in measured if r.seconds is None and not r.pending]
+        verdict = Verdict.FAIL if findings else Verdict.INCONCLUSIVE if brief or untold or not known else Verdict.PASS
         return CheckResult(
             name=self.name,
             question=self.question,
@@ -59,19 +73,25 @@ class RecoversInTime:
         )
 
     def _summary(self, history: History, measured: list[Recovery], known: list[Recovery]) -> str:
+        parts = []
         pending = [r for r in measured if r.pending]
         if pending:
             names = ", ".join(_name(history, r.fault) for r in pending)
-            return f"no recovery from {names} in the {format_duration(max(r.waited for r in pending))} that were watched"
-        if not known:
-            return "nothing to measure: " + "; ".join(f"{_name(history, r.fault)}: {r.why}" for r in measured)
-        slowest = max(known, key=lambda r: r.seconds or 0.0)
-        return f"slowest {format_duration(slowest.seconds or 0.0)}, after {_name(history, slowest.fault)}"
+            parts.append(f"no recovery from {names} in the {format_duration(max(r.waited for r in pending))} that were watched")
+            parts.extend(_told(r.gone) for r in pending if r.gone)
+        elif known:
+            slowest = max(known, key=lambda r: r.seconds or 0.0)
+            parts.append(f"slowest {format_duration(slowest.seconds or 0.0)}, after {_name(history, slowest.fault)}")
+        untold = [f"{_name(history, r.fault)}: {r.why}" for r in measured if r.seconds is None and not r.pending]
+        if untold:
+            parts.append(("not measured: " if parts else "nothing to measure: ") + "; ".join(untold))
+        return "; ".join(parts)
 
     def _advice(self, verdict: Verdict, brief: list[Recovery]) -> str:
         if verdict is not Verdict.INCONCLUSIVE:
             return ""
-        return "let the drain outlast `within`" if brief else "let the load go on for a while after the last fault is healed"
+        cut_only = all(r.gone for r in brief)  # there was nothing to drain, so the run was over before they could be back
+        return "let the load go on for a while after the last fault is healed" if cut_only else "let the drain outlast `within`"
 
     def _finding(self, history: History, recovery: Recovery) -> Finding | None:
         name = _name(history, recovery.fault)
@@ -85,25 +105,43 @@ class RecoversInTime:
                 fix=EXPLANATIONS[Word.SLOW][2],
                 faults=(recovery.fault,),
             )
-        if recovery.pending and recovery.waited > self.within:
-            last = history.depths[-1]
-            return Finding(
-                word=Word.STUCK,
-                headline=f"No recovery from {name} in {format_duration(recovery.waited)}.",
-                sentence=f"At the end {count(last.ready, 'message')} waited in the broker and {last.unacked:,} were held unacknowledged.",
-                cause="no recovery",
-                fix=EXPLANATIONS[Word.STUCK][2],
-                faults=(recovery.fault,),
-            )
+        if recovery.pending and (recovery.waited > self.within or any(left.final for left in recovery.gone)):
+            return self._stuck(history, recovery, name)
         return None
+
+    def _stuck(self, history: History, recovery: Recovery, name: str) -> Finding:
+        last = history.depths[-1]
+        waiting = f"At the end {count(last.ready, 'message')} waited in the broker and {last.unacked:,} were held unacknowledged."
+        headline, fix = f"No recovery from {name} in {format_duration(recovery.waited)}.", _FIX_BUSY if last.ready else _FIX_HELD
+        ended = [left for left in recovery.gone if left.how]
+        if recovery.gone:
+            workers = count(len(recovery.gone), "worker")
+            alone = "itself" if len(recovery.gone) == 1 else "themselves"
+            what = f"ended by {alone}" if len(ended) == len(recovery.gone) else "never came back"
+            headline = f"No recovery from {name}: {workers} {what}."
+            waiting = f"{_told(recovery.gone)}. {waiting}"
+            fix = SUPERVISE if any(left.final for left in recovery.gone) else RECONNECT
+        return Finding(word=Word.STUCK, headline=headline, sentence=waiting, cause="no recovery", fix=fix, faults=(recovery.fault,))
 
     def _cell(self, recovery: Recovery) -> tuple[Verdict | None, str]:
         if recovery.seconds is not None:
             late = recovery.seconds > self.within
             return (Verdict.FAIL if late else Verdict.PASS), f"in {format_duration(recovery.seconds)}"
         if recovery.pending:
-            return (Verdict.FAIL if recovery.waited > self.within else Verdict.INCONCLUSIVE), "not recovered"
+            never = recovery.waited > self.within or any(left.final for left in recovery.gone)
+            return (Verdict.FAIL if never else Verdict.INCONCLUSIVE), "not recovered"
         return None, recovery.why
+
+
+def _told(gone: Sequence[Gone]) -> str:
+    said = [
+        f"{left.worker} ended by itself at {left.at:.1f} s ({left.how})"
+        if left.how
+        else f"{left.worker} lost its connection to the broker at {left.at:.1f} s and "
+        + ("does not try again (broker_connection_retry is off)" if left.final else "did not get it back")
+        for left in gone[:_MOST_NAMED]
+    ]
+    return "; ".join([*said, *([f"and {len(gone) - _MOST_NAMED} more"] if len(gone) > _MOST_NAMED else [])])
 
 
 def _name(history: History, index: int) -> str:

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, RootModel
 
-from harness.checks._common import by_fault, count, first_match, inconclusive
+from harness.checks._common import by_fault, count, first_match, inconclusive, opened
 from harness.checks._retry_rules import MEASURED, Policy, base_of, delay_allowed, is_one_of, support
 from harness.checks._spread import SIGNIFICANT, combined, group_probability
 from harness.checks.story import build_story
@@ -235,7 +235,7 @@ def _findings(recorded: Recorded, offences: list[_Offence]) -> tuple[Finding, ..
             Finding(
                 word=Word.RETRY,
                 headline=headline,
-                sentence=members[0].words[:1].upper() + members[0].words[1:] + ".",
+                sentence=opened(members[0].words) + ".",
                 cause=cause,
                 task=task,
                 task_ids=ids,

@@ -17,6 +17,9 @@ __all__ = ["main"]
 
 _COMMANDS = {
     "run": ("harness.cli.run", "run"),
+    "gate": ("harness.cli.gate", "gate"),
+    "merge": ("harness.cli.merge", "merge"),
+    "baseline": ("harness.cli.baseline", "baseline"),
     "demo": ("harness.cli.demo", "demo"),
     "validate": ("harness.cli.look", "validate"),
     "schema": ("harness.cli.look", "schema"),
@@ -30,6 +33,9 @@ _COMMANDS = {
 
 _SUMMARIES = {
     "run": "Run scenarios and judge them.",
+    "gate": "Run the scenarios that guard a commit, within a budget, against a baseline.",
+    "merge": "Put the shards of a gate together.",
+    "baseline": "Accept a gate as what is expected, or show that.",
     "demo": "Watch a task charge a card twice on a real broker, and its corrected twin pass.",
     "validate": "Check scenario files without running anything.",
     "schema": "Print the JSON Schema of scenario files.",

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import fnmatch
-import os
-import secrets
-import shutil
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,16 +10,17 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.errors import EnvironmentFault, HarnessError, Interrupted, UsageError
+from harness.errors import HarnessError, Interrupted, UsageError
 from harness.model.result import RunResult
 from harness.model.verdict import EXIT_CODES, Verdict, combine
 
 if TYPE_CHECKING:
     from harness.ports.reporter import Listener
     from harness.ports.runtime import Runtime
+    from harness.run.signals import InterruptGuard
     from harness.scenario import LoadedScenario
 
-__all__ = ["Options", "new_run_folder", "run", "run_all"]
+__all__ = ["Options", "run", "run_all"]
 
 
 @dataclass(frozen=True)
@@ -88,6 +85,7 @@ def run_all(files: tuple[str, ...], options: Options) -> int:
     """All cells of all files; the exit code. Every file is loaded before anything starts."""
     from harness.assembly import choose_runtime
     from harness.cli.look import scenario_files
+    from harness.run.signals import InterruptGuard
 
     cells = _load(scenario_files(files), options)
     if options.dry_run:
@@ -108,18 +106,22 @@ def run_all(files: tuple[str, ...], options: Options) -> int:
             runtime.keep()
         return runtime
 
-    try:
-        return _run_in_turn(cells, runtime_of, options)
-    finally:
-        for runtime in used:
-            runtime.close()
+    with InterruptGuard() as guard:  # each run has one of its own; this is for what lies between and after them
+        try:
+            code = _run_in_turn(cells, runtime_of, options, guard)
+        finally:
+            for runtime in used:
+                runtime.close()
+        _stop_if_told(guard)
+    return code
 
 
-def _run_in_turn(cells: Sequence[_Chosen], runtime_of: Callable[[str], Runtime], options: Options) -> int:
+def _run_in_turn(cells: Sequence[_Chosen], runtime_of: Callable[[str], Runtime], options: Options, guard: InterruptGuard) -> int:
     """One after another; the exit code over all."""
     listener = listener_for(options)
     verdicts, refused = [], False
     for one in cells:
+        _stop_if_told(guard)
         try:
             verdicts.append(run_one(one.loaded, runtime_of(one.runtime), options, listener)[0].verdict)
         except Interrupted:
@@ -135,6 +137,15 @@ def _run_in_turn(cells: Sequence[_Chosen], runtime_of: Callable[[str], Runtime],
     if refused and Verdict.FAIL not in verdicts:
         return 2
     return EXIT_CODES[combine(verdicts)]
+
+
+def _stop_if_told(guard: InterruptGuard) -> None:
+    """Where no run is under way, so that no report is partial."""
+    try:
+        guard.check()
+    except Interrupted as exc:
+        exc.what = "interrupted: everything was stopped; the runs that had ended have their reports"
+        raise
 
 
 @dataclass(frozen=True)
@@ -193,6 +204,7 @@ def run_one(loaded: LoadedScenario, runtime: Runtime, options: Options, listener
     """One cell, with its report; the result and its folder."""
     from harness.assembly import build_cell, default_writers
     from harness.ports.clock import MonotonicClock
+    from harness.run.folders import new_run_folder, settle_folder
     from harness.run.runner import run_cell
 
     clock = MonotonicClock()
@@ -203,42 +215,5 @@ def run_one(loaded: LoadedScenario, runtime: Runtime, options: Options, listener
             cell, runtime, run_id=run_id, folder=folder, clock=clock, listener=listener, writers=default_writers(), keep=options.keep
         )
     finally:
-        _settle_folder(options.reports, folder)
+        settle_folder(options.reports, folder)
     return result, folder
-
-
-def new_run_folder(reports: Path) -> tuple[str, Path]:
-    """A run id that is also a folder name, and the folder. EnvironmentFault where it cannot be made."""
-    for _ in range(100):
-        run_id = time.strftime("%m%d-%H%M%S-") + secrets.token_hex(2)
-        folder = reports / run_id
-        try:
-            reports.mkdir(parents=True, exist_ok=True)
-            folder.mkdir()
-        except FileExistsError:
-            continue
-        except OSError as exc:
-            raise EnvironmentFault(
-                f"the report folder {reports} cannot be written: {exc.strerror}", hint="choose another with --reports"
-            ) from exc
-        return run_id, folder.resolve()
-    raise EnvironmentFault(f"no free run folder under {reports}")
-
-
-def point_latest(reports: Path, folder: Path) -> None:
-    """`reports/latest` points to the newest run; replaced in one step."""
-    link = reports / "latest"
-    temporary = reports / f".latest-{os.getpid()}"
-    try:
-        temporary.symlink_to(folder.name)
-        temporary.replace(link)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-
-
-def _settle_folder(reports: Path, folder: Path) -> None:
-    """A run refused for its input leaves no folder: there is no result in it. Any other is the latest, a partial one too."""
-    if (folder / "result.json").exists():
-        point_latest(reports, folder)
-    else:
-        shutil.rmtree(folder, ignore_errors=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import random
+import time
 from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
@@ -12,7 +13,7 @@ from pydantic import Field
 
 from harness.errors import HarnessError
 from harness.faults._base import BaseFault, never_begun
-from harness.faults._signs import evidence_of, felt, idle, passed, span_of
+from harness.faults._signs import Span, contested, evidence_of, felt, idle, passed, sent_within, span_of, touched
 from harness.model.history import Evidence, FaultRecord, History
 from harness.ports.fault import Begun, FaultParameters
 from harness.ports.network import Link, ShapesNetwork, Stream, Toxic, Traffic
@@ -23,6 +24,7 @@ Direction = Literal["both", "upstream", "downstream"]
 
 #: Numbers the faults of this process: two of them on one link must not lift each other's toxics.
 _numbers = itertools.count(1)
+_POLLED = "nothing was sent meanwhile: a worker that only asks for work loses none"
 
 
 class BetweenParameters(FaultParameters):
@@ -52,6 +54,9 @@ class NetworkFault(BaseFault):
         self._done: set[tuple[str, str]] = set()
         self._before: dict[tuple[str, str], Traffic] = {}
         self._meanwhile: Traffic | None = None  # all links together; None: not counted
+        self._started = time.monotonic()
+        self._applied = 0.0  # seconds after its beginning: when the last link was hit
+        self._lifted = float("inf")  # the same: when healing began
 
     # --- what subclasses say ------------------------------------------------------------------------------------
 
@@ -86,8 +91,10 @@ class NetworkFault(BaseFault):
 
     def begin(self, system: ShapesNetwork) -> Begun:
         """Hit every link; where one fails, those that were hit are healed before the error is told."""
+        self._started = time.monotonic()
         with self.healing_what_fails(system):
             self._hit_links(system)
+        self._applied = time.monotonic() - self._started
         first, second = self.parameters.between
         links = len(self._hit)
         return Begun(f"{first} and {second}", note=f"{links} link{'s' if links != 1 else ''}")
@@ -110,6 +117,7 @@ class NetworkFault(BaseFault):
 
     def end(self, system: ShapesNetwork) -> None:
         """Count what went through, then lift: a link that cannot be healed keeps no other from it."""
+        self._lifted = min(self._lifted, time.monotonic() - self._started)
         if self._meanwhile is None:
             with contextlib.suppress(HarnessError):
                 self._meanwhile = self._traffic()
@@ -159,41 +167,72 @@ class NetworkFault(BaseFault):
         return next((dependency for _, dependency in self._hit), "")
 
     def evidence(self, record: FaultRecord, history: History) -> Evidence:
-        """Bytes that did not come through, and what clients felt of it. A worker with nothing to do asks for work all the same: such
+        """What clients felt of it, and bytes that did not come through. A worker with nothing to do asks for work all the same: such
         bytes alone prove nothing, and a proxy that counts too late would not have seen them.
         """
         if record.begun is None:
             return never_begun(record)
         seen = felt(record, history, self.clients, self.dependency)
+        if self.dependency == "broker":
+            return self._of_broker(record, history, seen)
         nothing_to_do = idle(history, self.clients, span_of(record))
         if self.kept and not seen and nothing_to_do:
             return evidence_of({}, quiet=None, otherwise=f"{self.kept} {self.kept_words}, while no task ran and nothing was sent")
         if self.kept:
             seen = {self.kept_words: float(self.kept), **seen}
-        if nothing_to_do and (self._meanwhile is not None or self.dependency != "broker"):
+        if nothing_to_do:
             return evidence_of(seen, quiet=True, otherwise="no task ran and nothing was sent meanwhile")
         return evidence_of(seen, quiet=None, otherwise="no byte was seen held, and nobody is known to have noticed")
+
+    def _of_broker(self, record: FaultRecord, history: History, seen: dict[str, float]) -> Evidence:
+        """By what their work needed of the broker: that is known wherever it runs, and whoever counts the bytes."""
+        if sent := sum(sent_within(history, self.clients, self._cut_between(record.begun or 0.0))) if self.holds_what_is_sent else 0:
+            seen = {**seen, "sent": float(sent)}
+        work = touched(history, self.clients, span_of(record))
+        if self.kept and (seen or work):
+            seen = {self.kept_words: float(self.kept), **seen}
+        if work:
+            return evidence_of(seen, quiet=None, otherwise="no byte was seen held, and nobody is known to have noticed")
+        if contested(record, history, self.clients):
+            return evidence_of(seen, quiet=None, otherwise="what was noticed, another fault explains as well")
+        return evidence_of(seen, quiet=True, otherwise=_POLLED)
+
+    @property
+    def holds_what_is_sent(self) -> bool:
+        """Whatever its clients send does not arrive while it lasts."""
+        return "upstream" in self.streams()
+
+    def _cut_between(self, begun: float) -> Span:
+        """When no link let anything through: making and healing it take their time."""
+        return Span(begun + self._applied, begun + self._lifted)
 
 
 class SlowNetworkFault(NetworkFault):
     """Everything arrives, later: it bit where something went through."""
 
     def evidence(self, record: FaultRecord, history: History) -> Evidence:
-        """Bytes that passed while it lasted, of a client that had something to do; none: nobody was slowed."""
+        """What passed while it lasted, of a client that had something to do; nothing: nobody was slowed."""
         if record.begun is None:
             return never_begun(record)
         span = span_of(record)
-        nothing_to_do = idle(history, self.clients, span)
         seen = {name: count for name, count in felt(record, history, self.clients, self.dependency).items() if name == "slowed"}
+        if self.dependency == "broker":
+            if work := touched(history, self.clients, span):
+                seen = {**self._passed(), "passed": float(work)}
+            return evidence_of(seen, quiet=True, otherwise=_POLLED)
+        nothing_to_do = idle(history, self.clients, span)
         if self._meanwhile is not None:
             if not self._meanwhile.passed:
                 return evidence_of(seen, quiet=True, otherwise="no byte passed while it lasted")
             if nothing_to_do and not seen:
                 polled = f"{self._meanwhile.passed} bytes passed, while no task ran and nothing was sent"
                 return evidence_of(seen, quiet=None, otherwise=polled)
-            return evidence_of({"bytes passed": float(self._meanwhile.passed), **seen}, quiet=None, otherwise="")
+            return evidence_of({**self._passed(), **seen}, quiet=None, otherwise="")
         if messages := passed(history, self.clients, self.dependency, span):
             seen = {"passed": float(messages), **seen}
-        if nothing_to_do and self.dependency != "broker":
+        if nothing_to_do:
             return evidence_of(seen, quiet=True, otherwise="no task ran and nothing was sent meanwhile")
         return evidence_of(seen, quiet=None, otherwise="the proxy counts too late to tell whether anything passed")
+
+    def _passed(self) -> dict[str, float]:
+        return {"bytes passed": float(self._meanwhile.passed)} if self._meanwhile is not None else {}

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from harness.faults._base import BaseFault, never_begun
-from harness.faults._signs import evidence_of, felt, idle, span_of
+from harness.faults._signs import contested, evidence_of, felt, idle, span_of
 from harness.model.history import Evidence, FaultRecord, History
 from harness.model.quantities import Duration
 from harness.ports.fault import Begun, FaultParameters
@@ -55,6 +55,8 @@ class ServerFault(BaseFault):
         seen = {**felt(record, history, None, self.part), **own, **self.further_signs(record, history)}
         before = f"down for {span.ended - span.begun:.1f} s; " if record.ended is not None else ""
         if self.part == "broker":
+            if contested(record, history, None):
+                return evidence_of(seen, before=before, quiet=None, otherwise="what was noticed, another fault explains as well")
             return evidence_of(seen, before=before, quiet=True, otherwise="no worker noticed")
         if idle(history, None, span):
             return evidence_of(seen, before=before, quiet=True, otherwise="no task ran and nothing was sent meanwhile")

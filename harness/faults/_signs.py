@@ -1,7 +1,7 @@
 """Signs in the history that clients felt a fault: what the evidence of network and server faults is made of.
 
 Pure functions. ``clients``: names such as pay-1 and 'producer'; None: everybody. A sign is only what can hardly have
-another cause; where a second fault lasted at the same time, signs that either could have caused are left out.
+another cause: what a second fault could have caused as well is left out (on the way to the broker: `_rivals`; elsewhere: `_alone`).
 """
 
 from __future__ import annotations
@@ -10,10 +10,12 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from harness.faults._rivals import Rivals
 from harness.model.history import Delivery, Evidence, FaultRecord, History, Message
 
 __all__ = [
     "Span",
+    "contested",
     "cut_off",
     "evidence_of",
     "felt",
@@ -21,9 +23,11 @@ __all__ = [
     "idle",
     "late_acks",
     "passed",
+    "sent_within",
     "slowed",
     "span_of",
     "stuck_publishes",
+    "touched",
     "troubled_tasks",
 ]
 
@@ -54,6 +58,7 @@ _WORDS = {
     "unacked": ("ack failed or came only afterwards", "acks failed or came only afterwards"),
     "troubled": ("task met a connection error", "tasks met a connection error"),
     "slowed": ("task took far longer than usual", "tasks took far longer than usual"),
+    "sent": ("message or ack sent into it", "messages or acks sent into it"),
     "passed": ("message or request passed", "messages or requests passed"),
     "closed": ("connection of the app closed with it", "connections of the app closed with it"),
     "gone": ("stored result is gone", "stored results are gone"),
@@ -83,15 +88,14 @@ def felt(record: FaultRecord, history: History, clients: Collection[str] | None,
     span = span_of(record)
     seen: dict[str, int] = {}
     if dependency == "broker":
+        rivals = Rivals(record, history)
         seen["cut"] = cut_off(record, history, clients)
-        seen["stuck"] = stuck_publishes(history, clients, span)
-    if _alone(record, history, span):
-        if dependency == "broker":
-            seen["waited"] = held_up(history, clients, span)
-            seen["unacked"] = late_acks(history, clients, span)
-        else:
-            seen["troubled"] = troubled_tasks(history, clients, span)
-            seen["slowed"] = slowed(history, clients, span)
+        seen["stuck"] = stuck_publishes(record, history, clients)
+        seen["waited"] = held_up(history, clients, span, rivals)
+        seen["unacked"] = late_acks(history, clients, span, rivals)
+    elif _alone(record, history):
+        seen["troubled"] = troubled_tasks(history, clients, span)
+        seen["slowed"] = slowed(history, clients, span)
     return {name: float(count) for name, count in seen.items() if count}
 
 
@@ -108,57 +112,88 @@ def evidence_of(seen: Mapping[str, float], *, before: str = "", quiet: bool | No
 
 def cut_off(record: FaultRecord, history: History, clients: Collection[str] | None) -> int:
     """Workers that lost their connection to the broker, but for those that other faults killed and those that were told to stop."""
+    rivals = Rivals(record, history)
+    return len({pid for pid, name, at in _cuts(record, history, clients) if not rivals.explain(name, at, at)})
+
+
+def contested(record: FaultRecord, history: History, clients: Collection[str] | None) -> bool:
+    """Are there signs on the way to the broker for which there is another fault as well that explains them?"""
+    span, rivals = span_of(record), Rivals(record, history)
+    return (
+        any(rivals.explain(name, at, at) for _, name, at in _cuts(record, history, clients))
+        or any(rivals.explain(*stuck) for stuck in _stuck(record, history, clients))
+        or held_up(history, clients, span) > held_up(history, clients, span, rivals)
+        or late_acks(history, clients, span) > late_acks(history, clients, span, rivals)
+    )
+
+
+def _cuts(record: FaultRecord, history: History, clients: Collection[str] | None) -> Iterator[tuple[int, str, float]]:
+    """(pid, worker, when) of each."""
     span = span_of(record)
     until = (span.ended if record.ended is not None else span.begun) + NOTICED_LATE
     until = min(until, history.stopped_at if history.stopped_at is not None else until)
     leaving = {pid for fault in history.faults if fault.index != record.index for pid in fault.killed_pids}
-    return sum(
-        1
-        for p in history.processes
-        if p.kind == "worker" and p.pid not in leaving and _among(p.name, clients) and any(span.begun <= t < until for t in p.disconnected)
-    )
+    for p in history.processes:
+        if p.kind == "worker" and p.pid not in leaving and _among(p.name, clients):
+            yield from ((p.pid, p.name, at) for at in p.disconnected if span.begun <= at < until)
 
 
-def held_up(history: History, clients: Collection[str] | None, span: Span) -> int:
-    """Messages that lay in the broker while a worker had nothing to do, and that it took only once the fault was over."""
+def held_up(history: History, clients: Collection[str] | None, span: Span, rivals: Rivals | None = None) -> int:
+    """Messages that lay in the broker while a worker had nothing to do, and that it took only once the fault was over.
+
+    ``rivals``: without those that one of them explains.
+    """
     free_from: dict[str, float] = {}  # worker -> since when it had nothing to do, until the fault ended
     for d in history.deliveries.values():
         if d.at < span.ended:
             free_from[d.worker] = max(free_from.get(d.worker, span.begun), d.at, _closed(d))
-    return sum(1 for message in history.messages.values() if _was_held_up(message, history, clients, span, free_from))
+    held = (_held_up(message, history, clients, span, free_from) for message in history.messages.values())
+    return sum(1 for one in held if one is not None and (rivals is None or not rivals.explain(*one, span.ended)))
 
 
-def _was_held_up(message: Message, history: History, clients: Collection[str] | None, span: Span, free_from: Mapping[str, float]) -> bool:
+def _held_up(
+    message: Message, history: History, clients: Collection[str] | None, span: Span, free_from: Mapping[str, float]
+) -> tuple[str, float] | None:
+    """For which worker it waited, and since when; None: it did not."""
     first = min(message.deliveries, key=lambda d: d.at, default=None)
     if first is None or message.ok is None or first.at < span.ended or not _among(first.worker, clients):
-        return False
+        return None
     since = max(message.ok, span.begun, free_from.get(first.worker, span.begun))
-    return span.ended - since >= _CLEARLY and any(
+    free = any(
         p.name == first.worker and p.ready is not None and p.ready <= since and (p.down is None or p.down >= span.ended)
         for p in history.processes
         if p.kind == "worker"
     )
+    return (first.worker, since) if free and span.ended - since >= _CLEARLY else None
 
 
-def stuck_publishes(history: History, clients: Collection[str] | None, span: Span) -> int:
+def stuck_publishes(record: FaultRecord, history: History, clients: Collection[str] | None) -> int:
     """Publishes that began while it lasted, and failed, were left without an answer, or came through only once it was over."""
+    rivals = Rivals(record, history)
+    return sum(1 for stuck in _stuck(record, history, clients) if not rivals.explain(*stuck))
+
+
+def _stuck(record: FaultRecord, history: History, clients: Collection[str] | None) -> Iterator[tuple[str, float, float]]:
+    """(publisher, from when, until when) of each. When one failed is not known: while it lasted, at the latest."""
+    span = span_of(record)
     unanswered = {call.number for call in history.calls.values() if call.publish in ("failed", "unknown")}
-    return sum(
-        1
-        for m in history.messages.values()
-        if m.begun is not None
-        and span.begun <= m.begun < span.ended
-        and _among(_publisher(m, history), clients)
-        and (_came_late(m, span) or m.failed or (m.ok is None and not m.cause and m.call in unanswered))
-    )
+    for m in history.messages.values():
+        if m.begun is None or not span.begun <= m.begun < span.ended:
+            continue
+        publisher = _publisher(m, history)
+        if _among(publisher, clients) and (_came_late(m, span) or m.failed or (m.ok is None and not m.cause and m.call in unanswered)):
+            yield publisher, m.begun, m.ok if m.ok is not None else span.ended
 
 
 def _came_late(message: Message, span: Span) -> bool:
     return message.ok is not None and message.begun is not None and message.ok >= span.ended and message.ok - message.begun >= _CLEARLY
 
 
-def late_acks(history: History, clients: Collection[str] | None, span: Span) -> int:
-    """Tasks with late acks that ended well, whose worker lived on, and whose ack failed or went through only afterwards."""
+def late_acks(history: History, clients: Collection[str] | None, span: Span, rivals: Rivals | None = None) -> int:
+    """Tasks with late acks that ended well, whose worker lived on, and whose ack failed or went through only afterwards.
+
+    ``rivals``: without those that one of them explains.
+    """
     return sum(
         1
         for d in history.deliveries.values()
@@ -170,6 +205,7 @@ def late_acks(history: History, clients: Collection[str] | None, span: Span) -> 
         and d.reject is None
         and (d.ack is None or d.ack >= span.ended)
         and (d.died is None or d.died >= span.ended)
+        and (rivals is None or not rivals.explain(d.worker, d.end, span.ended))
     )
 
 
@@ -218,6 +254,28 @@ def passed(history: History, clients: Collection[str] | None, dependency: str, s
     return sum(1 for e in history.events if e.kind == "effect" and e.process == dependency and span.begun < e.at < span.ended)
 
 
+def touched(history: History, clients: Collection[str] | None, span: Span) -> int:
+    """Work that needed the broker meanwhile: publishes, deliveries, acknowledgements and rejections of these clients, and what waited
+    for one that had nothing to do.
+
+    A worker that runs a task, or none, asks the broker for work all the while: that is none.
+    """
+    under_way = (m for m in history.messages.values() if m.begun is not None and m.begun < span.begun and span.overlaps(m.begun, m.ok))
+    earlier = sum(1 for m in under_way if m.ok is not None and _among(_publisher(m, history), clients))
+    delivered = sum(1 for d in history.deliveries.values() if span.begun <= d.at < span.ended and _among(d.worker, clients))
+    return earlier + delivered + held_up(history, clients, span) + sum(sent_within(history, clients, span))
+
+
+def sent_within(history: History, clients: Collection[str] | None, span: Span) -> tuple[int, int]:
+    """Publishes that began meanwhile, and acknowledgements and rejections that were on their way, of these clients."""
+    begun = (m for m in history.messages.values() if m.begun is not None and span.begun <= m.begun < span.ended)
+    told = ((d.ack, d.reject) for d in history.deliveries.values() if _among(d.worker, clients))
+    return (
+        sum(1 for m in begun if _among(_publisher(m, history), clients)),
+        sum(1 for times in told for at in times if at is not None and span.begun <= at < span.ended),
+    )
+
+
 def idle(history: History, clients: Collection[str] | None, span: Span) -> bool:
     """Did no client run a task or publish anything meanwhile?"""
     publishes = (
@@ -228,8 +286,9 @@ def idle(history: History, clients: Collection[str] | None, span: Span) -> bool:
     return next(_running(history, clients, span), None) is None and next(publishes, None) is None
 
 
-def _alone(record: FaultRecord, history: History, span: Span) -> bool:
+def _alone(record: FaultRecord, history: History) -> bool:
     """Did no other fault last, or end a moment before, so that it could be the cause as well?"""
+    span = span_of(record)
     others: Iterable[FaultRecord] = (f for f in history.faults if f.index != record.index)
     return not any(span.overlaps(f.begun, f.ended + _AFTERMATH if f.ended is not None else None) for f in others)
 

@@ -75,8 +75,10 @@ class DuplicateMessage(BaseFault):
     def evidence(self, record: FaultRecord, history: History) -> Evidence:
         """Copies that a worker received."""
         mine = self.parameters.queue if self._copied else None
-        copies = [d for d in history.deliveries.values() if d.copy and d.message.queue == mine]
-        started = sum(1 for d in copies if d.start is not None)
+        found = [d for d in history.deliveries.values() if d.copy and d.message.queue == mine]
+        # A copy may be delivered again in its turn, as any message may: it is still one copy.
+        copies = {(d.message.id, d.copy) for d in found}
+        started = len({(d.message.id, d.copy) for d in found if d.start is not None})
         numbers = {"copied": float(self._copied), "delivered": float(len(copies)), "started": float(started)}
         if copies:
             return Evidence(True, f"{len(copies)} of {self._copied} copies delivered a second time, {started} ran", numbers)

@@ -21,6 +21,7 @@ class KillWorker(BaseFault):
     needs: ClassVar[tuple[type[Any], ...]] = (KillsWorkers,)
     strike: ClassVar[str] = "kill_group"
     _victim: str = ""
+    _dying: frozenset[int] = frozenset()
 
     def begin(self, system: KillsWorkers) -> Begun:
         """Kill one worker of the target."""
@@ -30,8 +31,9 @@ class KillWorker(BaseFault):
         return Begun(worker.name, tuple(system.kill_group(worker)))
 
     def adopt(self, system: RunningSystem, worker: str) -> None:
-        """The agent killed its own worker."""
+        """The agent killed its own worker, which on a busy machine may be there for a moment more."""
         self._victim = worker
+        self._dying = frozenset(w.pid for w in system.workers() if w.name == worker)
 
     def end(self, system: RunningSystem) -> None:
         """Start it again."""
@@ -40,8 +42,8 @@ class KillWorker(BaseFault):
                 system.start_worker(worker)
 
     def healed(self, system: RunningSystem) -> bool:
-        """It runs again."""
-        return not self._victim or any(w.name == self._victim for w in system.workers())
+        """It runs again: another process than the one that was killed."""
+        return not self._victim or any(w.name == self._victim and w.pid not in self._dying for w in system.workers())
 
     def evidence(self, record: FaultRecord, history: History) -> Evidence:
         """Tasks that died."""

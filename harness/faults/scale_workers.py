@@ -33,7 +33,7 @@ class ScaleWorkers(BaseFault):
     def begin(self, system: ScalesWorkers) -> Begun:
         """Scale."""
         self._before, after = system.scale(self.parameters.target, self.parameters.replicas)
-        return Begun(self.parameters.target, numbers={"before": self._before, "after": after}, note=f"{self._before} → {after}")
+        return Begun(self.parameters.target, numbers={"before": self._before, "after": after}, note=_change(self._before, after))
 
     def end(self, system: ScalesWorkers) -> None:
         """Back."""
@@ -53,5 +53,13 @@ class ScaleWorkers(BaseFault):
         came = sum(1 for p in workers if begun <= p.up <= ended)
         went = sum(1 for p in workers if p.down is not None and begun <= p.down <= ended)
         if came or went:
-            return Evidence(True, f"{came} came, {went} left", {"came": float(came), "went": float(went)})
+            counts = [f"{came} came"] if came else []
+            counts += [f"{went} left"] if went else []
+            nobody = f"; {self.parameters.target} had no worker until it was healed" if went and self.parameters.replicas == 0 else ""
+            return Evidence(True, ", ".join(counts) + nobody, {"came": float(came), "went": float(went)})
         return Evidence(False, "no worker came or left before it was healed")
+
+
+def _change(before: int, after: int) -> str:
+    words = "none" if after == 0 else str(after)
+    return f"from {before or 'none'} to {words}"

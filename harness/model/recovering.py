@@ -8,18 +8,36 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness.model.history import Delivery, FaultRecord, History
+from harness.model.history import Delivery, FaultRecord, History, ProcessLife
 
-__all__ = ["Recovery", "healing", "recoveries"]
+__all__ = ["Gone", "Recovery", "healing", "recoveries"]
 
 #: Of the samples before the first fault, the backlog that counts as none: their 95th percentile.
 _NORMAL_SHARE = 0.95
 _ENOUGH = 5
+#: A worker may note the loss of its connection before the fault that caused it notes that it has begun, seconds.
+_NOTED_LATE = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """A worker that was not there any more at the end, although neither a fault nor the harness had taken it away.
+
+    ``how`` it ended; '' for one that lived on without its connection to the broker. ``final``: it cannot come back by itself.
+    """
+
+    worker: str
+    at: float
+    how: str = ""
+    final: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Recovery:
-    """One fault's recovery. ``seconds``: None if it did not end (``pending``) or cannot be told (``why`` says so)."""
+    """One fault's recovery. ``seconds``: None if it did not end (``pending``) or cannot be told (``why`` says so).
+
+    ``gone``: workers that left after this fault, and before the next one, and never came back: then it did not end.
+    """
 
     fault: int
     healed: float | None
@@ -27,6 +45,7 @@ class Recovery:
     pending: bool = False
     why: str = ""
     waited: float = 0.0  # how long was watched, where it did not end
+    gone: tuple[Gone, ...] = ()
 
 
 def healing(fault: FaultRecord) -> float | None:
@@ -38,8 +57,41 @@ def recoveries(history: History) -> list[Recovery]:
     """One per fault, in order. Backlog is what the broker holds (ready and unacked) above its usual level before the faults."""
     ends = sorted(d.end for d in history.deliveries.values() if d.end is not None)
     normal = _normal_backlog(history)
-    followers = _followers(history)
-    return [_recovery(history, fault, ends, normal, followers.get(fault.index, [])) for fault in history.faults]
+    followers, gone = _followers(history), _gone(history)
+    return [
+        _recovery(history, fault, ends, normal, followers.get(fault.index, []), tuple(gone.get(fault.index, ())))
+        for fault in history.faults
+    ]
+
+
+def _gone(history: History) -> dict[int, list[Gone]]:
+    """Fault -> workers that it was the last one to begin before they left for good."""
+    last: dict[str, ProcessLife] = {}
+    for life in history.processes:
+        if life.kind == "worker" and (life.name not in last or life.up >= last[life.name].up):
+            last[life.name] = life
+    found: dict[int, list[Gone]] = defaultdict(list)
+    for life in last.values():
+        left = _left(life, history.stopped_at, retries=history.config.get("broker_connection_retry") is not False)
+        before = [f for f in history.faults if left and f.begun is not None and f.begun <= left.at + _NOTED_LATE]
+        felt = [f for f in before if f.evidence.bit is not False]
+        if left is not None and felt:
+            found[max(felt, key=lambda f: f.begun or 0.0).index].append(left)
+    return found
+
+
+def _left(life: ProcessLife, stopped: float | None, *, retries: bool) -> Gone | None:
+    """How a worker was gone before the harness stopped it; None where it was there, or a fault had taken it away.
+
+    ``retries``: it tries to connect again. One that does not ends a little later, if it is given the time.
+    """
+    stop = stopped if stopped is not None else math.inf
+    if life.down is not None and life.down < stop:
+        return Gone(life.name, life.down, life.how or "it ended") if life.unexpected else None
+    lost = max((at for at in life.disconnected if at < stop), default=None)
+    if lost is None or any(lost < at < stop for at in life.connected):
+        return None
+    return Gone(life.name, lost, final=not retries)
 
 
 def _followers(history: History) -> dict[int, list[list[Delivery]]]:
@@ -61,13 +113,22 @@ def _normal_backlog(history: History) -> float:
     return float(during[len(during) // 4]) if len(during) >= _ENOUGH else 0.0
 
 
-def _recovery(history: History, fault: FaultRecord, ends: Sequence[float], normal: float, interrupted: list[list[Delivery]]) -> Recovery:
+def _recovery(
+    history: History,
+    fault: FaultRecord,
+    ends: Sequence[float],
+    normal: float,
+    interrupted: list[list[Delivery]],
+    gone: tuple[Gone, ...] = (),
+) -> Recovery:
     healed = healing(fault)
     if healed is None:
         return Recovery(fault.index, None, why="it never began")
     if fault.evidence.bit is False:
         return Recovery(fault.index, healed, why="it did not bite")
     over = max((t for t in (history.stopped_at, history.quiet_at) if t is not None), default=max([healed, *ends[-1:]]))
+    if gone:
+        return Recovery(fault.index, healed, pending=True, waited=max(0.0, over - healed), gone=gone)
     # Depth is the evidence for the backlog; without samples it is the interrupted messages alone.
     drained, backlog = _drained_at(history, healed, normal)
     resumed = [_resumed_at(deliveries, healed) for deliveries in interrupted]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import fnmatch
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from harness.errors import ScenarioError
@@ -28,6 +28,42 @@ def task_names(item: LoadItem) -> list[str]:
     return [call.send for call in _calls(item) if call.send]
 
 
+def _placed_calls(item: LoadItem) -> Iterator[tuple[tuple[str | int, ...], LoadItem | Call, int]]:
+    """Every call, where it is written below its stream, and how many arguments Celery puts before its own: a result, or none."""
+    if item.send:
+        yield (), item, 0
+    for number, call in enumerate(item.chain):
+        yield ("chain", number), call, int(number > 0)
+    for number, call in enumerate(item.group):
+        yield ("group", number), call, 0
+    if item.chord:
+        for number, call in enumerate(item.chord.header):
+            yield ("chord", "header", number), call, 0
+        yield ("chord", "body"), item.chord.body, 1
+
+
+def _literal_calls(scenario: Scenario) -> list[tuple[tuple[str | int, ...], dict[str, Any]]]:
+    """Calls whose arguments are known before anything runs: where each is written, and what `check` is asked of it."""
+    found = []
+    for index, item in enumerate(scenario.load):
+        for place, call, before in _placed_calls(item):
+            if not isinstance(call.args, str):
+                written = call.model_dump(mode="json", include={"args", "kwargs"})
+                asked = {"task": call.send, **written, "before": before}
+                found.append((("load", index, *place), asked))
+    return found
+
+
+def _line_points(scenario: Scenario) -> list[tuple[int, str, int]]:
+    """(index of the fault, file, line) of each trigger that aims at a line."""
+    found = []
+    for index, planned in enumerate(scenario.timeline):
+        file, _, line = (planned.when.reaches if planned.when else "").partition("#")[0].rpartition(":")
+        if file and line.isdigit():
+            found.append((index, file, int(line)))
+    return found
+
+
 def _argument_paths(item: LoadItem) -> Iterable[str]:
     return [call.args for call in _calls(item) if isinstance(call.args, str)]
 
@@ -43,11 +79,15 @@ def examination(scenario: Scenario) -> dict[str, Any]:
         "objects": sorted(set(objects)),
         "tasks": wanted,
         "retry_patterns": sorted(scenario.checks.get("retry_policy", {}) or {}),
+        "points": [[file, line] for _, file, line in _line_points(scenario)],
+        "calls": [asked for _, asked in _literal_calls(scenario)],
     }
 
 
 def check_app(scenario: Scenario, answer: dict[str, Any], where: Callable[..., str]) -> None:
-    """ScenarioError for an app that does not import, an object that is not there, a task that is not registered."""
+    """ScenarioError for an app that does not import, an object that is not there, a task that is not registered or cannot be called
+    so, a line that no task can reach.
+    """
     if not answer.get("ok"):
         error = answer.get("error") or {}
         place = f"{error['file']}:{error['line']}" if error.get("file") else where("system", "app")
@@ -65,6 +105,12 @@ def check_app(scenario: Scenario, answer: dict[str, Any], where: Callable[..., s
             raise ScenarioError(
                 f"no registered task matches {planned.when.task}", where=place, hint=_nearest(planned.when.task, registered)
             )
+    for (path, asked), wrong in zip(_literal_calls(scenario), answer.get("calls", ()), strict=False):
+        if wrong:
+            raise ScenarioError(f"{asked['task']} cannot be called so: {wrong}", where=where(*path, "args"))
+    for (index, _, _), trouble in zip(_line_points(scenario), answer.get("points", ()), strict=False):
+        if trouble:
+            raise ScenarioError(trouble[0], where=where("timeline", index, "when", "reaches"), hint=trouble[1])
 
 
 def check_redelivery(scenario: Scenario, kombu: str, semantics: Mapping[str, Any], where: Callable[..., str]) -> None:
@@ -89,6 +135,8 @@ def check_redelivery(scenario: Scenario, kombu: str, semantics: Mapping[str, Any
 
 def _import_hint(scenario: Scenario, error: dict[str, Any]) -> str:
     if error.get("kind") == "import":
+        if said := error.get("hint"):  # the runtime knows better where the app's libraries come from
+            return str(said)
         return "run the harness from the folder your app is imported from, or set system.path; set system.python to your app's interpreter"
     return f"system.app is {scenario.system.app}"
 

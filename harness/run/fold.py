@@ -182,6 +182,7 @@ class _Fold:
         self._describe(message, record)
         message.begun = at
         message.foreign = False
+        message.exchange = record.get("x")
         message.eta_asked = self._moment(record.get("asked")) if record.get("asked") else message.eta
 
     def on_published(self, record: Record, at: float) -> None:
@@ -306,6 +307,7 @@ class _Fold:
 
     def on_connected(self, record: Record, at: float) -> None:
         self.life.connected.append(at)
+        self.life.queues = tuple(record.get("queues") or self.life.queues)
 
     def on_disconnected(self, record: Record, at: float) -> None:
         self.life.disconnected.append(at)

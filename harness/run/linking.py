@@ -175,9 +175,21 @@ def _bury(history: History, loose: Loose, deaths: Mapping[int, float]) -> None:
             delivery.died = delivery.reject
         if closed and (delivery.end is not None or delivery.revoked or delivery.outcome or delivery.reject is not None):
             if delivery.died is not None and (known := killer.get(delivery.pid_run)):
+                delivery.died = _blow(delivery, known[0])
                 delivery.died_by = known[1]
             continue
         _bury_one(delivery, died, killer)
+
+
+def _blow(delivery: Delivery, at: float | None) -> float | None:
+    """When the fault struck, which is when it died: Celery notices a lost pool child seconds later.
+
+    A beginning is noted before the blow falls, so the task may have started in between.
+    """
+    begun = max(delivery.at, delivery.start or delivery.at)
+    if at is None or delivery.died is None or at < begun - _NOTED_EARLY:
+        return delivery.died
+    return min(delivery.died, max(at, begun))
 
 
 def _bury_one(delivery: Delivery, died: Mapping[int, float], killer: Mapping[int, tuple[float | None, int]]) -> None:
@@ -243,6 +255,8 @@ def _attach_held(history: History) -> None:
     by_task = _messages_by_task(history, {held.task_id for held in loose}) if loose else {}
     for held in shown:
         message = history.messages.get(held.message_id) or _same_attempt(by_task.get(held.task_id, ()), held)
+        if message is None and held.place == "resting" and not held.task:
+            continue  # no task, and nobody's who works here: whatever an app keeps in a queue of its own
         if message is None:
             id = held.message_id or f"foreign:{held.task_id}:{held.retries}"
             message = Message(id, held.task_id, held.task, held.retries, 0, queue=held.queue, eta=held.eta, foreign=True)
@@ -254,7 +268,7 @@ def _attach_held(history: History) -> None:
 
 def _weight(held: Held) -> int:
     """Of several copies the one that says most about what comes next."""
-    return {"dead_letter": 0, "delayed": 1, "ready": 2, "unacked": 3}.get(held.place, 0)
+    return {"resting": 0, "dead_letter": 1, "delayed": 2, "ready": 3, "unacked": 4}.get(held.place, 0)
 
 
 def _same_attempt(messages: Iterable[Message], held: Held) -> Message | None:

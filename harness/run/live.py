@@ -35,6 +35,7 @@ class LiveState:
     names: dict[int, tuple[str, str, int]] = field(default_factory=dict)  # pid -> (name, role, ppid)
     published: set[str] = field(default_factory=set)
     finished: set[str] = field(default_factory=set)
+    messages: dict[int, set[str]] = field(default_factory=dict)  # call -> what was published for it, retries and children too
     open: dict[str, OpenDelivery] = field(default_factory=dict)
     dropped: dict[str, OpenDelivery] = field(default_factory=dict)  # not begun when the connection broke
     ended: set[str] = field(default_factory=set)  # delivery ids
@@ -48,6 +49,8 @@ class LiveState:
     finished_tasks: int = 0
     connected: dict[int, bool] = field(default_factory=dict)
     records: int = 0
+    lingering: set[int] = field(default_factory=set)  # pids in which threads of the app's own outlived a task
+    apart: bool = False  # the app does things beside its tasks of which nobody knows when they are over
 
     def feed(self, records: Iterable[Mapping[str, Any]]) -> int:
         """Take new records in; how many there were."""
@@ -63,6 +66,7 @@ class LiveState:
     def died(self, pids: Iterable[int]) -> None:
         """Processes are gone: what they held is nobody's, until the broker delivers it again."""
         gone = set(pids)
+        self.lingering -= gone
         for held in (self.open, self.dropped):
             for delivery in [d for d, o in held.items() if o.pid in gone or o.started_by in gone]:
                 del held[delivery]
@@ -76,6 +80,12 @@ class LiveState:
         """Does a living worker hold something that it may still run before the horizon?"""
         return any(o.eta_wall is None or o.eta_wall <= horizon_wall for o in self.open.values())
 
+    def _beside(self, r: Mapping[str, Any]) -> None:
+        """What an `end`, or the load's, says of the app's own threads and processes (docs/journal.md)."""
+        if r.get("threads"):
+            self.lingering.add(r["_pid"])
+        self.apart = self.apart or bool(r.get("apart"))
+
     # --- one small handler per kind -----------------------------------------------------------------------------
 
     def _open(self, r: Mapping[str, Any]) -> None:
@@ -85,8 +95,16 @@ class LiveState:
         pid = r["_pid"]
         self.ready[self.names.get(pid, ("", "", 0))[0]] = pid
 
+    def call_is_over(self, number: int) -> bool:
+        """It could not be published; or it was, and all that it caused has ended."""
+        if number in self.calls_failed:
+            return True
+        own = self.messages.get(number, set())
+        return number in self.calls_sent and bool(own) and own <= self.finished
+
     def _publish(self, r: Mapping[str, Any]) -> None:
         self.published.add(r["msg"])
+        self.messages.setdefault(r.get("call") or 0, set()).add(r["msg"])
 
     def _deliver(self, r: Mapping[str, Any]) -> None:
         if r["d"] not in self.ended:
@@ -106,6 +124,7 @@ class LiveState:
         delivery = self.open.pop(r["d"], None) or self.dropped.pop(r["d"], None)
         self.ended.add(r["d"])
         self.finished_tasks += 1
+        self._beside(r)
         if delivery is not None:
             self.finished.add(delivery.message)
         if r.get("msg"):
@@ -132,6 +151,10 @@ class LiveState:
 
     def _load_done(self, r: Mapping[str, Any]) -> None:
         self.load_done = True
+        self._beside(r)
+
+    def _alone(self, r: Mapping[str, Any]) -> None:
+        self.lingering.discard(r["_pid"])
 
     def _strike(self, r: Mapping[str, Any]) -> None:
         self.strikes.append(dict(r))
@@ -173,6 +196,7 @@ _HANDLERS: dict[str, Any] = {
     "call_ok": LiveState._call_ok,
     "call_failed": LiveState._call_failed,
     "load_done": LiveState._load_done,
+    "alone": LiveState._alone,
     "strike": LiveState._strike,
     "waiting": LiveState._waiting,
     "refused": LiveState._refused,

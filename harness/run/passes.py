@@ -19,6 +19,7 @@ from harness.ports.reporter import Progress
 from harness.ports.runtime import Death, LiveSystem, PassPlan
 from harness.run.journal import JournalTail
 from harness.run.live import LiveState
+from harness.run.quiet import CALM, Quiet
 from harness.run.timeline import Timeline
 
 __all__ = ["PassDriver", "PassOutcome"]
@@ -26,9 +27,7 @@ __all__ = ["PassDriver", "PassOutcome"]
 _READY_SECONDS = 60.0
 _TICK = 0.01
 _DEPTH_EVERY = 0.2
-_CALM = 0.5  # for this long nothing was recorded and every look found the broker empty: quiet
-_SETTLED = 0.1  # the same where the books are closed, see `_closed`
-_LOOK_EVERY = 0.03
+_PATIENCE = 5.0  # for threads that outlive the calls of a clean pass; longer than that is for good
 _WORD_EVERY = 0.5
 _STOP_GRACE = 10.0
 _NO_JOURNAL = 74  # the agent's exit status where the journal cannot grow (docs/journal.md)
@@ -78,10 +77,10 @@ class PassDriver:
         self._inspector: BrokerInspector | None = None
         self._last_record = 0.0
         self._next_depth = 0.0
-        self._next_look = 0.0
         self._next_word = clock.now() + _WORD_EVERY
-        self._calm_since: float | None = None
-        self._calm_records = -1
+        self.quiet = Quiet(self.live, clock, self.depth)
+        self._linger_since: float | None = None
+        self._for_good: set[int] = set()  # processes with threads that outlived `_PATIENCE`
 
     # --- beginning ----------------------------------------------------------------------------------------------
 
@@ -104,6 +103,7 @@ class PassDriver:
                     f"not ready after {_READY_SECONDS:.0f} s: {missing}", hint="its log is in the run's folder, under logs/"
                 )
         self.outcome.ready_after = self.clock.now() - asked
+        self.depth()  # a broker that shows its consumers shows now, while all are there, which queues are worked on
         return self.outcome
 
     def _refuse_trouble(self, names: set[str], *, starting: bool = False) -> None:
@@ -194,12 +194,12 @@ class PassDriver:
     def run_single(self, numbers: Sequence[int]) -> None:
         """One call at a time, the world observed after each: the exact effects of every call."""
         assert self.outcome is not None
-        self._go()
+        self.go()
         seen: tuple[int, ...] | None = None
         world = self.outcome.before
         for done, number in enumerate(numbers, 1):
             self.system.tell_producer(f"call {number}")
-            if not self._until(partial(self._call_ended, number), self.scenario.drain.timeout):
+            if not self._until(partial(self._ended, {number}), self.scenario.drain.timeout):
                 self.outcome.note = f"call {number} did not end within {self.scenario.drain.timeout:.0f} s in the clean pass"
                 break
             touched = self.system.touched()
@@ -212,18 +212,27 @@ class PassDriver:
 
     def run_fast(self, numbers: Sequence[int]) -> None:
         """All at once, in the plan's own order."""
-        self._go()
+        self.go()
         timeout = self.scenario.drain.timeout + len(numbers) * 0.05
-        if not self._until(lambda: self._answered(set(numbers)) and self.live.outstanding == 0, timeout):
+        if not self._until(partial(self._ended, set(numbers)), timeout):
             assert self.outcome is not None
             self.outcome.note = "not all calls ended in the clean pass"
         self._finish_clean()
 
-    def _call_ended(self, number: int) -> bool:
-        return self._answered({number}) and self.live.outstanding == 0
-
-    def _answered(self, numbers: set[int]) -> bool:
-        return numbers <= self.live.calls_sent | self.live.calls_failed
+    def _ended(self, numbers: set[int]) -> bool:
+        """Have these calls, and what they left behind? Threads that stay are waited for once."""
+        live = self.live
+        if live.outstanding or not numbers <= live.calls_sent | live.calls_failed:
+            self._linger_since = None
+            return False
+        left = live.lingering - self._for_good
+        if not left:
+            return True
+        now = self.clock.now()
+        self._linger_since = self._linger_since or now
+        if now - self._linger_since > min(_PATIENCE, self.scenario.drain.timeout / 2):
+            self._for_good |= left
+        return False
 
     def _finish_clean(self) -> None:
         assert self.outcome is not None
@@ -247,20 +256,26 @@ class PassDriver:
         """Load and timeline, then heal, then drain."""
         outcome = self.outcome
         assert outcome is not None
-        self._go()
-        timeline.t0 = outcome.t0
+        self.go()
+        timeline.t0, timeline.clock = outcome.t0, self.now
         end = max(load_seconds, timeline.last_time())
         while not (self.live.load_done and self.now() >= end):
-            self._tick(timeline)
+            self.tick(timeline)
             if self.live.load_done is False and self.now() > load_seconds + _READY_SECONDS + self.scenario.drain.timeout:
                 raise EnvironmentFault(
                     "the producer did not finish its load", hint="its log is in the run's folder, under logs/producer.log"
                 )
+        self.end(timeline)
+
+    def end(self, timeline: Timeline) -> None:
+        """The load is over: heal, drain, stop."""
+        outcome = self.outcome
+        assert outcome is not None
         outcome.load_ended = self.now()
         timeline.heal_all(self.now(), self.system)
         deadline = self.now() + self.scenario.drain.timeout
         while not timeline.all_healed and self.now() < deadline:
-            self._tick(timeline)
+            self.tick(timeline)
         timeline.refuse_what_cannot_be_healed()
         outcome.healed_at = self.now()
         self.say(Progress(phase="healed", text="every fault is healed", at=outcome.healed_at))
@@ -268,8 +283,9 @@ class PassDriver:
         timeline.force_heal(self.now(), self.system)
         self.stop()
 
-    def _tick(self, timeline: Timeline) -> None:
-        self.step()
+    def tick(self, timeline: Timeline, wait: float = _TICK) -> None:
+        """One turn: what has happened is taken in, faults go on."""
+        self.step(wait)
         timeline.advance(self.now(), self.system, self.live)
         for kind, planned in timeline.news:
             text = planned.record.name if kind == "fault" else f"{planned.record.name} healed"
@@ -281,52 +297,36 @@ class PassDriver:
             total = len(self.live.calls_sent)
             self.say(Progress(phase="run", text="", at=self.now(), done=self.live.finished_tasks, total=total))
 
+    def until_quiet(self, timeline: Timeline, seconds: float) -> bool:
+        """Whether it became so within this time, faults that last going on."""
+        deadline = self.now() + seconds
+        while self.now() < deadline:
+            self.tick(timeline)
+            if self.quiet.calm_for() > CALM and not self.live.lingering:
+                return True
+        return self.quiet.calm_for() > CALM
+
     def _drain(self, timeline: Timeline, deadline: float) -> None:
         """Until the broker is empty and no worker holds anything; or the time is up; or nothing can happen before it is."""
         outcome = self.outcome
         assert outcome is not None
         next_look = self.now() + 1.0
         while self.now() < deadline:
-            self._tick(timeline)
+            self.tick(timeline)
             if not timeline.all_healed:
                 continue
-            calm = self._calm_for()
-            if calm > _CALM or (calm > _SETTLED and self._closed(timeline)):
+            if self.quiet.reached(timeline, died=bool(outcome.ended)):
                 outcome.quiet, outcome.quiet_at = True, self.now()
                 return
             wall_deadline = self.clock.wall() + deadline - self.now()
-            if self.now() > next_look and self.clock.now() - self._last_record > _CALM and not self.live.busy(wall_deadline):
-                if self._nothing_before(deadline):
+            if self.now() > next_look and self.clock.now() - self._last_record > CALM and not self.live.busy(wall_deadline):
+                if not self.live.lingering and self._nothing_before(deadline):
                     outcome.note = "stopped early: the broker gives nothing back before the drain's end"
                     return
                 next_look = self.now() + 1.0
-
-    def _calm_for(self) -> float:
-        """Seconds for which every look found the broker empty and the workers idle, with no new record between.
-
-        One look is not enough: a message that moves between queue, transport and `unacked` is in neither for a moment.
-        """
-        now = self.clock.now()
-        if self.live.open or self.live.records != self._calm_records:
-            self._calm_records, self._calm_since = self.live.records, None
-            return 0.0
-        if now >= self._next_look:
-            self._next_look = now + _LOOK_EVERY
-            if self.depth() != (0, 0):
-                self._calm_since = None
-            elif self._calm_since is None:
-                self._calm_since = now
-        return now - self._calm_since if self._calm_since is not None else 0.0
-
-    def _closed(self, timeline: Timeline) -> bool:
-        """Nothing disturbed this pass, and every message that was published has ended, once: so none can be on its way.
-
-        What the longer wait is for cannot be there: a copy, a redelivery, a message of somebody whose publishes are not recorded.
-        """
-        live = self.live
-        once = len(live.finished) == len(live.published) == live.finished_tasks
-        died = self.outcome is not None and bool(self.outcome.ended)
-        return not timeline.planned and not died and once and live.finished == live.published
+        if timeline.all_healed and (calm := self.quiet.calm_for()) > CALM:  # what it waited for was a thread alone
+            outcome.quiet, outcome.quiet_at = True, self.now() - (calm - CALM)
+            outcome.note = f"quiet, but for threads of the app's own in {self.quiet.lingerers()}, waited for until the drain's end"
 
     def _nothing_before(self, deadline: float) -> bool:
         """Everything that the broker holds returns after the deadline, or never: waiting longer changes nothing.
@@ -342,14 +342,15 @@ class PassDriver:
             held = self.system.broker().look(offset)
         except (OSError, EnvironmentFault):
             return False
-        waiting = [h for h in held if h.place != "dead_letter"]
+        waiting = [h for h in held if h.place not in ("dead_letter", "resting")]
         shown = [h for h in waiting if h.message_id or h.task_id or h.tag]
         late = all(h.place in ("unacked", "delayed") and h.returns_at is not None and h.returns_at > deadline + 1.0 for h in shown)
         return bool(waiting) and late and len(waiting) - len(shown) <= len(self.live.open)
 
     # --- both ---------------------------------------------------------------------------------------------------
 
-    def _go(self) -> None:
+    def go(self) -> None:
+        """Time starts for the producer."""
         assert self.outcome is not None
         self.outcome.t0 = self.clock.now() + 0.02
         self.system.tell_producer(f"go {int(self.outcome.t0 * 1e9)}")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
+import threading
+from collections.abc import Iterator
 from types import FrameType, TracebackType
 from typing import Any
 
 from harness.errors import Interrupted
 
-__all__ = ["InterruptGuard"]
+__all__ = ["InterruptGuard", "signals_wait"]
 
 
 class InterruptGuard:
@@ -20,6 +23,8 @@ class InterruptGuard:
         self._raised = False
 
     def __enter__(self) -> InterruptGuard:
+        if threading.current_thread() is not threading.main_thread():
+            return self  # Python hands signals to the main thread alone: they are for whoever runs there
         for number in (signal.SIGINT, signal.SIGTERM):
             self._before[number] = signal.signal(number, self._note)
         return self
@@ -36,3 +41,15 @@ class InterruptGuard:
         if self.received and not self._raised:
             self._raised = True
             raise Interrupted(self.received)
+
+
+@contextlib.contextmanager
+def signals_wait() -> Iterator[None]:
+    """SIGINT and SIGTERM take effect when the block is over, as they would have before: what it removes, it removes to the end."""
+    guard = InterruptGuard()
+    try:
+        with guard:
+            yield
+    finally:
+        if guard.received:
+            signal.raise_signal(guard.received)

@@ -21,6 +21,7 @@ __all__ = ["overall", "summarise"]
 
 _FATES = ("succeeded", "failed", "lost", "stranded")
 _SIGINT = 2
+_MOST_ERRORS = 5  # kinds of errors of publishes that are told
 
 
 def summarise(
@@ -86,7 +87,7 @@ def summarise(
         series=series(history, tasks) if history and tasks else None,
         lanes=lanes(history) if history else (),
         tasks=tasks,
-        logs=tuple(logs),
+        logs=(*_refusals(history), *logs) if history else tuple(logs),
         deaths=deaths,
         undeclared=refused,
         plan=storable(plan),
@@ -180,6 +181,13 @@ def _publishes(history: History) -> dict[str, int]:
     if history.dropped_arrivals:
         counts["dropped"] = history.dropped_arrivals
     return counts
+
+
+def _refusals(history: History) -> tuple[LogTail, ...]:
+    """Why calls could not be published, as the producer's log has it; the commonest reasons."""
+    errors = Counter(storable(call.error) for call in history.calls.values() if call.error)
+    lines = [f"{count} of {len(history.calls)} calls could not be published: {error}" for error, count in errors.most_common(_MOST_ERRORS)]
+    return (LogTail(process="producer", file="logs/producer.log", lines=tuple(lines)),) if lines else ()
 
 
 def _reproduction(file: str, cell: Mapping[str, Any], seed: int) -> tuple[Reproduction, ...]:

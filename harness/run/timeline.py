@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +17,8 @@ from harness.run.live import LiveState
 
 __all__ = ["Planned", "Timeline", "describe"]
 
+#: A fault that began or ended more than so many seconds after its time says so.
+_LATE = 1.0
 _NTH = {1: "the first time", 2: "the 2nd time", 3: "the 3rd time"}
 
 
@@ -38,6 +40,7 @@ class Planned:
     record: FaultRecord
     heal_at: float | None = None
     state: str = "waiting"
+    called: bool = False  # its step of a schedule has come
     trouble: EnvironmentFault | None = None  # why healing failed the last time
 
     @property
@@ -50,6 +53,17 @@ class Planned:
         self.record.note = f"healing failed: {why.what.splitlines()[0]}"
         self.trouble = why if isinstance(why, EnvironmentFault) else None
 
+    def end(self, now: float) -> None:
+        """It is over, and was probed to be. Where that took much longer than planned, it says how long it lasted."""
+        self.state, self.record.ended, self.record.healed = "ended", now, True
+        begun, lasts = self.record.begun, self.lasts
+        if begun is not None and lasts is not None and now - begun > lasts + _LATE:
+            self.add_note(f"lasted {now - begun:.1f} s in place of {format_duration(lasts)}")
+
+    def add_note(self, text: str) -> None:
+        """Behind what is noted already."""
+        self.record.note = "; ".join(filter(None, (self.record.note, text)))
+
 
 @dataclass
 class Timeline:
@@ -57,16 +71,42 @@ class Timeline:
 
     planned: list[Planned]
     t0: float = 0.0
+    clock: Callable[[], float] | None = None  # seconds since the load began, now; None: what the caller says is exact enough
     healing: bool = False  # the load is over: what begins now is healed soon
+    by_hand: bool = False  # a schedule's: a fault begins, or is armed, when `start` says so
     struck: int = 0
     waited: int = 0
     news: list[tuple[str, Planned]] = field(default_factory=list)  # ("fault" | "healed", which) for whoever watches
 
     @classmethod
-    def of(cls, items: Sequence[TimelineItem], faults: Sequence[Fault]) -> Timeline:
+    def of(cls, items: Sequence[TimelineItem], faults: Sequence[Fault], *, by_hand: bool = False) -> Timeline:
         """In the order of the file."""
-        records = [FaultRecord(i, item.fault, describe(item)) for i, item in enumerate(items)]
-        return cls([Planned(item, fault, record) for item, fault, record in zip(items, faults, records, strict=True)])
+        timeline = cls([], by_hand=by_hand)
+        for item, fault in zip(items, faults, strict=True):
+            timeline.add(item, fault)
+        return timeline
+
+    def add(self, item: TimelineItem, fault: Fault) -> Planned:
+        """One more, waiting."""
+        index = len(self.planned)
+        planned = f"step {index + 1}" if self.by_hand and item.when is None else describe(item)
+        self.planned.append(Planned(item, fault, FaultRecord(index, item.fault, planned)))
+        return self.planned[-1]
+
+    def start(self, index: int, now: float, system: LiveSystem) -> None:
+        """Its step has come: begin it, or arm it."""
+        p = self.planned[index]
+        p.called = True
+        if p.item.when is None:
+            self._begin(p, now, system)
+        else:
+            system.arm(self.triggers())
+
+    def heal(self, indices: Sequence[int], now: float) -> None:
+        """Let those that are active end; those that were never struck are none."""
+        for p in (self.planned[index] for index in indices):
+            if p.state == "active":
+                p.heal_at = now
 
     def triggers(self) -> list[dict[str, Any]]:
         """What the agent is armed with (docs/journal.md)."""
@@ -80,17 +120,19 @@ class Timeline:
                 "action": p.fault.strike or "wait",
             }
             for p in self.planned
-            if p.item.when is not None
+            if p.item.when is not None and (p.called or not self.by_hand)
         ]
 
     def last_time(self) -> float:
         """When the last fault that is planned by time has ended."""
+        if self.by_hand:
+            return 0.0
         return max((p.item.at + (p.lasts or 0.0) for p in self.planned if p.item.at is not None), default=0.0)
 
     def advance(self, now: float, system: LiveSystem, live: LiveState) -> None:
         """Begin what is due, take in what the agent did, tick and heal. ``now``: seconds since the load began."""
         for p in self.planned:
-            if p.state == "waiting" and p.item.at is not None and now >= p.item.at:
+            if p.state == "waiting" and p.item.at is not None and now >= p.item.at and not self.by_hand:
                 self._begin(p, now, system)
         self._adopt_strikes(system, live)
         self._answer_waiting(now, system, live)
@@ -127,7 +169,7 @@ class Timeline:
                 with contextlib.suppress(HarnessError):
                     p.fault.end(system)
                     if p.state == "active" and p.fault.healed(system):
-                        p.state, p.record.ended, p.record.healed = "ended", now, True
+                        p.end(self._time(now))
 
     def settle(self, history: History) -> None:
         """After the run: each fault's evidence, from the history alone."""
@@ -145,9 +187,14 @@ class Timeline:
         except (EnvironmentFault, OSError) as exc:
             p.record.note = p.record.note or f"skipped while the broker was away: {str(exc).splitlines()[0]}"
 
+    def _time(self, now: float) -> float:
+        """Beginning and healing other faults takes time, too: whatever was now may be seconds ago."""
+        return self.clock() if self.clock is not None else now
+
     # --- steps --------------------------------------------------------------------------------------------------
 
     def _begin(self, p: Planned, now: float, system: LiveSystem) -> None:
+        now = self._time(now)
         p.record.begun = now
         p.record.healed = False
         try:
@@ -157,6 +204,8 @@ class Timeline:
             p.record.begun = None
             return
         p.record.target, p.record.killed_pids, p.record.note = begun.target, begun.killed, begun.note
+        if p.item.at is not None and not self.by_hand and now - p.item.at > _LATE:
+            p.add_note(f"began {now - p.item.at:.1f} s late")
         self._activate(p, now)
 
     def _activate(self, p: Planned, now: float) -> None:
@@ -217,7 +266,7 @@ class Timeline:
         # order matters: one that dies between the two looks is seen by the second.
         booting = any(live.ready.get(w.name) != w.pid for w in system.workers())
         if not booting and p.fault.healed(system):
-            p.state, p.record.ended, p.record.healed = "ended", now, True
+            p.end(self._time(now))
             self.news.append(("healed", p))
 
 

@@ -37,9 +37,12 @@ def results(file: Path, runtime: str, reports: Path) -> list[dict[str, Any]]:
     return found
 
 
-def on_broker(file: Path, broker: str, folder: Path) -> Path | None:
-    """The scenario on that broker; None: it is about another one."""
-    kind = load_scenarios(file, registry())[0].scenario.system.broker_spec.kind
+def on_grounds(file: Path, runtime: str, broker: str, folder: Path) -> Path | None:
+    """The scenario there; None: it is about another runtime or another broker."""
+    scenario = load_scenarios(file, registry())[0].scenario
+    if scenario.runtime not in ("auto", runtime):
+        return None
+    kind = scenario.system.broker_spec.kind
     if kind == broker:
         return file
     if kind != USUAL:
@@ -56,7 +59,7 @@ def on_broker(file: Path, broker: str, folder: Path) -> Path | None:
 @pytest.mark.parametrize("runtime", ["processes", "containers"])
 def test_every_scenario_ends_as_its_tag_says(runtime: str, broker: str, tmp_path: Path, redis_server_program: str) -> None:
     def ran(file: Path) -> list[str]:
-        path = on_broker(file, broker, tmp_path / "files")
+        path = on_grounds(file, runtime, broker, tmp_path / "files")
         if path is None:
             return []
         found = results(path, runtime, tmp_path / "reports" / file.parent.name / file.stem)

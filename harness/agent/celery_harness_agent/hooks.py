@@ -8,6 +8,7 @@ import threading
 from typing import Any, Callable, Dict
 
 from celery_harness_agent import config
+from celery_harness_agent.company import Company
 from celery_harness_agent.context import CALL, CAUSE, COPY, DELIVERY, MESSAGE, delivery_of
 from celery_harness_agent.frames import Frames, place_of
 from celery_harness_agent.journal import Journal, mono, optional, quoted
@@ -43,12 +44,13 @@ _TASK_POLICY = (
 class Hooks:
     """The hooks of one worker: its main process, and by inheritance its pool children."""
 
-    def __init__(self, settings: Settings, journal: Journal, frames: Frames) -> None:
+    def __init__(self, settings: Settings, journal: Journal, frames: Frames, company: Company) -> None:
         self.settings = settings
         self.journal = journal
         self.emit = journal.emit
         self.armed = Armed(settings, journal, frames)
-        self.tracing = Tracing(journal, frames, self.armed)
+        self.company = company
+        self.tracing = Tracing(journal, frames, self.armed, company)
         self.main = os.getpid()
         self.prefork = True
         self.told_settings = False
@@ -115,10 +117,15 @@ class Hooks:
         kind: Any = kombu_message.Message
         do_ack, do_reject, do_requeue = kind.ack, kind.reject, kind.requeue
         emit = self.emit
-        before, after = self.armed.at("before_ack"), self.armed.at("after_ack")
+        armed = self.armed
+        before, after = armed.at("before_ack"), armed.at("after_ack")
 
         def ack(message: Any, *args: Any, **kwargs: Any) -> None:
+            nonlocal before, after
             delivery = delivery_in(message)
+            if armed.live:
+                armed.refresh()
+                before, after = armed.at("before_ack"), armed.at("after_ack")
             if before and delivery:
                 self._reach(before, message, delivery)
             do_ack(message, *args, **kwargs)
@@ -225,12 +232,14 @@ class Hooks:
             raise WorkerTerminate(EX_CONFIG)
         pool = type(consumer.pool).__module__
         self.prefork = "prefork" in pool
+        self.company.of_pool(consumer.pool)
         if not self.prefork:
             self.tracing.wrap_all(consumer.app, shared="solo" not in pool)
         if not self.told_settings:
             self.told_settings = True
             self._tell_settings(consumer.app)
-        self.emit(f'{{"k":"connected","m":{mono()}}}\n')
+        queues = json.dumps(sorted(consumer.app.amqp.queues.consume_from))
+        self.emit(f'{{"k":"connected","m":{mono()},"queues":{queues}}}\n')
 
     def _tell_settings(self, app: Any) -> None:
         tasks = {name: task for name, task in sorted(app.tasks.items()) if not name.startswith("celery.")}

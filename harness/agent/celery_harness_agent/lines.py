@@ -16,7 +16,7 @@ from typing import Any, Callable
 from celery_harness_agent.context import call_of, delivery_of, running
 from celery_harness_agent.triggers import Armed, Trigger
 
-__all__ = ["Lines"]
+__all__ = ["Lines", "same_file"]
 
 _TraceFunction = Callable[[FrameType, str, Any], Any]
 
@@ -57,7 +57,7 @@ class Lines:
         return self._on_line if watched else None
 
     def _holds_a_point(self, code: CodeType) -> bool:
-        wanted = {t.line for _, _, triggers in self._executions.values() for t in triggers if _same_file(code.co_filename, t.file)}
+        wanted = {t.line for _, _, triggers in self._executions.values() for t in triggers if same_file(code.co_filename, t.file)}
         return bool(wanted) and any(line in wanted for _, line in dis.findlinestarts(code))
 
     def _on_line(self, frame: FrameType, event: str, argument: Any) -> _TraceFunction:
@@ -71,7 +71,7 @@ class Lines:
 
     def _reached(self, frame: FrameType, delivery: str, call: int, task: str, identity: str, triggers: list[Trigger]) -> None:
         for trigger in triggers:
-            if frame.f_lineno != trigger.line or trigger.spent or not _same_file(frame.f_code.co_filename, trigger.file):
+            if frame.f_lineno != trigger.line or trigger.spent or not same_file(frame.f_code.co_filename, trigger.file):
                 continue
             key = (delivery, trigger.fault)
             self._hits[key] = hit = self._hits.get(key, 0) + 1
@@ -79,6 +79,6 @@ class Lines:
                 self._armed.reach([trigger], task, delivery, call, identity, self._armed.where(frame))
 
 
-def _same_file(filename: str, wanted: str) -> bool:
+def same_file(filename: str, wanted: str) -> bool:
     """Does the path end in the one that the scenario names (whole components)?"""
     return filename == wanted or filename.endswith(os.sep + wanted.lstrip("./"))

@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import Any, Iterator, NoReturn
 
 from celery_harness_agent import application, arguments, config, publish
+from celery_harness_agent.company import Company
 from celery_harness_agent.context import CALL, enter_shared, leave_shared
 from celery_harness_agent.frames import Frames
 from celery_harness_agent.guard import Guard
@@ -33,28 +34,30 @@ def main(settings: Settings) -> None:
     die_with_parent(parent_from_environment())
     config.force_addresses(settings)
     journal = open_journal(settings)
-    Guard(settings, Frames(settings.root), journal).install()
+    company = Company(journal)
+    Guard(settings, Frames(settings.root), journal).install(company.hooks())
     publish.install(journal, settings.retry_divisor)
     config.merge_when_loaded(settings.config)
     try:
-        producer = _prepare(settings, journal)
+        producer = _prepare(settings, journal, company)
     except Exception as exc:
         _fail(settings, exc)
     journal.emit(f'{{"k":"ready","m":{mono()}}}\n')
     try:
+        company.begin()
         producer.obey(sys.stdin)
     finally:
         journal.emit(f'{{"k":"down","m":{mono()}}}\n')
 
 
-def _prepare(settings: Settings, journal: Journal) -> Producer:
+def _prepare(settings: Settings, journal: Journal, company: Company) -> Producer:
     application.use_working_folder()
     app = application.find_app(settings.app)
     config.merge(app.conf, settings.config)
     config.demand_our_servers(app, settings, journal)
     application.register_tasks(app)
     app.set_current()
-    producer = Producer(app, settings.plan, journal)
+    producer = Producer(app, settings.plan, journal, company)
     with contextlib.suppress(Exception), app.producer_or_acquire() as link:  # the first call pays for no connection
         link.connection.ensure_connection(max_retries=1)
     return producer
@@ -70,15 +73,17 @@ def _fail(settings: Settings, exc: Exception) -> NoReturn:
 class Producer:
     """The load of one pass."""
 
-    def __init__(self, app: Any, plan: dict[str, Any], journal: Journal) -> None:
+    def __init__(self, app: Any, plan: dict[str, Any], journal: Journal, company: Company) -> None:
         self._app = app
         self._items: list[dict[str, Any]] = plan.get("items") or []
         self._calls = {number: (index, due) for number, index, due in plan.get("calls") or ()}
         self._order: list[int] = plan.get("order") or sorted(self._calls)
         self._mode = plan.get("mode") or "timed"
-        self._emit = journal.emit
+        self._emit, self._end = journal.emit, company.end
         self._stop = threading.Event()
-        self._drawn = arguments.draw(plan.get("seed") or 0, self._items, plan.get("calls") or ())
+        self._start = mono()
+        self._seed: int = plan.get("seed") or 0
+        self._drawn = arguments.draw(self._seed, self._items, plan.get("calls") or ())
 
     def obey(self, lines: Iterator[str]) -> None:
         """Until `stop`, or the end of the input: whoever speaks to us is gone."""
@@ -88,15 +93,28 @@ class Producer:
             if words[:1] == ["stop"]:
                 break
             if words[:1] == ["go"] and len(words) == 2 and sender is None:
-                sender = threading.Thread(target=self._run, args=(int(words[1]),), name="load")
+                self._start = int(words[1])
+                sender = threading.Thread(target=self._run, args=(self._start,), name="load")
                 sender.start()
             elif words[:1] == ["call"] and len(words) == 2 and self._mode == "single":
                 self._send(int(words[1]), late=False)
+            elif words[:1] == ["send"] and len(words) > 1 and self._mode == "live":
+                self._send_now(int(words[1]), line.split(None, 2)[2:])
+            elif words == ["done"] and self._mode == "live":
+                self._end(f'{{"k":"load_done","m":{mono()},"late":0,"dropped":0}}\n')
             elif words:
                 sys.stderr.write(f"harness agent: the producer does not know {line!r}\n")
         self._stop.set()
         if sender is not None:
             sender.join(timeout=5)
+
+    def _send_now(self, number: int, item: list[str]) -> None:
+        """A call of the plan, or one that was not planned: then its load item stands behind its number."""
+        if item:
+            self._items.append(json.loads(item[0]))
+            self._calls[number] = (len(self._items) - 1, mono() - self._start)
+            self._drawn.update(arguments.draw(self._seed + number, self._items, [(number, len(self._items) - 1, 0)]))
+        self._send(number, late=False)
 
     def _run(self, start: int) -> None:
         if self._mode == "timed":
@@ -105,7 +123,7 @@ class Producer:
             late, dropped = self._fast()
         else:
             return
-        self._emit(f'{{"k":"load_done","m":{mono()},"late":{late:d},"dropped":{dropped:d}}}\n')
+        self._end(f'{{"k":"load_done","m":{mono()},"late":{late:d},"dropped":{dropped:d}}}\n')
 
     def _timed(self, start: int) -> tuple[int, int]:
         """Open loop: each call when due, whatever the answers do; nothing is skipped to catch up."""

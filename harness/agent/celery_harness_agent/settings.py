@@ -29,6 +29,7 @@ class Settings:
         self.egress: list[str] = [str(entry) for entry in document.get("egress") or ()]
         self.retry_divisor: float = float(document.get("retry_divisor") or 1)
         self.triggers: list[dict[str, Any]] = document.get("triggers") or []
+        self.live: bool = bool(document.get("live"))
         self.trigger_folder: str = document.get("trigger_folder") or ""
         self.plan: dict[str, Any] = document.get("plan") or {}
         #: Added to every pid that is recorded: containers number their processes from 1, each for itself.

@@ -8,6 +8,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import Any, Callable, Iterator
 
+from celery_harness_agent.company import Company
 from celery_harness_agent.context import call_of, delivery_of, enter_shared, leave_shared, single
 from celery_harness_agent.frames import Frames, place_of
 from celery_harness_agent.journal import Journal, mono, optional, quoted
@@ -24,8 +25,9 @@ Tracer = Callable[..., Any]
 class Tracing:
     """Wraps tracers. `shared`: this process runs several tasks at once (threads, gevent, eventlet)."""
 
-    def __init__(self, journal: Journal, frames: Frames, armed: Armed) -> None:
+    def __init__(self, journal: Journal, frames: Frames, armed: Armed, company: Company) -> None:
         self._emit = journal.emit
+        self._company = company
         self._frames = frames
         self._armed = armed
         self._lines = Lines(armed)
@@ -39,32 +41,37 @@ class Tracing:
 
     def _wrap(self, task: Any, tracer: Tracer, shared: bool) -> Tracer:
         starts, ends, lines = self._armed.at("start", task.name), self._armed.at("end", task.name), self._armed.lines(task.name)
-        if starts or ends or lines:
-            tracer = self._with_triggers(task, tracer, starts, lines)
-        wrapped = (
-            self._in_shared_process(tracer, self._after(task, ends)) if shared else self._in_own_process(tracer, self._after(task, ends))
-        )
+        if self._armed.live:
+            tracer, after = self._with_coming_triggers(task, tracer)
+        else:
+            if starts or ends or lines:
+                tracer = self._with_triggers(task, tracer, starts, lines)
+            after = self._after(task, ends)
+        wrapped = self._in_shared_process(tracer, after) if shared else self._in_own_process(tracer, after)
         wrapped.harness = True  # type: ignore[attr-defined]
         return wrapped
 
     def _in_own_process(self, inner: Tracer, after: Callable[[Any, str], None] | None) -> Tracer:
-        emit, other_end = self._emit, self._other_end
+        emit, other_end, company = self._emit, self._other_end, self._company
+        end = company.end
 
         def traced(uuid: str, args: Any, kwargs: Any, request: Any = None) -> Any:
+            if not company.begun:
+                company.begin()
             ids = f'"d":"{delivery_of(request)}","id":{quoted(uuid)}'
             emit(f'{{"k":"start","m":{mono()},{ids}}}\n')
             outer, single.request = single.request, request
             try:
                 out = inner(uuid, args, kwargs, request)
             except BaseException as exc:
-                emit(self._raised(ids, exc))
+                end(self._raised(ids, exc))
                 raise
             finally:
                 single.request = outer
             if out[1] is None and out[3] is not None:
-                emit(f'{{"k":"end","m":{mono()},{ids},"s":"SUCCESS"}}\n')
+                end(f'{{"k":"end","m":{mono()},{ids},"s":"SUCCESS"}}\n')
             else:
-                emit(other_end(ids, out[1]))
+                end(other_end(ids, out[1]))
             if after is not None:
                 after(request, uuid)
             return out
@@ -72,23 +79,26 @@ class Tracing:
         return traced
 
     def _in_shared_process(self, inner: Tracer, after: Callable[[Any, str], None] | None) -> Tracer:
-        emit, other_end = self._emit, self._other_end
+        emit, other_end, company = self._emit, self._other_end, self._company
+        end = company.end
 
         def traced(uuid: str, args: Any, kwargs: Any, request: Any = None) -> Any:
+            if not company.begun:
+                company.begin()
             ids = f'"d":"{delivery_of(request)}","id":{quoted(uuid)}'
             emit(f'{{"k":"start","m":{mono()},{ids}}}\n')
             token = enter_shared(request)
             try:
                 out = inner(uuid, args, kwargs, request)
             except BaseException as exc:
-                emit(self._raised(ids, exc))
+                end(self._raised(ids, exc))
                 raise
             finally:
                 leave_shared(token)
             if out[1] is None and out[3] is not None:
-                emit(f'{{"k":"end","m":{mono()},{ids},"s":"SUCCESS"}}\n')
+                end(f'{{"k":"end","m":{mono()},{ids},"s":"SUCCESS"}}\n')
             else:
-                emit(other_end(ids, out[1]))
+                end(other_end(ids, out[1]))
             if after is not None:
                 after(request, uuid)
             return out
@@ -105,6 +115,24 @@ class Tracing:
                 return inner(uuid, args, kwargs, request)
 
         return armed
+
+    def _with_coming_triggers(self, task: Any, inner: Tracer) -> tuple[Tracer, Callable[[Any, str], None]]:
+        """As `_with_triggers` and `_after`, for triggers that may be armed at any time."""
+
+        def armed(uuid: str, args: Any, kwargs: Any, request: Any = None) -> Any:
+            self._armed.refresh()
+            starts, lines = self._armed.at("start", task.name), self._armed.lines(task.name)
+            if not (starts or lines):
+                return inner(uuid, args, kwargs, request)
+            return self._with_triggers(task, inner, starts, lines)(uuid, args, kwargs, request)
+
+        def ended(request: Any, uuid: str) -> None:
+            self._armed.refresh()
+            after = self._after(task, self._armed.at("end", task.name))
+            if after is not None:
+                after(request, uuid)
+
+        return armed, ended
 
     @contextmanager
     def _watching(self, name: str, delivery: str, call: int, uuid: str, lines: list[Trigger]) -> Iterator[None]:

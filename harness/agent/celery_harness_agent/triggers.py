@@ -57,14 +57,31 @@ def _line_point(point: str) -> tuple[str, int, int]:
 
 
 class Armed:
-    """The triggers of this worker."""
+    """The triggers of this worker. ``live``: the harness may arm more while it runs, so nobody may keep what `at` gave."""
 
     def __init__(self, settings: Settings, journal: Journal, frames: Frames) -> None:
         self._all = [Trigger(document) for document in settings.triggers]
         self._folder = Path(settings.trigger_folder)
+        self.live = settings.live
+        self._seen: tuple[int, int, int] = (0, 0, 0)
         self._emit = journal.emit
         self._frames = frames
         self._main = os.getpid()
+
+    def refresh(self) -> None:
+        """Take in what was armed since the last time. The file is replaced in one step, and only ever grows."""
+        path = self._folder / "armed.json"
+        try:
+            state = os.stat(path)  # noqa: PTH116 (at every task)
+            now = (state.st_ino, state.st_mtime_ns, state.st_size)
+            if now == self._seen:
+                return
+            documents = json.loads(path.read_text(encoding="utf-8"))
+        except OSError:
+            return
+        self._seen = now
+        known = {trigger.fault for trigger in self._all}
+        self._all += [Trigger(document) for document in documents if document["fault"] not in known]
 
     def at(self, point: str, task: str | None = None) -> list[Trigger]:
         """Triggers at a named point, for one task where it is given."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import sys
 import traceback
+import warnings
 from typing import Any, NoReturn
 
 from celery_harness_agent import application, config, publish
+from celery_harness_agent.company import Company
 from celery_harness_agent.frames import Frames
 from celery_harness_agent.guard import Guard
 from celery_harness_agent.journal import Journal
@@ -34,20 +36,23 @@ def main(settings: Settings, options: list[str]) -> NoReturn:
     maybe_patch_concurrency()  # gevent and eventlet: before anything else is imported
     journal = open_journal(settings)
     frames = Frames(settings.root)
-    Guard(settings, frames, journal).install()
+    company = Company(journal)
+    Guard(settings, frames, journal).install(company.hooks())
     publish.install(journal, settings.retry_divisor)
     from celery_harness_agent.hooks import Hooks
 
     config.merge_when_loaded(settings.config)
     _merge_again_at_start(settings)
     try:
-        hooks = Hooks(settings, journal, frames)
+        hooks = Hooks(settings, journal, frames, company)
     except (KeyError, ValueError) as exc:
         sys.stderr.write(f"harness agent: a trigger is wrong: {exc}\n")
         sys.exit(EX_CONFIG)
     hooks.install(_import_app(settings))
     from celery.bin.celery import main as celery_main
 
+    # Eleven lines at every start as root, which bury why a worker has ended.
+    warnings.filterwarnings("ignore", r"\s*You're running the worker with superuser privileges")
     sys.exit(celery_main())
 
 

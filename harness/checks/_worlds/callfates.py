@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import Enum
+from functools import reduce
+from operator import and_
 from typing import Any
 
 from harness.checks._common import first_match
 from harness.model.fates import Fate, FateKind, fates
-from harness.model.history import Call, Delivery, History
+from harness.model.history import Call, Delivery, History, Message
 
-__all__ = ["Allow", "Allowance", "allowances", "disturbed", "executions", "ran_again"]
+__all__ = ["AT_MOST_ONCE", "Allow", "Allowance", "allowances", "cut_short", "executions", "never_published", "ran_again"]
 
 _ENDED = {FateKind.FAILED, FateKind.REVOKED, FateKind.EXPIRED, FateKind.DEAD_LETTERED, FateKind.REJECTED, FateKind.DISCARDED}
 
@@ -27,35 +29,52 @@ class Allow(str, Enum):
 #: (what is allowed, the fate in one word)
 Allowance = tuple[Allow, str]
 
+#: Behind the fate of a call that was declared to be allowed to die half-way, and did.
+AT_MOST_ONCE = ", at most once"
+#: What is to come outweighs what is over: such a call has not shown yet what it leaves.
+_OPEN = (FateKind.UNKNOWN, FateKind.SCHEDULED, FateKind.STRANDED)
 
-def allowances(history: History, broker: Mapping[str, Any], clean: History, semantics: Mapping[str, str]) -> dict[int, Allowance]:
-    """Call number -> what it may have left. ``clean``: a pass in which every call succeeded, for the tasks that a call is made of."""
+
+def allowances(history: History, broker: Mapping[str, Any], clean: Sequence[History], semantics: Mapping[str, str]) -> dict[int, Allowance]:
+    """Call number -> what it may have left. ``clean``: passes in which every call succeeded, for the tasks that a call is made of."""
     found = fates(history, broker)
-    whole = {call.number: _tasks(call) for call in clean.calls.values()}
-    return {call.number: _allowance(call, found, whole.get(call.number, Counter()), semantics) for call in history.calls.values()}
+    return {call.number: _allowance(call, found, _whole(call.number, clean), semantics) for call in history.calls.values()}
 
 
-def _tasks(call: Call) -> Counter[str]:
-    return Counter({m.task_id: m.task for m in call.messages}.values())
+def never_published(call: Call, clean: Sequence[History]) -> Counter[str]:
+    """Tasks that every clean pass made of the call and that nobody published, or nobody saw again after a publish that failed."""
+    return _whole(call.number, clean) - Counter({m.task_id: m.task for m in call.messages if not _in_vain(m)}.values())
+
+
+def _whole(number: int, clean: Sequence[History]) -> Counter[str]:
+    """Task name -> how many of them every pass made of the call."""
+    made = [Counter({m.task_id: m.task for m in one.calls[number].messages}.values()) for one in clean if number in one.calls]
+    return reduce(and_, made) if made else Counter()
+
+
+def _in_vain(message: Message) -> bool:
+    """A task of the call published it, was perhaps killed at that, and the message was never seen."""
+    return bool(message.cause) and not message.deliveries and message.held is None and message.ok is None
 
 
 def _allowance(call: Call, found: Mapping[str, Fate], whole: Counter[str], semantics: Mapping[str, str]) -> Allowance:
     ids = {m.task_id: m.task for m in call.messages} | {i: call.task for i in call.task_ids if i in found}
     ends = [found[i] for i in ids if i in found]
     if not ends or all(f.kind is FateKind.UNPUBLISHED for f in ends):
-        return (Allow.ANY_PART, "never published") if call.publish == "failed" else (Allow.ALL_OR_NONE, "publish unknown")
-    kinds = {f.kind for f in ends}
-    if kinds == {FateKind.SUCCEEDED}:
-        # A link that nobody published has no message of its own: only the clean pass tells that it is missing.
-        return (Allow.ALL, "succeeded") if not whole - _tasks(call) else (Allow.ANY_PART, "incomplete")
-    worst = next((f for f in ends if f.kind not in _ENDED and f.kind is not FateKind.SUCCEEDED), None)
-    if worst is not None:
-        return Allow.ANY_PART, worst.kind.value
+        return Allow.ALL_OR_NONE, "never published" if call.publish == "failed" else "publish unknown"
+    # A publish in vain may have been made good by a later execution; if it was not, the world lacks what it would have left.
+    ends = [f for f in ends if not (f.kind is FateKind.UNPUBLISHED and f.message is not None and f.message.cause)]
+    if all(f.kind is FateKind.SUCCEEDED for f in ends):
+        # Also where a task that the clean passes saw was never published: what was to publish it says that all is done.
+        return Allow.ALL, "succeeded"
+    unended = [f for f in ends if f.kind not in _ENDED and f.kind is not FateKind.SUCCEEDED]
+    if unended:
+        return Allow.ANY_PART, next((f for f in unended if f.kind in _OPEN), unended[0]).kind.value
     ended = next(f for f in ends if f.kind in _ENDED)
     if len(whole) > 1 or len(ends) > 1:
         return Allow.ANY_PART, f"{ended.kind.value} in part"
     if first_match(semantics, call.task) == "at_most_once" and any(d.running_at_death for m in call.messages for d in m.deliveries):
-        return Allow.ANY_PART, f"{ended.kind.value}, at most once"
+        return Allow.ANY_PART, ended.kind.value + AT_MOST_ONCE
     return Allow.ALL_OR_NONE, ended.kind.value
 
 
@@ -73,10 +92,6 @@ def ran_again(call: Call) -> bool:
     return any(m.is_retry or m.retries or len(m.deliveries) > 1 or any(d.copy for d in m.deliveries) for m in call.messages)
 
 
-def disturbed(call: Call, stopped_at: float | None) -> bool:
-    """Did anything happen to it that a clean pass has no room for?"""
-    return any(d.copy or d.redelivered or len(m.deliveries) > 1 or _cut_short(d, stopped_at) for m in call.messages for d in m.deliveries)
-
-
-def _cut_short(delivery: Delivery, stopped_at: float | None) -> bool:
+def cut_short(delivery: Delivery, stopped_at: float | None) -> bool:
+    """Did its process die under it, before the harness stopped it?"""
     return delivery.running_at_death and (stopped_at is None or (delivery.died or 0.0) < stopped_at)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
 from harness.checks._common import count, user_line
 from harness.checks._worlds.allowed import Case, shown
+from harness.checks._worlds.lens import Ident
 from harness.checks._worlds.verdicts import AGAIN, LEFT, MISSING, Violation
 from harness.checks.effects_seen import effect_steps
 from harness.checks.story import build_story
@@ -30,20 +31,24 @@ _FIX = {
     "in the same transaction as the state that says it is done.",
     "changed": "Let the write depend on the arguments and on nothing that an earlier attempt left: set it, don't add to it.",
     "missing": "Set the mark that says 'done' last, or together with the effect: an attempt that died in between is taken for done.",
+    "unpublished": "Publish before the mark that says 'done' is committed, or write what is to be published in the same transaction "
+    "(an outbox): an attempt that died in between is taken for done. What is then published twice must be safe to run twice.",
+    "swallowed": "Let an error end the task instead of catching it, so that it is retried or counts as failed.",
     "partial": "One transaction for all effects, or an outbox for those that cannot be part of it, or a compensating action.",
     "left": "A lock or lease with an expiry (or a fencing token); a temporary file is renamed into place, and swept at the next start.",
 }
 
 
-def findings(recorded: Recorded, case: Case) -> tuple[Finding, ...]:
-    """One per word, cause, task and line; the worst (most calls) first."""
+def findings(recorded: Recorded, case: Case, unpublished: Mapping[int, Iterable[str]] | None = None) -> tuple[Finding, ...]:
+    """One per word, cause, task and line; the worst (most calls) first. ``unpublished``: call -> tasks that nobody published for it."""
+    missing = {call: sorted(set(tasks)) for call, tasks in (unpublished or {}).items()}
     groups: dict[tuple[Any, ...], list[Violation]] = defaultdict(list)
     for violation in case.outcome.violations:
         task = next((case.tasks[c] for c in violation.calls), "")
         line = next((found for c in violation.calls if (found := _line(recorded, c))[1] is not None), ("", None))
         groups[violation.word, violation.cause, task, line].append(violation)
     ranked = sorted(groups.items(), key=lambda item: (item[0][0] is Word.LEAK, -len(_calls(item[1])), item[0][1]))
-    return tuple(_finding(recorded, case, key, members) for key, members in ranked)
+    return tuple(_finding(recorded, case, key, members, missing) for key, members in ranked)
 
 
 def faults_that_hit(recorded: Recorded, call: Call) -> set[int]:
@@ -79,7 +84,9 @@ def _line(recorded: Recorded, number: int) -> tuple[str, int | None]:
     return (struck.file, struck.line) if struck else ("", None)
 
 
-def _finding(recorded: Recorded, case: Case, key: tuple[Any, ...], members: list[Violation]) -> Finding:
+def _finding(
+    recorded: Recorded, case: Case, key: tuple[Any, ...], members: list[Violation], unpublished: Mapping[int, Sequence[str]]
+) -> Finding:
     word, cause, task, (file, line) = key
     calls = _calls(members)
     places = sorted({_place(v) for v in members})
@@ -90,6 +97,7 @@ def _finding(recorded: Recorded, case: Case, key: tuple[Any, ...], members: list
     faults = sorted({f for call in made for f in faults_that_hit(recorded, call)})
     first = calls[0] if calls else None
     cells = _cells(case, members, first)
+    never = sorted({task for c in calls for task in unpublished.get(c, ())}) if cause == MISSING else []
     story = None
     if first in history.calls and history.calls[first].messages:
         offender = _offender(history.calls[first])
@@ -97,17 +105,23 @@ def _finding(recorded: Recorded, case: Case, key: tuple[Any, ...], members: list
     return Finding(
         word=word,
         headline=headline,
-        sentence=_sentence(recorded, case, word, members, first),
+        sentence=_never_published(never) + _sentence(recorded, case, word, members, first),
         cause=cause,
         task=task,
         task_ids=ids,
         calls=tuple(calls),
         file=file,
         line=line,
-        fix=_fix(recorded, word, cause, members),
+        fix=_FIX["unpublished"] if never else _fix(recorded, case, word, cause, members),
         faults=tuple(faults),
         story=story,
     )
+
+
+def _never_published(tasks: Sequence[str]) -> str:
+    if not tasks:
+        return ""
+    return f"{' and '.join(tasks)} {'was' if len(tasks) == 1 else 'were'} never published for it, as it is in a clean execution. "
 
 
 def _cells(case: Case, members: list[Violation], first: int | None) -> tuple[WorldCell, ...]:
@@ -183,8 +197,9 @@ def _told(recorded: Recorded, number: int, deliveries: list[Delivery]) -> str:
         fault = next((f.name for f in recorded.history.faults if f.index == dead.died_by), "a death of its process")
         done = [s for s in effect_steps(recorded.history, [dead]) if s.kind.startswith("effect")]
         after = f" after {done[-1].to} had accepted {done[-1].text.partition(' accepted')[0]}" if done else ""
-        gap = format_duration(max(0.0, again.at - (dead.died or dead.at)))
-        return f"Call {number} was cut short by {fault}{after}. Its message was delivered again {gap} later, and it ran once more."
+        gap = again.at - (dead.died or dead.at)
+        later = f"was delivered again {format_duration(gap)} later" if gap > 0 else "had been delivered again by then"
+        return f"Call {number} was cut short by {fault}{after}. Its message {later}, and it ran once more."
     copies = sum(1 for d in deliveries if d.copy)
     if copies:
         return f"The message of call {number} was delivered {count(len(deliveries), 'time')}, {copies} of them injected."
@@ -194,7 +209,7 @@ def _told(recorded: Recorded, number: int, deliveries: list[Delivery]) -> str:
 def _cell(case: Case, violation: Violation, *, wrong: bool = True) -> WorldCell:
     ident = violation.ident
     row = case.effects.rows.get(ident) or case.after.rows.get(ident) or case.before.rows.get(ident) or {}
-    label = _brief({c: row.get(c) for c in case.lens.metas[ident[0]].key} or row) if ident[2] in ("cell", "bag") else ""
+    label = _brief(_telling_columns(case, ident, row)) if ident[2] in ("cell", "bag") else ""
     changed = _changed(violation.before, violation.after, violation.expected)
     return WorldCell(
         name=f"{_place(violation)} {label}".strip(),
@@ -203,6 +218,16 @@ def _cell(case: Case, violation: Violation, *, wrong: bool = True) -> WorldCell:
         expected=_text(violation.expected, changed),
         wrong=wrong,
     )
+
+
+def _telling_columns(case: Case, ident: Ident, row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The columns by which people know the row. A number that the store made up is another one in each pass, so it names no row."""
+    meta, made_up = case.lens.metas[ident[0]], case.lens.surrogates(ident[0])
+    if meta.key and not set(made_up) & set(meta.key):
+        return {c: row.get(c) for c in meta.key}
+    one = case.lens.lens_of(ident[0], ident[1])
+    varies = {*made_up, *meta.references, *one.levels, *one.leaked}
+    return {c: v for c, v in row.items() if c not in varies} or row
 
 
 def _changed(*values: Any) -> frozenset[str] | None:
@@ -234,17 +259,31 @@ def _plain(value: Any) -> str:
     return str(value)
 
 
-def _fix(recorded: Recorded, word: Word, cause: str, members: list[Violation]) -> str:
+def _fix(recorded: Recorded, case: Case, word: Word, cause: str, members: list[Violation]) -> str:
     if word is Word.LEAK or cause == LEFT:
         return _FIX["left"]
     if word is Word.PARTIAL:
         return _FIX["partial"]
     if cause == MISSING:
-        return _FIX["missing"]
-    kinds = {_store_kind(recorded, v.ident[0].partition(".")[0]) for v in members}
-    for kind in ("http", "smtp", "files", "redis"):
-        if kind in kinds:
-            return _FIX[kind]
+        return _FIX["missing" if case.suspects.intersection(_calls(members)) else "swallowed"]
+    return _fix_of_each_store(recorded, cause, members)
+
+
+def _fix_of_each_store(recorded: Recorded, cause: str, members: list[Violation]) -> str:
+    """A key for an API does not mend the table beside it: each store that is wrong gets its own advice, by its name where they differ."""
+    by_store: dict[str, list[Violation]] = defaultdict(list)
+    for violation in members:
+        by_store[violation.ident[0].partition(".")[0]].append(violation)
+    stores: dict[str, list[str]] = defaultdict(list)
+    for store, wrong in sorted(by_store.items(), key=lambda item: (_store_kind(recorded, item[0]) not in _FIX, item[0])):
+        kind = _store_kind(recorded, store)
+        stores[_FIX[kind] if kind in _FIX else _fix_of_rows(cause, wrong)].append(store)
+    if len(stores) == 1:
+        return next(iter(stores))
+    return " ".join(f"In {' and '.join(names)}: {text[:1].lower()}{text[1:]}" for text, names in stores.items())
+
+
+def _fix_of_rows(cause: str, members: list[Violation]) -> str:
     if any(isinstance(v.after, (int, float)) and v.path for v in members):
         return _FIX["sum"]
     return _FIX["row"] if any(v.ident[2] == "bag" for v in members) else _FIX["sum" if cause == AGAIN else "changed"]

@@ -148,6 +148,7 @@ class Lab:
     tasks: Sequence[tuple[str, Task]] = ()  # per call, where they are not all the same
     semantics: dict[str, Any] = field(default_factory=dict)
     services: dict[str, Any] = field(default_factory=dict)
+    checks: tuple[str, ...] = ("no_loss", "idempotent")
 
     def record(
         self, plan: dict[int, Run] | None = None, order: Sequence[int] | None = None, tamper: Callable[[Db], None] | None = None
@@ -168,6 +169,7 @@ class Lab:
             system=System(app="m:app", services=self.services),
             load=(LoadItem(send=self.name, count=max(1, len(numbers))),),
             semantics=self.semantics,
+            checks={name: {} for name in self.checks},
         )
         return Recorded(scenario, history, {}, (first, second), before, db.world())
 

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from harness.checks.idempotent import Idempotent, IdempotentParameters
 from harness.model.finding import Word
-from harness.model.history import Held, Message
+from harness.model.history import Held
 from harness.model.verdict import Verdict
 from harness.model.world import World
 from harness.ports.check import Recorded
@@ -88,25 +88,17 @@ def test_publish_unknown_may_have_left_nothing_but_not_half() -> None:
 
 def test_publish_failed_is_no_loss_business() -> None:
     result = lab().judge({2: dataclasses.replace(UNSENT, publish="failed"), 3: killed(1)})
-    assert (result.verdict, result.numbers["unjudged"]) == (PASS, 1)
+    assert (result.verdict, result.numbers["unjudged"]) == (PASS, 0)
+    half = lab().judge(
+        {2: dataclasses.replace(UNSENT, publish="failed"), 3: killed(1)}, tamper=lambda db: db.insert("api.requests", order=2, cents=207)
+    )
+    assert [(f.word, f.calls) for f in half.findings] == [(Word.PARTIAL, (2,))]
 
 
 def test_declared_at_most_once_may_die_half_way() -> None:
     half = Run((1, ("raise", 0)))
     assert lab().judge({2: half}).verdict is FAIL
     assert lab(semantics={"app.*": "at_most_once"}).judge({2: half, 3: killed(1)}).verdict is PASS
-
-
-def test_a_call_of_several_tasks_succeeds_only_with_all_of_them() -> None:
-    recorded = lab().record({3: killed(1)}, tamper=lambda db: db.delete("api.requests", order=2))
-    assert judge(recorded).verdict is FAIL
-    for clean in recorded.clean:
-        link = Message("link", "link-id", "app.next", 0, 2, begun=1.0, ok=1.0)
-        first = clean.history.calls[2].messages[0]
-        link.deliveries.append(dataclasses.replace(first.deliveries[0], id="link-d", message=link))
-        clean.history.calls[2].messages.append(link)
-        clean.history.messages["link"] = link
-    assert judge(recorded).verdict is PASS  # its second link never came: any part is allowed
 
 
 # --- nothing to judge by ----------------------------------------------------------------------------------------------

@@ -72,7 +72,7 @@ def test_scheduled_is_listed_and_no_loss() -> None:
 
 def test_what_redis_lost_before_delivery_is_not_laid_to_the_task() -> None:
     b = Build(acks_late={"app.pay": True})
-    b.fault(begun=10.0)
+    b.fault(begun=10.0, killed_pids=(3,))
     b.worker("w-3", 3, down=10.1)
     b.call(9.9)
     result = b.judge("no_loss")

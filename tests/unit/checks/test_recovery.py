@@ -102,3 +102,110 @@ def test_a_fault_that_did_not_bite_or_left_no_work_is_not_measured() -> None:
     result = b.judge("recovery")
     assert result.verdict is Verdict.INCONCLUSIVE
     assert [cell[0] for cell in result.by_fault] == [None, None]
+
+
+# --- faults that cannot be measured, and workers that never come back -------------------------------------------------
+
+
+def measured_and_not(b: Build) -> None:
+    """A kill whose recovery is measured, and a restart after which no work was left."""
+    steady(b, 20)
+    b.fault(begun=5.5, killed_pids=())
+    b.fault("broker.restart", 40.0, 41.0)
+
+
+def test_one_fault_that_was_measured_does_not_stand_for_one_that_was_not() -> None:
+    b = Build()
+    measured_and_not(b)
+    result = b.judge("recovery")
+    assert (result.verdict, result.numbers["measured"]) == (Verdict.INCONCLUSIVE, 1)
+    assert result.summary.endswith("not measured: broker.restart: no work was left when it was healed")
+    b.done(42.0)
+    assert b.judge("recovery").verdict is Verdict.PASS
+
+
+def test_one_that_was_not_measured_hides_no_failure() -> None:
+    b = Build()
+    measured_and_not(b)
+    b.fault("broker.pause", 50.0, 51.0)
+    for n in range(52, 90):
+        b.depth(float(n), 30, 0)
+    assert b.judge("recovery", {"within": "20s"}).verdict is Verdict.FAIL
+
+
+def test_workers_that_ended_by_themselves_after_a_fault_are_no_recovery_although_no_work_was_left() -> None:
+    b = Build()
+    measured_and_not(b)
+    for life in b.history.processes:
+        life.down, life.how, life.unexpected = 41.5, "exit 1", True
+        life.disconnected.append(40.1)
+    result = b.judge("recovery", {"within": "80s"})
+    (finding,) = result.findings
+    assert (result.verdict, finding.word, finding.faults) == (Verdict.FAIL, Word.STUCK, (1,))
+    assert finding.headline == "No recovery from broker.restart: 2 workers ended by themselves."
+    assert "w-1 ended by itself at 41.5 s (exit 1)" in finding.sentence
+    assert "supervisor" in finding.fix and "lease" not in finding.fix
+    assert [cell[0] for cell in result.by_fault] == [Verdict.PASS, Verdict.FAIL]
+
+
+def test_a_worker_that_a_fault_took_away_for_good_is_none_of_them() -> None:
+    b = Build()
+    steady(b)
+    b.fault(begun=5.5)
+    b.history.processes[0].down, b.history.processes[0].how = 5.5, "SIGKILL by worker.kill"
+    assert b.judge("recovery").verdict is Verdict.PASS
+
+
+def test_one_that_was_started_again_is_there() -> None:
+    b = Build()
+    steady(b)
+    b.fault(begun=5.5)
+    b.history.processes[0].down, b.history.processes[0].unexpected = 5.6, True
+    b.worker("w-1", 3).up = 7.0
+    assert b.judge("recovery").verdict is Verdict.PASS
+
+
+@pytest.mark.parametrize(("back", "within", "verdict"), [(None, "30s", "fail"), (None, "80s", "inconclusive"), (43.0, "30s", "pass")])
+def test_a_worker_that_lost_its_connection_for_good(back: float | None, within: str, verdict: str) -> None:
+    b = Build()
+    steady(b)
+    b.fault("net.partition", 40.0, 41.0)
+    b.history.processes[0].disconnected.append(40.2)
+    if back is not None:
+        b.history.processes[0].connected.append(back)
+    result = b.judge("recovery", {"within": within})
+    assert result.verdict.value == verdict
+    if verdict == "fail":
+        assert "w-1 lost its connection to the broker at 40.2 s and did not get it back" in result.findings[0].sentence
+        assert "connect again" in result.findings[0].fix
+
+
+def test_one_that_does_not_try_to_connect_again_is_gone_at_once() -> None:
+    b = Build()
+    steady(b)
+    b.fault("broker.restart", 40.0, 41.0)
+    b.history.processes[0].disconnected.append(40.2)
+    assert b.judge("recovery", {"within": "80s"}).verdict is Verdict.INCONCLUSIVE
+    b.history.config["broker_connection_retry"] = False
+    result = b.judge("recovery", {"within": "80s"})
+    assert result.verdict is Verdict.FAIL
+    assert "w-1 lost its connection to the broker at 40.2 s and does not try again" in result.summary
+
+
+def test_a_death_without_any_fault_before_it_is_no_faults_doing() -> None:
+    b = Build()
+    steady(b)
+    b.history.processes[0].down, b.history.processes[0].unexpected = 3.0, True
+    b.fault("broker.pause", 40.0, 41.0)
+    assert b.judge("recovery").verdict is Verdict.PASS
+
+
+def test_the_fix_follows_what_is_left() -> None:
+    b = Build()
+    steady(b, 20)
+    b.fault("broker.restart", 20.0, 21.0)
+    for n in range(22, 90):
+        b.depth(float(n), 0, 30)
+    assert "visibility timeout" in b.judge("recovery", {"within": "20s"}).findings[0].fix
+    b.depth(90.0, 30, 0)
+    assert "logs" in b.judge("recovery", {"within": "20s"}).findings[0].fix

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -116,6 +117,17 @@ def test_copies_that_another_fault_made_are_not_this_ones() -> None:
     struck = fault("message.duplicate")
     struck._copied = 1
     assert struck.evidence(record(), history).bit is False
+
+
+def test_a_copy_that_is_delivered_again_is_still_one_copy() -> None:
+    history, delivery = one_delivery(start=0.6)
+    delivery.copy, delivery.message.queue = 1, "q"
+    again = replace(delivery, id="again", at=4.0, start=4.1, redelivered=True)
+    history.deliveries["again"] = again
+    struck = fault("message.duplicate")
+    struck._copied = 1
+    found = struck.evidence(record(), history)
+    assert (found.bit, found.text) == (True, "1 of 1 copies delivered a second time, 1 ran")
 
 
 def test_a_frozen_worker_is_not_bitten_by_what_another_one_does() -> None:

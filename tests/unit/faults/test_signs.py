@@ -95,9 +95,9 @@ def test_publishes_that_are_stuck_or_refused() -> None:
     told.publish(1.4)
     told.publish(1.95, ok=2.05)  # on its way just then
     told.publish(0.9, ok=1.1)
-    assert signs.stuck_publishes(told.history, None, SPAN) == 2
-    assert signs.stuck_publishes(told.history, ("producer",), SPAN) == 2
-    assert signs.stuck_publishes(told.history, PAY, SPAN) == 0
+    assert signs.stuck_publishes(record(), told.history, None) == 2
+    assert signs.stuck_publishes(record(), told.history, ("producer",)) == 2
+    assert signs.stuck_publishes(record(), told.history, PAY) == 0
 
 
 @pytest.mark.parametrize(("publish", "counted"), [("unknown", 1), ("failed", 1), ("begun", 0), ("ok", 0)])
@@ -105,15 +105,15 @@ def test_a_publish_without_an_answer(publish: str, counted: int) -> None:
     told = Told()
     told.publish(1.2).ok = None
     told.history.calls[1] = Call(1, "pay.charge", "[]", 1.2, publish=publish)
-    assert signs.stuck_publishes(told.history, None, SPAN) == counted
+    assert signs.stuck_publishes(record(), told.history, None) == counted
 
 
 def test_a_publish_by_a_task_is_its_workers() -> None:
     told = Told()
     cause = told.deliver(1.1, took=1.2)
     told.publish(1.2, ok=2.1, cause=cause.id)
-    assert signs.stuck_publishes(told.history, PAY, SPAN) == 1
-    assert signs.stuck_publishes(told.history, ("producer",), SPAN) == 0
+    assert signs.stuck_publishes(record(), told.history, PAY) == 1
+    assert signs.stuck_publishes(record(), told.history, ("producer",)) == 0
 
 
 # --- acks ----------------------------------------------------------------------------------------------------------
@@ -255,3 +255,90 @@ def test_a_fault_that_was_never_healed_has_no_end() -> None:
     never = FaultRecord(0, "x", "at 1 s", begun=1.0, ended=None)
     assert signs.span_of(never) == signs.Span(1.0, float("inf"))
     assert signs.felt(never, Told(life(disconnected=[1.5])).history, PAY, "broker") == {"cut": 1.0}
+
+
+# --- whose sign it is ----------------------------------------------------------------------------------------------
+
+LATER = {"index": 1, "name": "broker.restart", "target": "broker", "begun": 4.0, "ended": 4.5}
+
+
+@pytest.mark.parametrize(
+    ("at", "other", "counted"),
+    [
+        (4.05, LATER, 0),  # within the five seconds in which a cut may be noticed late, and the restart explains it
+        (6.0, LATER, 0),  # noticed late, whichever it was
+        (3.9, LATER, 1),  # before the other began
+        (4.05, {**LATER, "name": "backend.restart", "target": "backend"}, 1),
+        (4.05, {**LATER, "name": "net.partition", "target": "pay and broker"}, 0),
+        (4.05, {**LATER, "name": "net.partition", "target": "mail and broker"}, 1),
+        (4.05, {**LATER, "name": "net.partition", "target": "pay and db"}, 1),
+        (4.05, {**LATER, "name": "net.disconnect", "target": "pay-1"}, 0),
+        (4.05, {**LATER, "name": "worker.pause", "target": "pay-2"}, 1),
+        (4.05, {**LATER, "name": "somebody.elses", "target": "pay-9"}, 0),
+        (1.5, {**LATER, "begun": 0.0, "ended": 0.5}, 0),  # what the one before set in motion
+        (2.6, {**LATER, "begun": 0.0, "ended": 0.5}, 1),
+        (1.5, {**LATER, "begun": None, "ended": None}, 1),
+        (1.5, {**LATER, "begun": 0.0, "ended": None}, 0),
+    ],
+)
+def test_a_cut_that_another_fault_explains_is_nobodys(at: float, other: dict[str, Any], counted: int) -> None:
+    history = Told(life(disconnected=[at])).history
+    history.faults = [record(name="net.partition", target="pay and broker"), record(**other)]
+    assert signs.cut_off(history.faults[0], history, PAY) == counted
+    assert signs.contested(history.faults[0], history, PAY) is not bool(counted)
+
+
+def test_the_later_fault_keeps_what_came_long_after_the_first() -> None:
+    history = Told(life(disconnected=[4.05])).history
+    history.faults = [record(name="net.partition", target="pay and broker"), record(**LATER)]
+    assert signs.cut_off(history.faults[1], history, PAY) == 1
+
+
+@pytest.mark.parametrize(
+    ("ok", "other", "counted"),
+    [(2.5, {"begun": 2.2, "ended": 2.4}, 0), (2.1, {"begun": 2.2, "ended": 2.4}, 1), (None, {"begun": 1.5, "ended": 1.6}, 0)],
+)
+def test_a_publish_that_another_fault_may_have_held_up_is_nobodys(ok: float | None, other: dict[str, Any], counted: int) -> None:
+    told = Told()
+    told.publish(1.2, ok=ok, **({} if ok else {"failed": "OperationalError"}))
+    told.history.faults = [record(), record(**{**LATER, **other})]
+    assert signs.stuck_publishes(told.history.faults[0], told.history, None) == counted
+
+
+# --- work that needed the broker -----------------------------------------------------------------------------------
+
+
+def test_only_publishes_deliveries_and_answers_need_the_broker() -> None:
+    told = Told()
+    told.deliver(0.5, took=2.0)
+    assert signs.touched(told.history, PAY, SPAN) == 0
+    told.deliver(0.6, took=0.5, ack=1.1)
+    assert signs.touched(told.history, PAY, SPAN) == 1
+    told.deliver(1.4, told.publish(0.2))
+    assert signs.touched(told.history, PAY, SPAN) == 2
+    assert signs.touched(told.history, ("producer",), SPAN) == 0
+    told.publish(0.9, ok=1.1)
+    told.publish(1.8, ok=2.2)
+    assert signs.touched(told.history, ("producer",), SPAN) == 2
+
+
+@pytest.mark.parametrize(
+    ("other", "counted"),
+    [
+        (None, 1),
+        ({"name": "broker.pause", "target": "broker"}, 0),
+        ({"name": "worker.pause", "target": "pay-1"}, 0),
+        ({"name": "net.partition", "target": "mail and broker"}, 1),
+        ({"name": "db.restart", "target": "db"}, 1),
+        ({"name": "broker.pause", "target": "broker", "begun": 2.1, "ended": 2.3}, 1),
+    ],
+)
+def test_what_waited_counts_unless_another_fault_held_it_up(other: dict[str, Any] | None, counted: int) -> None:
+    told = Told()
+    told.deliver(2.05, told.publish(1.2))
+    told.deliver(0.5, took=0.6, ack=2.1)
+    told.history.acks_late["pay.charge"] = True
+    told.history.faults = [record(), *([record(index=1, **other)] if other else [])]
+    seen = signs.felt(told.history.faults[0], told.history, PAY, "broker")
+    assert (seen.get("waited", 0), seen.get("unacked", 0)) == (counted, counted)
+    assert signs.contested(told.history.faults[0], told.history, PAY) is not bool(counted)
