@@ -25,7 +25,7 @@ from harness.ports.registry import Registry, RuntimeAbilities
 from harness.ports.reporter import Writer
 from harness.ports.runtime import Runtime, SystemPlan
 from harness.reporting import WRITERS
-from harness.run.runner import Cell
+from harness.run.course import Cell
 from harness.runtimes.containers.runtime import ContainerRuntime
 from harness.runtimes.containers.system import ContainerSystem
 from harness.runtimes.processes.runtime import ProcessRuntime
@@ -144,4 +144,5 @@ def _plan(loaded: LoadedScenario, scenario: Scenario, root: Path, run_id: str, f
         stores={name: known.stores[kind](name, parameters) for name, (kind, parameters) in loaded.stores.items()},
         clock=clock,
         kinds=known.brokers,
+        where=loaded.where,
     )

@@ -20,6 +20,7 @@ __all__ = [
     "Drain",
     "LoadItem",
     "Scenario",
+    "Step",
     "System",
     "TimeScale",
     "TimelineItem",
@@ -245,6 +246,15 @@ class TimelineItem(BaseModel):
         return dict(self.model_extra or {})
 
 
+class Step(_Frozen):
+    """One step of a schedule, in the order of the file: exactly one of its keys. Numbers are indices from 0."""
+
+    send: int | None = Field(default=None, description="load item; the step is over once it is published")
+    fault: int | None = Field(default=None, description="timeline item; begins now, or is armed from now on")
+    heal: tuple[int, ...] | None = Field(default=None, description="timeline items; over once healing was probed")
+    wait: Duration | Literal["quiet"] | None = Field(default=None, description="a time, or until the system is quiet")
+
+
 class Drain(_Frozen):
     """How long the system may take, after the load and the healing, to become quiet."""
 
@@ -275,6 +285,9 @@ class Scenario(_Frozen):
     system: System
     load: tuple[LoadItem, ...] = Field(min_length=1)
     timeline: tuple[TimelineItem, ...] = ()
+    schedule: tuple[Step, ...] = Field(
+        default=(), description="in place of load and timeline: calls and faults one after another, in exactly this order"
+    )
     time: TimeScale = TimeScale()
     drain: Drain = Drain()
     checks: dict[str, dict[str, Any]] = {}

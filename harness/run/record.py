@@ -8,7 +8,9 @@ import signal
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.model.history import Depth, FaultRecord, History, Message, SideEvent
+from harness.model.history import Depth, FaultRecord, Held, History, Message, SideEvent
+from harness.model.rules import BrokerRules
+from harness.ports.broker import BrokerInspector, ShowsRules
 from harness.ports.clock import Clock
 from harness.ports.runtime import LiveSystem
 from harness.run.fold import read_history
@@ -32,7 +34,7 @@ def record_pass(
     Without ``look`` nobody is asked: the journals are all there is.
     """
     offset = clock.wall() - (clock.now() - outcome.t0)
-    held = list(system.broker().look(offset)) if look else []
+    held, rules = _looked(system.broker(), offset) if look else ([], BrokerRules())
     found = system.backend_results() if results and look else None
     history = read_history(
         outcome.journal,
@@ -49,12 +51,19 @@ def record_pass(
         ended=outcome.ended_at,
     )
     history.looked = look
+    history.rules = rules
     _ends(history, outcome)
     _add_effects(history, system, outcome.t0)
     if root is not None:
         _name_files(history, str(root) + os.sep)
     history.depths = _with_ages(history, outcome.depths)
     return history
+
+
+def _looked(inspector: BrokerInspector, offset: float) -> tuple[Sequence[Held], BrokerRules]:
+    """What the broker holds, and what its queues do by themselves."""
+    held = inspector.look(offset)
+    return held, inspector.rules() if isinstance(inspector, ShowsRules) else BrokerRules()
 
 
 def _ends(history: History, outcome: PassOutcome) -> None:

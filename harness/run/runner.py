@@ -3,68 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-import linecache
 import shutil
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timezone
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 from harness.errors import EnvironmentFault, HarnessError, Interrupted, ScenarioError
-from harness.model.finding import CheckResult
-from harness.model.history import History
-from harness.model.result import LogTail, Reproduction, RunResult, Timing
-from harness.model.scenario import Scenario
-from harness.ports.check import Check, CleanPass, Recorded
-from harness.ports.clock import Clock, derived_random
-from harness.ports.fault import Fault
+from harness.model.result import LogTail, Reproduction, RunResult
+from harness.ports.check import CleanPass
+from harness.ports.clock import Clock
 from harness.ports.reporter import Listener, Progress, Writer
-from harness.ports.runtime import LiveSystem, PassPlan, Runtime, SystemPlan
-from harness.run.examine import check_app, check_redelivery, examination
-from harness.run.judge import judge_all
-from harness.run.passes import PassDriver, PassOutcome
-from harness.run.record import record_pass
+from harness.ports.runtime import LiveSystem, Runtime
+from harness.run.course import Cell, Course, Notes
 from harness.run.signals import InterruptGuard
 from harness.run.summary import summarise
-from harness.run.timeline import Timeline
 
-__all__ = ["Cell", "run_cell"]
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One scenario with its matrix values, everything that it names already looked up."""
-
-    scenario: Scenario
-    name: str
-    file: Path
-    root: Path
-    values: Mapping[str, Any]
-    text: str
-    faults: Callable[[int], Sequence[Fault]]  # seed -> fresh faults in the order of the timeline
-    checks: Sequence[Check]
-    system: Callable[[str, Path], SystemPlan]  # run id, report folder -> plan
-    seed: int
-    calls: Sequence[tuple[int, int, int]]  # (number, index of the load item, due in ns), in due order
-    load_seconds: float
-    where: Callable[..., str]  # a place in the file, e.g. where("load", 0, "send") -> file:line:column
-
-
-@dataclass
-class _Notes:
-    """What is gathered on the way, complete or not."""
-
-    timings: list[Timing] = field(default_factory=list)
-    environment: dict[str, str] = field(default_factory=dict)
-    clean: list[CleanPass] = field(default_factory=list)
-    history: History | None = None
-    semantics: Mapping[str, Any] = field(default_factory=dict)
-    results: list[CheckResult] = field(default_factory=list)
-    logs: list[LogTail] = field(default_factory=list)
-    stop: Interrupted | None = None
-    error: HarnessError | None = None
+__all__ = ["close_system", "report", "run_cell"]
 
 
 def run_cell(
@@ -77,19 +32,20 @@ def run_cell(
     listener: Listener,
     writers: Sequence[Writer],
     keep: bool = False,
+    clean: list[CleanPass] | None = None,
 ) -> RunResult:
-    """Run it, judge it, write its report into ``folder``.
+    """Run it, judge it, write its report into ``folder``. ``clean``: passes for reference of the very same calls; [] takes them in.
 
     Bad input is raised as ScenarioError (there is nothing to report on); everything else ends in a result: a failing
     environment with verdict ``environment``, an interruption with a partial report, then raised as `Interrupted`.
     """
     begun, wall = clock.now(), clock.wall()
     plan = replace(cell.system(run_id, folder), say=lambda text: listener.progress(Progress(phase="ready", text=text)))
-    notes = _Notes(semantics=plan.broker.semantics)
+    notes = Notes(semantics=plan.broker.semantics, clean=[] if clean is None else clean)
     system = runtime.system(plan)
     with InterruptGuard() as guard:
         try:
-            _Run(cell, system, plan, clock, listener, guard, notes, runtime.name).go()
+            Course(cell, system, plan, clock, listener, guard, notes, runtime.name).go()
         except Interrupted as exc:
             notes.stop = exc
         except ScenarioError:
@@ -97,16 +53,10 @@ def run_cell(
         except HarnessError as exc:
             notes.error = exc
         finally:
-            notes.environment.update(_environment_of(system))
-            notes.logs.extend(_tracebacks(system))
-            system.close()
+            close_system(system, notes)
         if guard.received and notes.stop is None:  # it came while nothing was asking
             notes.stop = Interrupted(guard.received)
-        replay = _save_plan(cell, folder)
-        result = _result(system, cell, notes, run_id, wall, clock.now() - begun, runtime.name, replay)
-        _write_all(writers, result, folder)
-        if not keep:
-            _drop_clean_journals(folder)
+        result = report(system, cell, notes, run_id, folder, wall, clock.now() - begun, runtime.name, writers, keep=keep)
         if guard.received and notes.stop is None:
             notes.stop = Interrupted(guard.received)
     listener.finished(result, Path(_shown(folder)))
@@ -115,143 +65,32 @@ def run_cell(
     return result
 
 
-class _Run:
-    """The steps of one run, in order; each leaves what it learnt in the notes."""
+def close_system(system: LiveSystem, notes: Notes) -> None:
+    """Stop all of it, and keep what is known of it for the report. Never raises."""
+    notes.environment.update(_environment_of(system))
+    notes.logs.extend(_tracebacks(system))
+    system.close()
 
-    def __init__(
-        self,
-        cell: Cell,
-        system: LiveSystem,
-        plan: SystemPlan,
-        clock: Clock,
-        listener: Listener,
-        guard: InterruptGuard,
-        notes: _Notes,
-        runtime: str,
-    ) -> None:
-        self.cell, self.system, self.plan, self.clock = cell, system, plan, clock
-        self.listener, self.guard, self.notes, self.runtime = listener, guard, notes, runtime
-        self.scenario = cell.scenario
 
-    def go(self) -> None:
-        """All of it."""
-        self.guard.check()
-        answer = self.system.examine(examination(self.scenario))
-        check_app(self.scenario, answer, self.cell.where)
-        check_redelivery(self.scenario, str(answer.get("kombu", "")), self.plan.broker.semantics, self.cell.where)
-        self.notes.environment.update(self._versions(answer))
-        self.listener.begun(self.cell.name, self._headline(answer))
-        self.guard.check()
-        started = self.clock.now()
-        ready = self.system.open()
-        self._timing("ready", started, ready, phase="ready")
-        if any(check.needs_clean for check in self.cell.checks):
-            self._clean()
-        self._with_faults()
-        self.guard.check()
-        self._judge()
-
-    def _clean(self) -> None:
-        started = self.clock.now()
-        numbers = [number for number, _, _ in self.cell.calls]
-        shuffled = list(numbers)
-        derived_random(self.cell.seed, "order").shuffle(shuffled)
-        self.notes.clean.append(self._clean_pass("clean1", "single", numbers, alone=True))
-        self.notes.clean.append(self._clean_pass("clean2", "fast", shuffled, alone=False))
-        self._timing("clean x 2", started, f"{2 * len(numbers):,} calls for reference", phase="clean")
-
-    def _clean_pass(self, name: str, mode: str, order: Sequence[int], *, alone: bool) -> CleanPass:
-        driver = self._driver()
-        outcome = driver.begin(self._pass_plan(name, mode, order=order, alone=alone))
-        if mode == "single":
-            driver.run_single(order)
-        else:
-            driver.run_fast(order)
-        history = record_pass(outcome, [], self.system, self.clock, results=False, root=self.plan.root)
-        return CleanPass(history, outcome.before, self.system.observe(), dict(outcome.per_call), tuple(order))
-
-    def _with_faults(self) -> None:
-        timeline = Timeline.of(self.scenario.timeline, self.cell.faults(self.cell.seed))
-        driver = self._driver()
-        outcome = driver.begin(self._pass_plan("faults", "timed", triggers=timeline.triggers()))
-        try:
-            started = self.clock.now()
-            driver.run_faults(timeline, self.cell.load_seconds)
-            self._timing("run", started, f"{len(self.cell.calls):,} calls", seconds=outcome.load_ended, phase="run")
-            drained = (outcome.quiet_at or outcome.stopped_at or 0.0) - (outcome.healed_at or 0.0)
-            self._timing(
-                "drain",
-                started,
-                outcome.note or ("the broker is empty" if outcome.quiet else "not quiet when the time was up"),
-                seconds=drained,
-                phase="drain",
-            )
-        except Interrupted:
-            self._partial(driver, outcome, timeline, obeys=True)
-            raise
-        except EnvironmentFault:
-            self._partial(driver, outcome, timeline, obeys=False)
-            raise
-        observing = self.clock.now()
-        after = self.system.observe()
-        self.notes.history = self._history(outcome, timeline)
-        self.after, self.before = after, outcome.before
-        self._timing("observe", observing, ", ".join(self.plan.stores) or "broker", phase="observe")
-
-    def _history(self, outcome: PassOutcome, timeline: Timeline, *, look: bool = True) -> History:
-        faults = [p.record for p in timeline.planned]
-        history = record_pass(outcome, faults, self.system, self.clock, results=True, root=self.plan.root, look=look)
-        timeline.settle(history)
-        return history
-
-    def _partial(self, driver: PassDriver, outcome: PassOutcome, timeline: Timeline, *, obeys: bool) -> None:
-        """What can still be read. ``obeys``: no part is known to have failed, so faults are healed and the broker is asked."""
-        if obeys:
-            with contextlib.suppress(Exception):
-                timeline.force_heal(driver.now(), self.system)
-        for step in (partial(self.system.stop_workers, 3.0), driver.finish_quietly):
-            with contextlib.suppress(Exception):
-                step()
-        with contextlib.suppress(Exception):
-            self.notes.history = self._history(outcome, timeline, look=obeys)
-
-    def _judge(self) -> None:
-        assert self.notes.history is not None
-        started = self.clock.now()
-        recorded = Recorded(
-            self.scenario,
-            self.notes.history,
-            self.plan.broker.semantics,
-            tuple(self.notes.clean),
-            self.before if self.plan.stores else None,
-            self.after if self.plan.stores else None,
-            _source_reader(self.plan.root),
-        )
-        self.notes.results.extend(judge_all(self.cell.checks, recorded))
-        self._timing("check", started, ", ".join(c.name for c in self.cell.checks), phase="check")
-
-    # --- small things -------------------------------------------------------------------------------------------
-
-    def _driver(self) -> PassDriver:
-        return PassDriver(self.system, self.scenario, self.clock, self.listener.progress, self.guard.check)
-
-    def _pass_plan(
-        self, name: str, mode: str, *, order: Sequence[int] = (), triggers: Sequence[Mapping[str, Any]] = (), alone: bool = False
-    ) -> PassPlan:
-        return PassPlan(name, self.cell.calls, mode, tuple(order), tuple(triggers), alone)
-
-    def _timing(self, name: str, started: float, text: str, *, phase: Any, seconds: float | None = None) -> None:
-        took = self.clock.now() - started if seconds is None else seconds
-        self.notes.timings.append(Timing(name=name, seconds=took, text=text))
-        self.listener.progress(Progress(phase=phase, text=text, took=took, detail={"name": name, "done": True}))
-
-    def _headline(self, answer: Mapping[str, Any]) -> str:
-        workers = ", ".join(f"{g.replicas} x {name} ({g.pool} {g.concurrency})" for name, g in self.scenario.system.workers.items())
-        broker = self.system.environment().get("Broker", "").split(",")[0].strip()
-        return f"{self.runtime}, {broker}, Celery {answer.get('celery', '?')}, {workers}, seed {self.cell.seed}"
-
-    def _versions(self, answer: Mapping[str, Any]) -> dict[str, str]:
-        return {"Celery": str(answer.get("celery", "")), "Kombu": str(answer.get("kombu", "")), "Python": str(answer.get("python", ""))}
+def report(
+    system: LiveSystem,
+    cell: Cell,
+    notes: Notes,
+    run_id: str,
+    folder: Path,
+    wall: float,
+    took: float,
+    runtime: str,
+    writers: Sequence[Writer],
+    *,
+    keep: bool,
+) -> RunResult:
+    """The result, and every file of the report. ``wall``: when it began, as time.time() has it; ``took``: seconds."""
+    result = _result(system, cell, notes, run_id, wall, took, runtime, _save_plan(cell, folder))
+    _write_all(writers, result, folder)
+    if not keep:
+        _drop_clean_journals(folder)
+    return result
 
 
 def _write_all(writers: Sequence[Writer], result: RunResult, folder: Path) -> None:
@@ -281,7 +120,7 @@ def _shown(path: Path) -> str:
 
 
 def _result(
-    system: LiveSystem, cell: Cell, notes: _Notes, run_id: str, wall: float, took: float, runtime: str, replay: Reproduction
+    system: LiveSystem, cell: Cell, notes: Notes, run_id: str, wall: float, took: float, runtime: str, replay: Reproduction
 ) -> RunResult:
     return summarise(
         run_id=run_id,
@@ -333,12 +172,3 @@ def _tracebacks(system: LiveSystem) -> list[LogTail]:
 def _drop_clean_journals(folder: Path) -> None:
     for name in ("clean1", "clean2"):
         shutil.rmtree(folder / "journal" / name, ignore_errors=True)
-
-
-def _source_reader(root: Path) -> Callable[[str], list[str]]:
-    def read(path: str) -> list[str]:
-        linecache.checkcache()
-        full = Path(path) if Path(path).is_absolute() else root / path
-        return [line.rstrip("\n") for line in linecache.getlines(str(full))]
-
-    return read

@@ -18,11 +18,13 @@ from harness.ports.registry import Registry, RuntimeAbilities
 from harness.scenario.abilities import check_faults_fit
 from harness.scenario.errors import Problems
 from harness.scenario.extends import read_extended
+from harness.scenario.hosts import check_hosts
 from harness.scenario.names import known
 from harness.scenario.phrases import validated
 from harness.scenario.placeholders import cell_title, cells, check_env, check_strays, substitute
 from harness.scenario.references import check_brokers, check_checks, check_services, check_timeline, parts_of
 from harness.scenario.rules import check_names, check_rules
+from harness.scenario.schedule import unrolled
 from harness.scenario.tree import Entry, Fields, Scalar, Tree, describe, place_of, plain, planted
 
 __all__ = ["LoadedScenario", "check_abilities", "load_scenarios"]
@@ -106,8 +108,9 @@ def _seeded(tree: Fields, seed: int) -> Entry:
 
 
 def _cell(path: Path, whole: Fields, cell: Mapping[str, Tree], registry: Registry, problems: Problems) -> LoadedScenario | None:
-    tree = substitute(whole, cell, problems)
-    check_strays(tree, cell, problems)
+    written = substitute(whole, cell, problems)
+    check_strays(written, cell, problems)
+    tree = unrolled(written, problems)
     parts = parts_of(tree)
     scenario = validated(Scenario, _without_nulls(tree, "checks"), problems)
     check_brokers(tree, registry, problems)
@@ -116,6 +119,7 @@ def _cell(path: Path, whole: Fields, cell: Mapping[str, Tree], registry: Registr
     timeline = check_timeline(tree, parts, registry, problems)
     check_env(tree, parts.offers(registry), problems)
     check_names(tree, problems)
+    check_hosts(tree, parts, problems)
     if scenario is None:
         return None
     check_rules(scenario, tree, problems)
@@ -127,7 +131,7 @@ def _cell(path: Path, whole: Fields, cell: Mapping[str, Tree], registry: Registr
         name=path.stem,
         path=path,
         cell={name: plain(value) for name, value in cell.items()},
-        text=_dumped(tree),
+        text=_dumped(written),
         faults=tuple(parameters for _, parameters in timeline),
         fault_kinds=kinds,
         checks=checks,

@@ -15,6 +15,7 @@ from pydantic import BaseModel
 
 from harness.model.scenario import Scenario, TimelineItem
 from harness.ports.registry import Registry
+from harness.scenario.schedule import CALL_KEYS
 
 __all__ = ["SCHEMA_PATH", "build_schema", "schema_text", "write_schema"]
 
@@ -40,8 +41,14 @@ def build_schema(registry: Registry) -> Schema:
     _name_brokers(system, definitions, registry)
     system["properties"]["services"]["additionalProperties"] = _services(registry, definitions)
     properties["timeline"]["items"] = _timeline(registry, definitions)
+    properties["schedule"]["items"] = _schedule(definitions)
+    definitions.pop("Step", None)
     properties["checks"] = _checks(registry, definitions, properties["checks"])
-    whole = {"required": root.pop("required"), "properties": {"system": {"required": system.pop("required")}}}
+    whole = {
+        "required": [name for name in root.pop("required") if name != "load"],
+        "properties": {"system": {"required": system.pop("required")}},
+        "oneOf": [{"required": ["load"]}, {"required": ["schedule"]}],
+    }
     for name, definition in definitions.items():
         definitions[name] = _open(definition)
     for name, value in properties.items():
@@ -143,6 +150,23 @@ def _timeline(registry: Registry, definitions: Schema) -> Schema:
         members.append({"$ref": f"#/$defs/fault.{name}"})
     any_fault: Schema = {"type": "object", "properties": {"fault": _PLACEHOLDER_REF, **_without(planning, "fault")}, "required": ["fault"]}
     return {"anyOf": [*members, any_fault]}
+
+
+def _schedule(definitions: Schema) -> Schema:
+    """A call without its time, a fault without its `at`, `heal` or `wait`."""
+    call = definitions["LoadItem"]
+    definitions["call"] = {**call, "properties": {name: value for name, value in call["properties"].items() if name in CALL_KEYS}}
+    members: list[Schema] = [{"$ref": "#/$defs/call"}]
+    for name in [name for name in definitions if name.startswith("fault.")]:
+        if definitions[name].get("properties", {}).get("fault", {}).get("const") is None:
+            continue
+        own = {**_without(definitions[name]["properties"], "at"), "as": {"type": "string", "description": "a name for `heal`"}}
+        definitions[f"step.{name}"] = {**_without(definitions[name], "oneOf"), "properties": own}
+        members.append({"$ref": f"#/$defs/step.{name}"})
+    for kind, meaning in (("heal", "the name of a fault before it, or `all`"), ("wait", "a time such as 500ms, or `quiet`")):
+        value: Schema = {"type": "string", "description": meaning}
+        members.append({"type": "object", "properties": {kind: value}, "required": [kind], "additionalProperties": False})
+    return {"anyOf": members}
 
 
 def _checks(registry: Registry, definitions: Schema, written: Schema) -> Schema:

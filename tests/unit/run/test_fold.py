@@ -177,6 +177,21 @@ def test_an_armed_kill_of_a_child_leaves_its_worker_alone(tmp_path: Path) -> Non
     assert (one.died_by, two.died, two.died_by) == (0, None, None)
 
 
+@pytest.mark.parametrize(("begun", "start", "died"), [(1.4, 1.2, 1.4), (1.1, 1.2, 1.2), (None, 1.2, 6.0)])
+def test_a_lost_child_died_when_it_was_killed_and_not_when_celery_noticed(
+    tmp_path: Path, begun: float | None, start: float, died: float
+) -> None:
+    main, child = Source(tmp_path, 20), Source(tmp_path, 30, ppid=20)
+    deliver(main, 1.0, "d1", "m1")
+    child.put("start", start, d="d1", id="t1")
+    main.put("failed", 6.0, id="t1", e="billiard.exceptions.WorkerLostError", text="Worker exited prematurely")
+    main.put("ack", 6.1, d="d1", id="t1", tag="x")
+    fault = kill((30,), begun=begun) if begun is not None else kill((), begun=1.0)
+    delivery = fold(tmp_path, faults=[fault]).deliveries["d1"]
+    assert delivery.died == pytest.approx(died)
+    assert delivery.died_by == (0 if begun is not None else None)
+
+
 def test_a_group_is_killed_from_whichever_process_strikes(tmp_path: Path) -> None:
     main, child, other = Source(tmp_path, 20), Source(tmp_path, 30, ppid=20), Source(tmp_path, 40, "w-2")
     for n, source in ((1, main), (2, other)):
@@ -285,6 +300,7 @@ def test_publish_outcomes_settings_and_arrivals(tmp_path: Path) -> None:
         producer.put("publish", 1.0, msg=f"m{no}", id=f"t{no}", n="app.pay", r=0, call=no)
         producer.put("call_failed", 1.1, no=no, e="OperationalError", text="refused", unknown=unknown)
     worker.put("settings", 0, config={"result_expires": 3}, tasks={"app.pay": {"acks_late": True, "max_retries": 5}})
+    worker.put("connected", 0, queues=["emails", "orders"])
     worker.put("disconnected", 3)
     worker.put("undeclared", 4, address="1.2.3.4:5", stack=[])
     history = fold(tmp_path)
@@ -294,6 +310,7 @@ def test_publish_outcomes_settings_and_arrivals(tmp_path: Path) -> None:
     assert history.task_policies["app.pay"]["max_retries"] == 5
     assert [(e.kind, e.text) for e in history.events] == [("undeclared", "1.2.3.4:5")]
     assert next(p for p in history.processes if p.pid == 20).disconnected == [pytest.approx(3.0)]
+    assert next(p for p in history.processes if p.pid == 20).queues == ("emails", "orders")
     producer.put("load_done", 5, late=2, dropped=7)
     assert fold(tmp_path).dropped_arrivals == 7
 

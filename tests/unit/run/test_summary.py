@@ -224,3 +224,16 @@ def test_publishes_are_counted_by_outcome() -> None:
     run.history.calls[2] = Call(number=2, task="pay", args="[[],{}]", due=0.5, publish="failed", error="refused")
     run.history.late_arrivals = 3
     assert summary(run.history).publishes == {"ok": 1, "failed": 1, "late": 3}
+
+
+def test_why_calls_could_not_be_published_is_told() -> None:
+    made = Recording()
+    for number in (1, 2, 3):
+        made.task(number, 0.1)
+        made.history.calls[number].publish = "failed"
+        made.history.calls[number].error = "builtins.TypeError: pay() missing 1 required positional argument: 'cents'"
+    made.done(4, 0.2)
+    (log,) = summary(made.history).logs
+    assert log.process == "producer"
+    assert log.lines == ("3 of 4 calls could not be published: builtins.TypeError: pay() missing 1 required positional argument: 'cents'",)
+    assert not summary(Recording().history).logs

@@ -192,3 +192,29 @@ def test_a_tick_that_finds_the_broker_away_is_skipped_and_noted() -> None:
     plan.advance(1.0, FakeSystem(), LiveState())  # type: ignore[arg-type]
     assert "connection refused" in plan.planned[0].record.note
     assert plan.planned[0].state == "active"
+
+
+@pytest.mark.parametrize(
+    ("begins", "ends", "note"),
+    [
+        (1.05, 3.1, ""),
+        (2.5, 4.6, "began 1.5 s late"),
+        (1.0, 14.2, "lasted 13.2 s in place of 2.0 s"),
+        (3.0, 7.0, "began 2.0 s late; lasted 4.0 s in place of 2.0 s"),
+    ],
+)
+def test_what_came_or_went_late_says_so(begins: float, ends: float, note: str) -> None:
+    plan, system = timeline(Recording(), at="1s", **{"for": "2s"}), FakeSystem()
+    plan.advance(begins, system, LiveState())
+    plan.advance(ends, system, LiveState())
+    assert plan.planned[0].record.note == note
+
+
+def test_time_that_other_faults_took_counts() -> None:
+    """`now` is what it was before the first of them began."""
+    items = [TimelineItem.model_validate({"fault": "x", "at": "1s"}) for _ in range(2)]
+    plan, times = Timeline.of(items, [Recording(), Recording()]), iter([1.0, 4.0])
+    plan.clock = lambda: next(times)
+    plan.advance(1.0, FakeSystem(), LiveState())
+    assert [p.record.begun for p in plan.planned] == [1.0, 4.0]
+    assert plan.planned[1].record.note == "began 3.0 s late"
