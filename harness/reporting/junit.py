@@ -20,7 +20,7 @@ from harness.reporting.ink import Line
 from harness.reporting.outline import finding_lines
 from harness.reporting.words import cell_text, doubts, place, printable
 
-__all__ = ["JunitWriter", "junit_text"]
+__all__ = ["JunitWriter", "add_outcome", "counted", "document", "junit_text", "legal", "new_case", "run_suite"]
 
 #: What XML 1.0 cannot hold at all, not even escaped.
 _ILLEGAL = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -39,20 +39,25 @@ class JunitWriter:
 
 def junit_text(results: Iterable[RunResult]) -> str:
     """One document for any number of runs: a suite each."""
+    return document(run_suite(result) for result in results)
+
+
+def document(parts: Iterable[ET.Element]) -> str:
+    """Suites as one document, with their sums."""
     suites = ET.Element("testsuites")
-    for result in results:
-        suites.append(_suite(result))
-    for key in ("tests", "failures", "errors"):
+    suites.extend(parts)
+    for key in ("tests", "failures", "errors", "skipped"):
         suites.set(key, str(sum(int(suite.get(key, "0")) for suite in suites)))
     ET.indent(suites)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(suites, encoding="unicode") + "\n"
 
 
-def _suite(result: RunResult) -> ET.Element:
+def run_suite(result: RunResult, name: str = "") -> ET.Element:
+    """A run's suite: a case per check, and one for each thing that keeps it from being a pass. ``name``: instead of the scenario's own."""
     cell = cell_text(result)
-    name = f"{result.scenario} [{cell}]" if cell else result.scenario
-    suite = ET.Element("testsuite", name=_legal(name), timestamp=_legal(result.started[:19]), time=f"{result.took:.3f}")
-    properties = ET.SubElement(suite, "properties")
+    name = name or (f"{result.scenario} [{cell}]" if cell else result.scenario)
+    element = ET.Element("testsuite", name=legal(name), timestamp=legal(result.started[:19]), time=f"{result.took:.3f}")
+    properties = ET.SubElement(element, "properties")
     facts = {
         "run": result.run_id,
         "seed": str(result.seed),
@@ -61,32 +66,35 @@ def _suite(result: RunResult) -> ET.Element:
         "verdict": result.verdict.value,
     }
     for key, value in facts.items():
-        ET.SubElement(properties, "property", name=key, value=_legal(value))
+        ET.SubElement(properties, "property", name=key, value=legal(value))
     workers = [lane.name for lane in result.lanes]
-    for check in result.checks:
-        suite.append(_check(check, name, workers, result))
-    for case in _other_cases(result, name):
-        suite.append(case)
-    suite.set("tests", str(len(suite.findall("testcase"))))
-    suite.set("failures", str(len(suite.findall("testcase/failure"))))
-    suite.set("errors", str(len(suite.findall("testcase/error"))))
-    return suite
+    element.extend(_check(check, name, workers, result) for check in result.checks)
+    element.extend(_other_cases(result, name))
+    return counted(element)
+
+
+def counted(element: ET.Element) -> ET.Element:
+    """The suite with the numbers of its cases, as its attributes."""
+    element.set("tests", str(len(element.findall("testcase"))))
+    for key, tag in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
+        element.set(key, str(len(element.findall(f"testcase/{tag}"))))
+    return element
 
 
 def _check(check: CheckResult, suite: str, workers: list[str], result: RunResult) -> ET.Element:
-    case = _case(check.name, suite)
+    case = new_case(check.name, suite)
     where = next((f for f in check.findings if f.file), None)
     if where:
-        case.set("file", _legal(where.file))
+        case.set("file", legal(where.file))
         if where.line is not None:
             case.set("line", str(where.line))
     if check.verdict is Verdict.FAIL:
         kind = ", ".join(dict.fromkeys(f.word.value for f in check.findings)) or "FAIL"
-        _outcome(case, "failure", kind, check.findings[0].headline if check.findings else check.summary, _told(check, workers, result))
+        add_outcome(case, "failure", kind, check.findings[0].headline if check.findings else check.summary, _told(check, workers, result))
     elif check.verdict is Verdict.INCONCLUSIVE:
-        _outcome(case, "failure", "INCONCLUSIVE", check.summary, "\n".join(filter(None, (check.summary, check.advice))))
+        add_outcome(case, "failure", "INCONCLUSIVE", check.summary, "\n".join(filter(None, (check.summary, check.advice))))
     elif check.verdict is Verdict.ENVIRONMENT:
-        _outcome(case, "error", "ENVIRONMENT", check.summary, check.advice or check.summary)
+        add_outcome(case, "error", "ENVIRONMENT", check.summary, check.advice or check.summary)
     return case
 
 
@@ -108,23 +116,26 @@ def _plain(finding: Finding, workers: list[str]) -> str:
 def _other_cases(result: RunResult, suite: str) -> list[ET.Element]:
     cases = []
     if result.verdict is Verdict.ENVIRONMENT or result.error:
-        case = _case("environment", suite)
-        _outcome(case, "error", "ENVIRONMENT", result.error or "the environment failed", result.error or "the environment failed")
+        case = new_case("environment", suite)
+        add_outcome(case, "error", "ENVIRONMENT", result.error or "the environment failed", result.error or "the environment failed")
         cases.append(case)
     for number, reason in enumerate(doubts(result), 1):
-        case = _case("interrupted" if reason == result.interrupted else f"evidence {number}", suite)
-        _outcome(case, "error" if reason == result.interrupted else "failure", "INCONCLUSIVE", reason, reason)
+        case = new_case("interrupted" if reason == result.interrupted else f"evidence {number}", suite)
+        add_outcome(case, "error" if reason == result.interrupted else "failure", "INCONCLUSIVE", reason, reason)
         cases.append(case)
     return cases
 
 
-def _case(name: str, suite: str) -> ET.Element:
-    return ET.Element("testcase", name=_legal(name), classname=_legal(suite))
+def new_case(name: str, suite: str) -> ET.Element:
+    """A case of a suite, passed as long as it has no outcome."""
+    return ET.Element("testcase", name=legal(name), classname=legal(suite))
 
 
-def _outcome(case: ET.Element, tag: str, kind: str, message: str, text: str) -> None:
-    ET.SubElement(case, tag, type=_legal(kind), message=_legal(message)).text = _legal(text)
+def add_outcome(case: ET.Element, tag: str, kind: str, message: str, text: str) -> None:
+    """``tag``: failure, error. ``kind``: a finding's word, or why there is no verdict."""
+    ET.SubElement(case, tag, type=legal(kind), message=legal(message)).text = legal(text)
 
 
-def _legal(text: str) -> str:
-    return _ILLEGAL.sub("\ufffd", text)
+def legal(text: str) -> str:
+    """The text without what XML cannot hold, and without controls and characters that reorder it."""
+    return _ILLEGAL.sub("\ufffd", printable(text))

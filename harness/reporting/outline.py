@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -163,6 +164,16 @@ def _source_lines(finding: Finding) -> list[Line]:
     return lines
 
 
+def _paragraphs(reason: str) -> list[str]:
+    """Its lines stay lines, since further ones are a log's or a traceback's; these keep their indentation towards one another."""
+    first, _, rest = reason.partition("\n")
+    shown = wrapped(first, first="  ", indent=4)
+    for line in textwrap.dedent(rest).splitlines():
+        depth = 4 + len(line) - len(line.lstrip())
+        shown += wrapped(line.strip(), first=" " * depth, indent=depth + 2) if line.strip() else []
+    return shown
+
+
 def last_lines(result: RunResult, folder: Path) -> list[Line]:
     """Why it is no pass, how to reproduce it, where the report is, and the verdict with the exit code."""
     lines: list[Line] = []
@@ -172,7 +183,7 @@ def last_lines(result: RunResult, folder: Path) -> list[Line]:
     if result.verdict is not Verdict.PASS:
         reasons += doubts(result)
     for reason in reasons or ([sentence(result)] if result.verdict is Verdict.ENVIRONMENT else []):
-        lines += [[("", text)] for text in wrapped(printable(reason), first="  ", indent=4)]
+        lines += [[("", text)] for text in _paragraphs(printable(reason))]
     lines += [[]] if lines else []
     if result.reproduce and result.verdict is not Verdict.PASS:
         lines.append([("bold", "  Reproduce  "), ("data", result.reproduce[0].command)])

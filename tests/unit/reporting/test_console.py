@@ -156,3 +156,15 @@ def test_many_lanes_fit_the_width() -> None:
     ]
     finding = Finding(word=Word.EFFECT, headline="h", story=Story(title="t", task_id="x", task="t", steps=tuple(steps)))
     assert max(len("".join(text for _, text in line)) for line in story_lines(finding, ["pay-1"])) <= WIDTH
+
+
+def test_lines_of_a_log_stay_lines() -> None:
+    out = Stream()
+    long = "x" * 40 + " " + "y" * 60
+    error = f"broker (redis in a container) ended with status 7 before it was ready; its last lines:\n  one\n    deeper\n  {long}\n\n  last"
+    console = Console(out, env={})
+    console.finished(sample.ALL["environment"]().model_copy(update={"error": error}), FOLDER)
+    lines = out.getvalue().splitlines()
+    begin = lines.index("    one")
+    assert lines[begin - 2].startswith("  broker (redis in a container) ended with status 7")
+    assert lines[begin : begin + 5] == ["    one", "      deeper", f"    {'x' * 40}", f"      {'y' * 60}", "    last"]
