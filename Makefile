@@ -2,6 +2,7 @@
 PYTHON ?= python3
 N ?= 200
 SEED ?= 1
+RUNS ?= 20
 ARGS ?=
 JOBS ?= 2
 # Where `make scenarios` runs them: processes-redis, processes-rabbitmq, containers-redis, containers-rabbitmq, joined by "or".
@@ -12,7 +13,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check scenarios bench soak lock clean
+.PHONY: help demo test check scenarios bench soak leaks lock clean
 
 help:
 	@echo "make demo    a broken task and its corrected twin on a real broker, in under a minute"
@@ -21,6 +22,7 @@ help:
 	@echo "make scenarios   every scenario ends as its tag says (minutes); GROUNDS=\"containers-rabbitmq\" for elsewhere"
 	@echo "make bench   what watching costs, into reports/bench/latest.json"
 	@echo "make soak    N=$(N) SEED=$(SEED): kills by the hundred, into reports/soak/latest.json"
+	@echo "make leaks   RUNS=$(RUNS): runs in containers, in a row and four at a time, leave nothing at the engine"
 	@echo "make lock    requirements.lock anew from pyproject.toml (needs the network)"
 	@echo "make clean   all that was built or reported"
 
@@ -58,6 +60,10 @@ bench: $(READY)
 soak: $(READY)
 	@tools/setup-servers broker
 	@N=$(N) SEED=$(SEED) $(BIN)/python tests/bench/soak.py
+
+leaks: $(READY)
+	@tools/setup-servers engine images
+	@N=$(RUNS) $(BIN)/python tests/bench/leaks.py
 
 lock: $(READY)
 	@tools/lock

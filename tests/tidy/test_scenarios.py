@@ -20,6 +20,10 @@ _PAIRS = [
     ("orders", "orders_early"),
     ("reports", "reports_broken"),
     ("importer", "importer_broken"),
+    ("importer", "importer_storm_broken"),
+    ("importer", "importer_budget_broken"),
+    ("shipments", "shipments_broken"),
+    ("albums", "albums_broken"),
     ("deadletters", "deadletters_broken"),
     ("accounts", "accounts_broken"),
 ]
