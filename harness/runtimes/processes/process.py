@@ -88,7 +88,7 @@ class ManagedProcess:
         for child in family:  # one may have left the group: PostgreSQL's backends each lead their own
             with contextlib.suppress(psutil.Error):
                 child.kill()
-        psutil.wait_procs(family, timeout=_STOP_SECONDS)
+        _wait_until_ended(family, self.clock)
         if self.alive():
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.popen.wait(10)
@@ -139,6 +139,20 @@ class ManagedProcess:
             return bool(psutil.Process(self.pid).status() == psutil.STATUS_STOPPED)
         except psutil.Error:
             return False
+
+
+def _wait_until_ended(family: Sequence[psutil.Process], clock: Clock) -> None:
+    """Until none of them runs; a zombie does not, and who reaps an orphan, and when, is not ours to say: some init takes a second."""
+    deadline = clock.now() + _STOP_SECONDS
+    while any(_runs(process) for process in family) and clock.now() < deadline:
+        clock.sleep(0.002)
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.Error:
+        return False
 
 
 def _processes(pids: Sequence[int]) -> list[psutil.Process]:
