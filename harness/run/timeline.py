@@ -167,9 +167,10 @@ class Timeline:
         for p in self.planned:
             if p.state in ("active", "healing"):
                 with contextlib.suppress(HarnessError):
+                    now = self._time(now)
                     p.fault.end(system)
                     if p.state == "active" and p.fault.healed(system):
-                        p.end(self._time(now))
+                        p.end(now)
 
     def settle(self, history: History) -> None:
         """After the run: each fault's evidence, from the history alone."""
@@ -247,6 +248,7 @@ class Timeline:
             system.release(held["fault"])
 
     def _heal(self, p: Planned, now: float, system: LiveSystem, live: LiveState) -> None:
+        now = self._time(now)  # before it is healed: what a thawed worker takes at once it takes after the fault
         try:
             p.fault.end(system)
         except HarnessError as exc:
@@ -256,6 +258,7 @@ class Timeline:
 
     def _probe(self, p: Planned, now: float, system: LiveSystem, live: LiveState, *, again: bool = True) -> None:
         if again:
+            now = self._time(now)
             try:
                 p.fault.end(system)
             except HarnessError as exc:
@@ -266,7 +269,7 @@ class Timeline:
         # order matters: one that dies between the two looks is seen by the second.
         booting = any(live.ready.get(w.name) != w.pid for w in system.workers())
         if not booting and p.fault.healed(system):
-            p.end(self._time(now))
+            p.end(now)
             self.news.append(("healed", p))
 
 

@@ -215,4 +215,4 @@ def _the_only(names: Sequence[str], fault: str, what: str, keyword: str) -> str:
 
 
 def _said(value: Any) -> str:
-    return " and ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+    return " and ".join(str(one) or "the workers" for one in value) if isinstance(value, (list, tuple)) else str(value)

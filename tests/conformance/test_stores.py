@@ -47,7 +47,7 @@ class Host:
             raise EnvironmentFault("disk full")
         return path
 
-    def server(self, kind: str, name: str, *, tls: bool | str = False) -> Endpoint:
+    def server(self, kind: str, name: str, *, tls: bool | str = False, owned: bool = False) -> Endpoint:
         assert not tls
         if self.fails:
             raise EnvironmentFault("no port")

@@ -65,7 +65,7 @@ def killed_once(folder: Path, broker: str, *, acks_late: bool, prefetch: int) ->
         timeline = Timeline.of(cell.scenario.timeline, cell.faults(1))
         driver = PassDriver(system, cell.scenario, clock, lambda event: None, lambda: None)
         outcome = driver.begin(PassPlan("faults", cell.calls, "timed", triggers=timeline.triggers()))
-        driver._go()
+        driver.go()
         timeline.t0 = outcome.t0
         deadline = clock.now() + 30
         while timeline.planned[0].state == "waiting" and clock.now() < deadline:

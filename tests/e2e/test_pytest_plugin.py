@@ -290,3 +290,50 @@ def test_an_interruption_stops_everything(tmp_path: Path, redis_server_program: 
     text, _ = process.communicate(timeout=60)
     assert process.returncode == pytest.ExitCode.INTERRUPTED, text
     wait_until(lambda: not processes_of(made), "no process is left", 15)
+
+
+def test_promises_in_a_line_on_real_workers(tmp_path: Path, redis_server_program: str) -> None:
+    made = project(
+        tmp_path,
+        """
+        import pytest
+
+        def test_once(harness):
+            assert len(harness.assert_idempotent("shop.book_once", 1, 900, crash_points=["before_ack"])) == 3
+
+        def test_twice(harness):
+            harness.assert_idempotent("shop.book_twice", 1, 900, copies=())
+
+        def test_scenario(harness):
+            result = harness.run(load=[{"send": "shop.book_once", "args": [1, 2], "count": 2}], checks={"no_loss": {}})
+            assert result.calls == 2
+
+        @pytest.mark.harness(app="retries:app", setup=None, services=None, env=None)
+        def test_retries(harness):
+            harness.assert_retry_policy("retries.fetch", max_retries=2, backoff="fixed", base="3s")
+
+        @pytest.mark.harness(app="retries:app", setup=None, services=None, env=None)
+        def test_too_many(harness):
+            harness.assert_retry_policy("retries.fetch", max_retries=1)
+        """,
+        retries_py="""
+        from celery import Celery
+
+        app = Celery("retries")
+
+        @app.task(name="retries.fetch", autoretry_for=(OSError,), max_retries=2, retry_kwargs={"countdown": 3})
+        def fetch():
+            raise OSError("away")
+        """,
+    )
+    done = run_pytest(made, "test_shop.py")
+    assert done.outcomes == {
+        "test_once": "passed",
+        "test_twice": "failed",
+        "test_scenario": "passed",
+        "test_retries": "passed",
+        "test_too_many": "failed",
+    }, done.text
+    assert "EFFECT  shop.book_twice took effect more than once" in done.text
+    assert "with its worker killed at before_ack, as assert_idempotent tries it" in done.text
+    assert "RETRY  " in done.text

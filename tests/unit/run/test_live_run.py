@@ -127,10 +127,10 @@ def test_every_fault_of_the_facade_begins_and_is_healed(make: Make) -> None:
     """One after another on one system, each with a call behind it: the system does its work after all of them."""
     harness = make(system={"backend": "redis", "services": {"cache": "redis"}})
     faults: list[tuple[str, Callable[[], object]]] = [
-        ("worker.kill", lambda: harness.worker("pay").kill(restart_after=0.1)),
-        ("worker.kill_child", lambda: harness.worker("pay-1").kill_child()),
+        ("worker.kill", lambda: harness.worker("pay").kill(restart_after=0.1).heal()),
+        ("worker.kill_child", lambda: harness.worker("pay-1").kill_child().heal()),
         ("worker.pause", lambda: harness.worker("pay").pause().heal()),
-        ("worker.stop", lambda: harness.worker("pay").stop(restart_after="100ms")),
+        ("worker.stop", lambda: harness.worker("pay").stop(restart_after="100ms").heal()),
         ("worker.stop_cold", lambda: harness.worker("pay").stop(cold=True).heal()),
         ("worker.scale", lambda: harness.scale("pay", 2)),
         ("net.partition", lambda: harness.partition("pay", "broker").heal()),

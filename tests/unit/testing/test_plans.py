@@ -110,6 +110,10 @@ def test_a_plan_reads_like_what_it_does() -> None:
     )
 
 
+def test_a_group_that_is_left_to_the_system_is_named_for_what_it_is() -> None:
+    assert repr(PlannedFault("net.partition", parameters={"between": ["", "broker"]})).endswith("between the workers and broker")
+
+
 def test_a_call_that_is_taken_out_takes_its_faults_along() -> None:
     plan = Plan((PlannedFault("task.crash", 1), ONE, PlannedFault("worker.pause", 2), TWO))
     assert plan.without(1) == Plan((PlannedFault("worker.pause", 1), TWO))
