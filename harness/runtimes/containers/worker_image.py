@@ -56,8 +56,8 @@ def worker_image(client: docker.DockerClient, *, root: Path, system: System, say
     """The image for this system's app, present at the engine; it holds ``python`` and Celery.
 
     ``chosen_python``: the interpreter whose environment is taken where the project names no requirements; none: `system.python`,
-    else the harness's own. ScenarioError for a file that is missing or wrong, and for an image of the user's, a Dockerfile or
-    requirements without Python or Celery; EnvironmentFault for an image that is missing or cannot be made.
+    else the harness's own. ScenarioError for a file that is missing or wrong, such as requirements without Celery;
+    EnvironmentFault for an image that is missing, cannot be made, or has no Python or no Celery.
     """
     if system.image:
         return _own(client, system.image, say)
@@ -111,9 +111,9 @@ def _probe(client: docker.DockerClient, reference: str) -> None:
         raise _unfit(reference, missing, "\n".join(said.splitlines()[-_TAIL:]))
 
 
-def _unfit(reference: str, what: str, said: str) -> ScenarioError:
-    """Bad input, as requirements without Celery are: nobody but the user has named such an image, or written its Dockerfile."""
-    return ScenarioError(
+def _unfit(reference: str, what: str, said: str) -> EnvironmentFault:
+    """The environment's fault, as every image is in which nothing can run; requirements without Celery are a file to mend."""
+    return EnvironmentFault(
         "\n".join(filter(None, [f"no worker can run in the image {reference}: {what}", said])),
         hint="it must hold `python` 3.8 or later with your app and Celery; without `image` and `build` one is made from your requirements",
     )
