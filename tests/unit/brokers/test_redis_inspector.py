@@ -213,7 +213,7 @@ def test_real_workers_eta_kill_and_copies(server: RedisServer, tmp_path: Path) -
     app.send_task("note", args=[mark, "later"], task_id="eta", countdown=3600)
     app.send_task("hold", args=[mark], task_id="running")
     with worker(MODULE, env, "-P", "solo", "-n", "one@test") as process:
-        eventually(lambda: Path(mark).exists(), 30)
+        eventually(lambda: Path(mark).exists() and Path(mark).read_text() == "begun\n", 30)
         eventually(lambda: looker.depth() == (0, 2))
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
@@ -236,7 +236,7 @@ def test_redelivery_settings_bring_a_killed_workers_message_back(server: RedisSe
     env = {"BROKER": server.url(), "OPTIONS": json.dumps(settings), "LOG": str(tmp_path / "log")}
     producer(server).send_task("hold", args=[mark], task_id="t1")
     with worker(MODULE, env, "-P", "solo", "-n", "one@test"):
-        eventually(lambda: Path(mark).exists(), 30)
+        eventually(lambda: Path(mark).exists() and Path(mark).read_text() == "begun\n", 30)
     Path(mark + ".go").touch()
     with worker(MODULE, env, "-P", "solo", "-n", "two@test"):
         eventually(lambda: Path(mark).read_text() == "begun\nbegun\n", 20)
