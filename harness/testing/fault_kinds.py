@@ -16,8 +16,9 @@ from harness.testing.plans import PlannedFault
 
 __all__ = ["DEFAULT_KINDS", "DEFAULT_POINTS", "KINDS", "Aims", "fault_of"]
 
-#: What happens to every system sooner or later, the plainest first.
-DEFAULT_KINDS = ("task.crash", "message.duplicate", "worker.pause", "net.partition", "broker.restart")
+#: What happens to every system sooner or later, the plainest first. Not broker.restart: a worker of Celery 5.7 may end by itself when
+#: Redis goes while it runs a task (AttributeError in kombu/transport/redis.py), which says nothing about the task.
+DEFAULT_KINDS = ("task.crash", "message.duplicate", "worker.pause", "net.partition")
 DEFAULT_POINTS = ("start", "end", "before_ack", "after_ack")
 #: Where the harness itself acts while the task waits: a task that is through cannot be held up any more.
 _HELD_POINTS = ("start", "end")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
+import ast
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +13,7 @@ from hypothesis.strategies import SearchStrategy
 
 from harness.testing.configuration import Configuration
 from harness.testing.machine import HarnessMachine
-from harness.testing.strategies import calls, chords, lines_of
+from harness.testing.strategies import calls, chords
 from harness.testing.trials import Budget
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -39,10 +39,17 @@ class Hunt:
         found = Configuration({**self.document, "system": system}, ROOT, f"the hunt for {self.bug}", "processes", reports)
         rules = dict(self.rules)
         if self.lines:
-            module = importlib.import_module(f"sample_tasks.{app}")
-            rules["points"] = ("before_ack", *lines_of(module.app.tasks[self.task]))
+            rules["points"] = ("before_ack", *_lines(app, self.task.rpartition(".")[2]))
         own = {"calls": self.drawn, "configuration": found, "budget": budget, "step_count": 6, **rules}
         return type(f"Hunt_{app}", (HarnessMachine,), own)
+
+
+def _lines(app: str, function: str) -> list[str]:
+    """As `lines_of` has them. Twins are not imported into one process: Celery shares tasks of one name between apps."""
+    tree = ast.parse((ROOT / "sample_tasks" / f"{app}.py").read_text())
+    (found,) = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == function]
+    numbers = sorted({node.lineno for statement in found.body[1:] for node in ast.walk(statement) if isinstance(node, ast.stmt)})
+    return [f"sample_tasks/{app}.py:{number}" for number in numbers]
 
 
 def _document(world: str, workers: Mapping[str, Any], checks: Mapping[str, Any], **more: Any) -> dict[str, Any]:
@@ -94,7 +101,7 @@ HUNTS = (
         "orders.charge",
         {**_ORDERS, "checks": {"no_loss": {}}},
         _ORDER,
-        {"faults": ("crash", "restart"), "points": ("end", "after_ack"), "distinct": staticmethod(_first)},
+        {"faults": ("crash",), "points": ("end", "after_ack"), "distinct": staticmethod(_first)},
     ),
     Hunt(
         "a shipment stuck after a partition",
@@ -149,7 +156,7 @@ HUNTS = (
         "albums.ready",
         _document(
             "albums_world",
-            {"album": {"queues": ["albums"], "concurrency": 2}},
+            {"album": {"queues": ["albums"], "concurrency": 1}},
             {"no_loss": {}, "idempotent": {}},
             system={
                 "backend": "redis",
@@ -158,11 +165,11 @@ HUNTS = (
             },
         ),
         chords(
-            calls("albums.thumbnail", st.sampled_from(("beach", "hill", "town"))),
+            calls("albums.thumbnail", st.sampled_from(("beach", "hill"))),
             calls("albums.ready", album=st.sampled_from(("summer", "winter"))),
-            max_size=2,
+            max_size=1,
         ),
-        {"faults": ("crash", "duplicate"), "points": ("end", "before_ack"), "distinct": staticmethod(lambda chord: chord.body.kwargs)},
+        {"faults": ("crash",), "points": ("before_ack",), "max_faults": 1, "distinct": staticmethod(lambda chord: chord.body.kwargs)},
     ),
 )
 
