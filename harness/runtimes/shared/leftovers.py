@@ -104,7 +104,16 @@ def remove(found: Leftovers) -> None:
     for folder in found.folders:
         for segment in segments(folder):
             remove_segment(segment)
+        _remove_folder(folder)
+
+
+def _remove_folder(folder: Path) -> None:
+    """Who ends with the harness, and not by us, may still write into it."""
+    deadline = time.monotonic() + _GONE_SECONDS
+    while folder.exists() and time.monotonic() < deadline:
         shutil.rmtree(folder, ignore_errors=True)
+        if folder.exists():
+            time.sleep(0.02)
 
 
 def end_strays(run_id: str) -> bool:
