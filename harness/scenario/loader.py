@@ -27,7 +27,7 @@ from harness.scenario.rules import check_names, check_rules
 from harness.scenario.schedule import unrolled
 from harness.scenario.tree import Entry, Fields, Scalar, Tree, describe, place_of, plain, planted
 
-__all__ = ["LoadedScenario", "check_abilities", "load_scenarios"]
+__all__ = ["LoadedScenario", "check_abilities", "load_scenarios", "written_out"]
 
 _VERSION = 1
 _MAX_SEED = 2**63
@@ -131,7 +131,7 @@ def _cell(path: Path, whole: Fields, cell: Mapping[str, Tree], registry: Registr
         name=path.stem,
         path=path,
         cell={name: plain(value) for name, value in cell.items()},
-        text=_dumped(written),
+        text=written_out(plain(written)),
         faults=tuple(parameters for _, parameters in timeline),
         fault_kinds=kinds,
         checks=checks,
@@ -163,12 +163,13 @@ def _check_runtime(scenario: Scenario, tree: Fields, faults: tuple[type[Fault], 
         problems.add(place_of(tree, ("runtime",)), f"this version has no runtime `{scenario.runtime}`", known(registry.runtimes))
 
 
-def _dumped(tree: Fields) -> str:
+def written_out(document: Any) -> str:
+    """A scenario's text, in YAML; its order stays. ``document``: Python's own dicts, lists and values."""
     yaml: Any = YAML(typ="safe", pure=True)
     yaml.default_flow_style = False
     yaml.sort_base_mapping_type_on_output = False
     yaml.allow_unicode = True
     yaml.width = 4096
     stream = io.StringIO()
-    yaml.dump(plain(tree), stream)
+    yaml.dump(document, stream)
     return stream.getvalue()

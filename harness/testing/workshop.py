@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import linecache
 import shutil
 import tempfile
@@ -26,6 +25,7 @@ from harness.run.live_run import LiveRun
 from harness.run.runner import run_cell
 from harness.run.signals import signals_wait
 from harness.scenario import LoadedScenario, ScenarioErrors, check_abilities, load_scenarios
+from harness.scenario.loader import written_out
 from harness.scenario.references import parts_of
 from harness.testing.configuration import Configuration, merged
 
@@ -235,7 +235,7 @@ def _load(configuration: Configuration, parts: Mapping[str, Any], file: Path) ->
     """By way of a file, so that values are read and refused as they are everywhere."""
     pinned = {} if configuration.runtime == "auto" else {"runtime": configuration.runtime}  # whoever runs the plan again gets the same
     document = {"version": 1, **pinned, **merged(configuration.document, parts)}
-    file.write_text(_dumped(document), encoding="utf-8")
+    file.write_text(written_out(_plain(document)), encoding="utf-8")
     (loaded,) = load_scenarios(file, registry())
     return loaded
 
@@ -258,18 +258,6 @@ def _placed(error: ScenarioError, where: str, file: Path) -> ScenarioError:
     linecache.checkcache(str(file))
     text = linecache.getline(str(file), int(line)).strip()
     return ScenarioError(error.what, where=f"{where}, at `{text}`" if text else where, hint=error.hint)
-
-
-def _dumped(document: Mapping[str, Any]) -> str:
-    from ruamel.yaml import YAML
-
-    yaml: Any = YAML(typ="safe", pure=True)
-    yaml.default_flow_style = False
-    yaml.sort_base_mapping_type_on_output = False
-    yaml.allow_unicode = True
-    stream = io.StringIO()
-    yaml.dump(_plain(document), stream)
-    return stream.getvalue()
 
 
 def _plain(value: Any) -> Any:

@@ -9,8 +9,9 @@ import pytest
 from harness.assembly import registry
 from harness.errors import UsageError
 from harness.scenario import load_scenarios
+from harness.scenario.loader import written_out
 from harness.testing.plans import Ground, Heal, Plan, PlannedCall, PlannedChord, PlannedFault, PlanStep, Settle
-from harness.testing.workshop import _dumped
+from harness.testing.workshop import _plain
 
 GROUND = Ground(("pay",), ("payments",))
 ONE = PlannedCall("orders.charge", (1, 900))
@@ -96,7 +97,7 @@ def test_every_kind_of_step_is_one_that_the_loader_takes(tmp_path: Path) -> None
     plan = Plan((PlannedFault("worker.kill", 1), ONE, Heal(), Settle(), PlannedFault("task.crash", 2, task=1), chord))
     file = tmp_path / "plan.yaml"
     document = {"version": 1, "system": {"app": "a:app", "workers": {"pay": {}}}, "schedule": plan.schedule(GROUND)}
-    file.write_text(_dumped(document), encoding="utf-8")
+    file.write_text(written_out(_plain(document)), encoding="utf-8")
     (loaded,) = load_scenarios(file, registry())
     assert len(loaded.scenario.load) == 2
     assert loaded.scenario.load[1].chord is not None
