@@ -71,28 +71,30 @@ class Hooks:
         """Record one hand-over and give it an id, in the headers, where acks and the pool child find it."""
         headers = message.headers
         try:
-            fields, identity, name, message_id = headers, headers["id"], self._names[headers["task"]], quoted(headers[MESSAGE])
-            retries, call, copy, foreign = int(headers["retries"]), int(headers.get(CALL, 0)), int(headers.get(COPY, 0)), 0
-            quoted_id = quoted(identity)
-        except (KeyError, TypeError, ValueError):  # not ours, of protocol 1, or corrupted: never the end of the consumer
+            fields, identity, stamp, name = headers, headers["id"], headers.get(MESSAGE), self._names[headers["task"]]
+            quoted_id, retries = quoted(identity), _number(headers["retries"])
+            message_id = quoted(stamp) if stamp else f'"foreign:{quoted_id[1:-1]}:{retries}"'
+            call, copy = _number(headers.get(CALL)), _number(headers.get(COPY))
+        except (KeyError, TypeError, AttributeError):  # of protocol 1, or corrupted: never the end of the consumer
             fields = _fields_of(message)
             retries, name, quoted_id = _number(fields.get("retries")), quoted(str(fields.get("task"))), quoted(str(fields.get("id")))
             stamps = headers if isinstance(headers, dict) else {}
-            call, copy, foreign = _number(stamps.get(CALL)), _number(stamps.get(COPY)), int(not stamps.get(MESSAGE))
+            call, copy, stamp = _number(stamps.get(CALL)), _number(stamps.get(COPY)), stamps.get(MESSAGE)
             identity, message_id = fields.get("id"), quoted(_message_id(message, fields))
         root, parent, cause = fields.get("root_id"), fields.get("parent_id"), fields.get(CAUSE)
-        info = message.delivery_info or _NOTHING
-        redelivered, queue = 1 if info.get("redelivered") else 0, self._names[info.get("routing_key")]
+        eta, expires, info = fields.get("eta"), fields.get("expires"), message.delivery_info or _NOTHING
         delivery = self.journal.new_id()
+        ids = f'"d":"{delivery}","id":{quoted_id},"tag":{quoted(str(message.delivery_tag))}'
         self.emit(
-            f'{{"k":"deliver","m":{mono()},"d":"{delivery}","msg":{message_id},"id":{quoted_id},"n":{name},"r":{retries},'
-            f'"tag":{quoted(str(message.delivery_tag))},"re":{redelivered},"q":{queue},'
-            f'"copy":{copy},"call":{call},"cause":{quoted(str(cause)) if cause else _EMPTY},"foreign":{foreign},'
-            f'"eta":{optional(fields.get("eta"))},"expires":{optional(fields.get("expires"))},'
+            f'{{"k":"deliver","m":{mono()},{ids},"msg":{message_id},"n":{name},"r":{retries},'
+            f'"re":{1 if info.get("redelivered") else 0},"q":{self._names[info.get("routing_key")]},'
+            f'"copy":{copy},"call":{call},"cause":{quoted(str(cause)) if cause else _EMPTY},"foreign":{0 if stamp else 1},'
+            f'"eta":{_NULL if eta is None else optional(eta)},"expires":{_NULL if expires is None else optional(expires)},'
             f'"root":{quoted_id if root == identity else optional(root)},"parent":{_NULL if parent is None else optional(parent)}}}\n'
         )
         if isinstance(headers, dict):
             headers[DELIVERY] = delivery
+            message.harness_ids = ids
         return delivery
 
     def undecodable(self, message: Any, exc: BaseException) -> None:
@@ -122,25 +124,22 @@ class Hooks:
 
         def ack(message: Any, *args: Any, **kwargs: Any) -> None:
             nonlocal before, after
-            delivery = delivery_in(message)
             if armed.live:
                 armed.refresh()
                 before, after = armed.at("before_ack"), armed.at("after_ack")
-            if before and delivery:
-                self._reach(before, message, delivery)
+            if before:
+                self._reach(before, message)
             do_ack(message, *args, **kwargs)
-            if delivery:
-                emit(f'{{"k":"ack","m":{mono()},"d":"{delivery}","id":{_identity(message)},"tag":{quoted(str(message.delivery_tag))}}}\n')
+            ids = getattr(message, "harness_ids", None)
+            if ids:
+                emit(f'{{"k":"ack","m":{mono()},{ids}}}\n')
                 if after:
-                    self._reach(after, message, delivery)
+                    self._reach(after, message)
 
         def rejected(message: Any, requeue: bool) -> None:
-            delivery = delivery_in(message)
-            if delivery:
-                emit(
-                    f'{{"k":"reject","m":{mono()},"d":"{delivery}","id":{_identity(message)},'
-                    f'"tag":{quoted(str(message.delivery_tag))},"requeue":{1 if requeue else 0}}}\n'
-                )
+            ids = getattr(message, "harness_ids", None)
+            if ids:
+                emit(f'{{"k":"reject","m":{mono()},{ids},"requeue":{1 if requeue else 0}}}\n')
 
         def reject(message: Any, requeue: bool = False) -> None:
             do_reject(message, requeue=requeue)
@@ -152,7 +151,10 @@ class Hooks:
 
         kind.ack, kind.reject, kind.requeue = ack, reject, requeue
 
-    def _reach(self, triggers: list[Trigger], message: Any, delivery: str) -> None:
+    def _reach(self, triggers: list[Trigger], message: Any) -> None:
+        delivery = delivery_in(message)
+        if not delivery:
+            return
         fields = _fields_of(message)
         task = str(fields.get("task"))
         file, line = self._places.get(task, (None, None))
@@ -273,13 +275,6 @@ def delivery_in(message: Any) -> str:
         return message.headers.get(DELIVERY) or ""
     except AttributeError:
         return ""
-
-
-def _identity(message: Any) -> str:
-    try:
-        return quoted(message.headers["id"])
-    except (KeyError, TypeError):
-        return quoted(str(_fields_of(message).get("id")))
 
 
 def _message_id(message: Any, fields: dict[str, Any]) -> str:

@@ -1,7 +1,7 @@
 """The journal of one process: complete records that survive SIGKILL at any moment.
 
-The file is mapped shared, so a stored byte is in the page cache and outlives the process. Space is reserved before it
-is filled: an exception raised between two bytecodes (a soft time limit) leaves a hole of zeros, never a mixture.
+The file is mapped shared, so a stored byte is in the page cache and outlives the process. A record is stored by one call into C:
+neither a signal handler that publishes, nor a soft time limit's exception, nor another thread comes between its bytes.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from _thread import RLock
 from itertools import count
 from json.encoder import encode_basestring_ascii as quoted
 from pathlib import Path
+from typing import Callable
 
 from celery_harness_agent.settings import Settings
 
@@ -63,7 +64,7 @@ class Journal:
         self.stem = f"{pid}-{mono()}"
         self._prefix = self.stem + ":"
         self._numbers = count(1)
-        self._base = self._size = self._at = 0
+        self._write: Callable[[bytes], object] = _nowhere
         path = self._folder / f"{self.stem}.journal"
         try:
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -78,25 +79,37 @@ class Journal:
     def emit(self, line: str) -> None:
         """Store one preformatted line (ASCII JSON, ending in a newline)."""
         data = line.encode()
-        with self._lock:
-            begin = self._at
-            end = begin + len(data)
-            if end > self._size:
-                begin, end = self._grow(len(data))
-            self._at = end
-            self._map[begin:end] = data
+        try:
+            self._write(data)
+        except ValueError:  # it does not fit into what is left of the chunk, and nothing was stored
+            self._write_further_on(data)
 
-    def _grow(self, need: int) -> tuple[int, int]:
-        """A new chunk; what is left of the old one stays zero."""
-        base = self._base + self._size
+    def _write_further_on(self, data: bytes) -> None:
+        """In a new chunk, which another thread may have made meanwhile, or a signal handler have filled."""
+        with self._lock:
+            while True:
+                try:
+                    self._write(data)
+                except ValueError:
+                    self._grow(len(data))
+                else:
+                    return
+
+    def _grow(self, need: int) -> None:
+        """A new chunk; what is left of the old one stays zero. The file's own offset says where: one call takes the place and moves it."""
         size = max(_CHUNK, -(-need // _CHUNK) * _CHUNK)
         try:
+            base = os.lseek(self._descriptor, size, os.SEEK_CUR) - size
             _reserve(self._descriptor, base, size)
-            self._map = mmap.mmap(self._descriptor, size, flags=mmap.MAP_SHARED | _POPULATE, offset=base)
+            chunk = mmap.mmap(self._descriptor, size, flags=mmap.MAP_SHARED | _POPULATE, offset=base)
         except OSError as exc:
             _give_up(exc)
-        self._base, self._size = base, size
-        return 0, need
+        self._write = chunk.write
+
+
+def _nowhere(data: bytes) -> None:
+    """Before the first chunk."""
+    raise ValueError
 
 
 def _reserve(descriptor: int, offset: int, size: int) -> None:

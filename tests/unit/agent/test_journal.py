@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,40 @@ def test_records_cross_chunks_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     for number, size in enumerate(sizes):
         journal.emit(json.dumps({"k": "x", "m": 2**62, "no": number, "text": "y" * size}) + "\n")
     assert [(r["no"], len(r["text"])) for r in read(tmp_path) if r["k"] == "x"] == list(enumerate(sizes))
+
+
+def test_threads_and_a_signal_handler_fill_chunks_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No record is lost or mixed with another, and each writer's own keep their order."""
+    monkeypatch.setattr(journal_module, "_CHUNK", 4096)
+    journal = make(tmp_path)
+    handled = count()
+
+    def write(who: str, number: int) -> None:
+        journal.emit(json.dumps({"k": "x", "m": 2**62, "who": who, "no": number, "text": who * (number % 97)}) + "\n")
+
+    def write_all(who: str) -> None:
+        for number in range(1500):
+            write(who, number)
+
+    before = signal.signal(signal.SIGVTALRM, lambda *_: write("s", next(handled)))
+    signal.setitimer(signal.ITIMER_VIRTUAL, 0.0005, 0.0005)
+    threads = [threading.Thread(target=write_all, args=(who,)) for who in "abc"]
+    try:
+        for thread in threads:
+            thread.start()
+        write_all("m")
+        for thread in threads:
+            thread.join()
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
+    found: dict[str, list[int]] = {}
+    for record in read(tmp_path):
+        if record["k"] == "x":
+            assert record["text"] == record["who"] * (record["no"] % 97)
+            found.setdefault(record["who"], []).append(record["no"])
+    assert sorted(found.pop("s")) == list(range(next(handled)))
+    assert found == {who: list(range(1500)) for who in "mabc"}
 
 
 def test_ids_differ_between_processes_and_threads(tmp_path: Path) -> None:
