@@ -11,6 +11,7 @@ from typing import Any
 from harness.errors import UsageError
 from harness.model.scenario import System
 from harness.scenario.names import known, nearest
+from harness.scenario.project import project_table, unknown_key
 
 __all__ = ["EXAMPLE", "KEYS", "RUNTIMES", "Configuration", "find_configuration", "merged", "nested", "read_configuration"]
 
@@ -18,7 +19,7 @@ __all__ = ["EXAMPLE", "KEYS", "RUNTIMES", "Configuration", "find_configuration",
 KEYS = ("system", "checks", "drain", "time", "semantics", "seed")
 _OWN = (*KEYS, "runtime", "reports")
 #: What else `[tool.celery-harness]` may hold: other readers' tables.
-_OTHERS = ("gate",)
+_OTHERS = ("gate", "images")
 RUNTIMES = ("auto", "containers", "processes")
 
 EXAMPLE = """\
@@ -53,7 +54,7 @@ class Configuration:
         _refuse_unknown(changes, _OWN, where)
         runtime, reports = changes.get("runtime", self.runtime), Path(changes.get("reports", self.reports))
         if runtime not in RUNTIMES:
-            raise UsageError(f"{where}: there is no runtime {runtime!r}{nearest(str(runtime), RUNTIMES)}", hint=known(RUNTIMES))
+            raise UsageError(f"there is no runtime {runtime!r}{nearest(str(runtime), RUNTIMES)}", where=where, hint=known(RUNTIMES))
         own = {key: value for key, value in changes.items() if key in KEYS}
         places = ", ".join(place for place in (self.where, where) if place)
         return replace(self, document=merged(self.document, own), runtime=runtime, reports=reports, where=places)
@@ -71,14 +72,13 @@ class Configuration:
 
 def read_configuration(root: Path) -> Configuration | None:
     """Of `[tool.celery-harness]` in this folder's pyproject.toml; None where there is no `system` in it. UsageError for a bad file."""
-    path = root / "pyproject.toml"
-    if not path.is_file():
+    table = project_table(root)
+    if "system" not in table.values:
         return None
-    table = _toml(path).get("tool", {}).get("celery-harness", {})
-    if not isinstance(table, Mapping) or "system" not in table:
-        return None
-    own = {key: value for key, value in table.items() if key not in _OTHERS}
-    return Configuration({}, root, "").with_changes(own, f"[tool.celery-harness] in {path}")
+    table.refuse_unknown((*_OWN, *_OTHERS))
+    own = {key: value for key, value in table.values.items() if key not in _OTHERS}
+    place = table.where("runtime") if own.get("runtime", "auto") not in RUNTIMES else f"{table.title} in {table.path}"
+    return Configuration({}, root, "").with_changes(own, place)
 
 
 def find_configuration(start: Path, top: Path) -> Configuration | None:
@@ -125,15 +125,4 @@ def _upwards(start: Path, top: Path) -> Iterator[Path]:
 def _refuse_unknown(table: Mapping[str, Any], names: tuple[str, ...], where: str) -> None:
     for key in table:
         if key not in names:
-            raise UsageError(f"{where}: no key `{key}`{nearest(key, names)}", hint=known(names))
-
-
-def _toml(path: Path) -> dict[str, Any]:
-    try:
-        import tomllib as toml
-    except ImportError:  # Python 3.10
-        import tomli as toml  # type: ignore[no-redef,import-not-found,unused-ignore]
-    try:
-        return toml.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as exc:
-        raise UsageError(f"{path} cannot be read: {exc}") from None
+            raise unknown_key(key, names, where)

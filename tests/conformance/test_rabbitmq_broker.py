@@ -37,38 +37,19 @@ TYPES = ["classic", "quorum"]
 PAST = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(days=1)
 
 
-@pytest.fixture(scope="module")
-def module_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitServer]:
-    with running(RabbitServer(tmp_path_factory.mktemp("rabbit"))) as server:
-        yield server
-
-
-@pytest.fixture
-def server(module_server: RabbitServer) -> RabbitServer:
-    module_server.clear()
-    return module_server
-
-
-@pytest.fixture
-def inspector(server: RabbitServer) -> Iterator[RabbitInspector]:
-    found = server.inspector()
-    yield found
-    found.close()
-
-
-def send(server: RabbitServer, task: str, *args: Any, kind: str = "classic", **options: Any) -> None:
+def send(rabbit: RabbitServer, task: str, *args: Any, kind: str = "classic", **options: Any) -> None:
     """By a producer process with the producer's login, as the harness does it."""
     code = "import json, sys; from tests.conformance.rabbitmq_app import app; task, args, options = json.load(sys.stdin)\n"
     code += "app.send_task(task, args, **options)"
-    env = {**os.environ, "BROKER": server.url("producer"), "QUEUE_TYPE": kind}
+    env = {**os.environ, "BROKER": rabbit.url("producer"), "QUEUE_TYPE": kind}
     root = Path(__file__).resolve().parents[2]
     subprocess.run(
         [sys.executable, "-c", code], input=json.dumps([task, args, options]), text=True, env=env, cwd=root, check=True, timeout=30
     )
 
 
-def environment(server: RabbitServer, folder: Path, kind: str = "classic") -> dict[str, str]:
-    return {"BROKER": server.url("worker"), "QUEUE_TYPE": kind, "LOG": str(folder / "log")}
+def environment(rabbit: RabbitServer, folder: Path, kind: str = "classic") -> dict[str, str]:
+    return {"BROKER": rabbit.url("worker"), "QUEUE_TYPE": kind, "LOG": str(folder / "log")}
 
 
 def test_every_kind_says_what_it_does() -> None:
@@ -79,23 +60,21 @@ def test_every_kind_says_what_it_does() -> None:
 
 
 @pytest.mark.parametrize("kind", TYPES)
-def test_a_worker_with_everything_on_runs_with_its_login(
-    server: RabbitServer, inspector: RabbitInspector, tmp_path: Path, kind: str
-) -> None:
+def test_a_worker_with_everything_on_runs_with_its_login(rabbit: RabbitServer, looker: RabbitInspector, tmp_path: Path, kind: str) -> None:
     """Mingle, gossip, heartbeats, events and remote control: all that a worker declares and binds, the worker's login may."""
     root = Path(__file__).resolve().parents[2]
-    env = {**os.environ, **environment(server, tmp_path, kind)}
+    env = {**os.environ, **environment(rabbit, tmp_path, kind)}
     log = tmp_path / "log"
     command = [sys.executable, "-m", "celery", "-A", MODULE, "worker", "-P", "solo", "-E", "-n", "w@test", "-l", "INFO"]
     with log.open("ab") as out:
         process = subprocess.Popen(command, env=env, stdout=out, stderr=out, cwd=root, start_new_session=True)
     try:
-        send(server, "note", str(tmp_path / "mark"), "done", kind=kind)
+        send(rabbit, "note", str(tmp_path / "mark"), "done", kind=kind)
         eventually(lambda: (tmp_path / "mark").exists(), 30)
-        app = Celery("control", broker=server.url("producer"), set_as_current=False)
+        app = Celery("control", broker=rabbit.url("producer"), set_as_current=False)
         assert eventually(lambda: app.control.ping(timeout=1.0), 15) == [{"w@test": {"ok": "pong"}}]
         app.close()
-        eventually(lambda: inspector.depth() == (0, 0))
+        eventually(lambda: looker.depth() == (0, 0))
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
@@ -103,64 +82,64 @@ def test_a_worker_with_everything_on_runs_with_its_login(
 
 
 @pytest.mark.parametrize("kind", TYPES)
-def test_a_killed_workers_message_comes_back_at_once(server: RabbitServer, inspector: RabbitInspector, tmp_path: Path, kind: str) -> None:
+def test_a_killed_workers_message_comes_back_at_once(rabbit: RabbitServer, looker: RabbitInspector, tmp_path: Path, kind: str) -> None:
     mark = str(tmp_path / "mark")
-    send(server, "hold", mark, kind=kind, task_id="t1", headers={"celery_harness_message": "m1"})
-    with worker(MODULE, environment(server, tmp_path, kind), "-P", "solo", "-n", "one@test", "-Q", "pay"):
+    send(rabbit, "hold", mark, kind=kind, task_id="t1", headers={"celery_harness_message": "m1"})
+    with worker(MODULE, environment(rabbit, tmp_path, kind), "-P", "solo", "-n", "one@test", "-Q", "pay"):
         eventually(lambda: Path(mark).exists(), 30)
-        eventually(lambda: inspector.depth() == (0, 1))
-        (held,) = inspector.look(0.0)
+        eventually(lambda: looker.depth() == (0, 1))
+        (held,) = looker.look(0.0)
         assert (held.place, held.queue, held.message_id) == ("unacked", "pay", "")
-    (held,) = inspector.look(0.0)
+    (held,) = looker.look(0.0)
     assert (held.place, held.queue, held.message_id, held.task_id) == ("ready", "pay", "m1", "t1")
     Path(mark + ".go").touch()
-    with worker(MODULE, environment(server, tmp_path, kind), "-P", "solo", "-n", "two@test", "-Q", "pay"):
+    with worker(MODULE, environment(rabbit, tmp_path, kind), "-P", "solo", "-n", "two@test", "-Q", "pay"):
         eventually(lambda: Path(mark).read_text() == "begun\nbegun\n", 30)
-        eventually(lambda: inspector.depth() == (0, 0))
-    assert inspector.look(0.0) == []
+        eventually(lambda: looker.depth() == (0, 0))
+    assert looker.look(0.0) == []
 
 
 @pytest.mark.parametrize("kind", TYPES)
-def test_a_rejected_task_is_a_dead_letter(server: RabbitServer, inspector: RabbitInspector, tmp_path: Path, kind: str) -> None:
-    connection = server.connection("worker")
+def test_a_rejected_task_is_a_dead_letter(rabbit: RabbitServer, looker: RabbitInspector, tmp_path: Path, kind: str) -> None:
+    connection = rabbit.connection("worker")
     connection.channel().queue_declare("dead", durable=True, auto_delete=False, arguments={"x-queue-type": kind})
     connection.collect()
-    send(server, "refuse", kind=kind, task_id="t1", headers={"celery_harness_message": "m1"})
-    with worker(MODULE, environment(server, tmp_path, kind), "-P", "solo", "-n", "one@test", "-Q", "pay"):
-        held = eventually(lambda: [h for h in inspector.look(0.0) if h.place == "dead_letter"], 30)
+    send(rabbit, "refuse", kind=kind, task_id="t1", headers={"celery_harness_message": "m1"})
+    with worker(MODULE, environment(rabbit, tmp_path, kind), "-P", "solo", "-n", "one@test", "-Q", "pay"):
+        held = eventually(lambda: [h for h in looker.look(0.0) if h.place == "dead_letter"], 30)
     assert [(h.queue, h.message_id, h.task_id) for h in held] == [("dead", "m1", "t1")]
-    assert inspector.depth() == (0, 0)
+    assert looker.depth() == (0, 0)
 
 
-def test_a_retry_on_a_quorum_queue_waits_in_the_broker_and_comes(server: RabbitServer, inspector: RabbitInspector, tmp_path: Path) -> None:
+def test_a_retry_on_a_quorum_queue_waits_in_the_broker_and_comes(rabbit: RabbitServer, looker: RabbitInspector, tmp_path: Path) -> None:
     """Native delayed delivery (Celery 5.5 and later): no moment between the two runs in which the broker looks empty."""
     mark = tmp_path / "mark"
-    with worker(MODULE, environment(server, tmp_path, "quorum"), "-P", "solo", "-n", "one@test", "-Q", "pay"):
-        send(server, "again", str(mark), kind="quorum", task_id="t1")
+    with worker(MODULE, environment(rabbit, tmp_path, "quorum"), "-P", "solo", "-n", "one@test", "-Q", "pay"):
+        send(rabbit, "again", str(mark), kind="quorum", task_id="t1")
         eventually(lambda: mark.exists() and mark.read_text(), 30)
         places: set[str] = set()
         while mark.read_text() == "0\n":
-            depth = inspector.depth()
+            depth = looker.depth()
             assert depth != (0, 0) or mark.read_text() != "0\n"
-            places |= {h.place for h in inspector.look(0.0)}
-        eventually(lambda: inspector.depth() == (0, 0))
+            places |= {h.place for h in looker.look(0.0)}
+        eventually(lambda: looker.depth() == (0, 0))
     assert "delayed" in places
     assert mark.read_text() == "0\n1\n"
 
 
 @pytest.mark.parametrize("together", [False, True])
-def test_a_copy_is_a_delivery_of_its_own(server: RabbitServer, inspector: RabbitInspector, together: bool) -> None:
+def test_a_copy_is_a_delivery_of_its_own(rabbit: RabbitServer, looker: RabbitInspector, together: bool) -> None:
     seen: set[str] = set()
 
     def copy() -> int:
-        return inspector.duplicate("pay", share=1.0, count=1, together=together, rng=derived_random(1, "copy"), seen=seen)
+        return looker.duplicate("pay", share=1.0, count=1, together=together, rng=derived_random(1, "copy"), seen=seen)
 
     if together:
-        declare(server)
+        declare(rabbit)
         assert copy() == 0
-    send(server, "note", "x", "y", task_id="t1", headers={"celery_harness_message": "m1"})
+    send(rabbit, "note", "x", "y", task_id="t1", headers={"celery_harness_message": "m1"})
     assert eventually(copy) == 1 and seen == {"m1"}
-    connection = server.connection("worker")
+    connection = rabbit.connection("worker")
     channel = connection.channel()
     deliveries = [channel.basic_get("pay"), channel.basic_get("pay")]
     assert [m.headers["id"] for m in deliveries] == ["t1", "t1"]
@@ -168,23 +147,23 @@ def test_a_copy_is_a_delivery_of_its_own(server: RabbitServer, inspector: Rabbit
     assert [m.headers.get("celery_harness_copy", 0) > 0 for m in deliveries] == [False, True]
     assert deliveries[0].body == deliveries[1].body
     channel.basic_ack(deliveries[0].delivery_tag)
-    assert eventually(lambda: inspector.depth() == (0, 1)), "acknowledging one leaves the other"
+    assert eventually(lambda: looker.depth() == (0, 1)), "acknowledging one leaves the other"
     channel.basic_ack(deliveries[1].delivery_tag)
-    assert eventually(lambda: inspector.depth() == (0, 0))
+    assert eventually(lambda: looker.depth() == (0, 0))
     connection.collect()
 
 
-def declare(server: RabbitServer) -> None:
-    connection = server.connection("worker")
+def declare(rabbit: RabbitServer) -> None:
+    connection = rabbit.connection("worker")
     arguments = {"x-queue-type": "classic", "x-dead-letter-exchange": "", "x-dead-letter-routing-key": "dead"}
     connection.channel().queue_declare("pay", durable=True, auto_delete=False, arguments=arguments)
     connection.collect()
 
 
-def test_closing_twice_and_using_again(inspector: RabbitInspector) -> None:
-    inspector.close()
-    inspector.close()
-    assert inspector.depth() == (0, 0)
+def test_closing_twice_and_using_again(looker: RabbitInspector) -> None:
+    looker.close()
+    looker.close()
+    assert looker.depth() == (0, 0)
 
 
 # --- a server of their own: restarts, TLS, what is left ---------------------------------------------------------------
@@ -210,15 +189,15 @@ def open_as_an_app(url: str, ca: Path) -> None:
 
 def test_messages_survive_a_kill_over_tls_and_nothing_is_left(tmp_path: Path) -> None:
     tls, ca = authority(tmp_path, "127.0.0.1", "localhost")
-    with running(RabbitServer(tmp_path / "rabbit", tls=tls)) as server:
-        assert server.process is not None
-        assert server.url().startswith("amqps://")
-        open_as_an_app(server.url("worker"), ca)
-        with socket.create_connection((server.endpoint.host, server.endpoint.port), timeout=5) as plain:
+    with running(RabbitServer(tmp_path / "rabbit", tls=tls)) as rabbit:
+        assert rabbit.process is not None
+        assert rabbit.url().startswith("amqps://")
+        open_as_an_app(rabbit.url("worker"), ca)
+        with socket.create_connection((rabbit.endpoint.host, rabbit.endpoint.port), timeout=5) as plain:
             plain.sendall(b"AMQP\x00\x00\x09\x01")
             plain.settimeout(10)
             assert not plain.recv(4).startswith(b"\x01"), "the broker speaks AMQP without TLS"
-        app = Celery("tls", broker=server.url("producer"), set_as_current=False)
+        app = Celery("tls", broker=rabbit.url("producer"), set_as_current=False)
         app.conf.update(RabbitBroker().tls_settings("broker", ca), broker_transport_options={"confirm_publish": True})
         quorum = Queue("quorum", queue_arguments={"x-queue-type": "quorum"})
         with app.connection_for_write() as connection:
@@ -227,27 +206,27 @@ def test_messages_survive_a_kill_over_tls_and_nothing_is_left(tmp_path: Path) ->
             app.send_task("pay", task_id=str(number), queue=quorum if number % 2 else "pay")
         app.close()
         declared = time.monotonic()
-        inspector = server.inspector()
-        node = [psutil.Process(server.process.pid), *psutil.Process(server.process.pid).children(recursive=True)]
-        eventually(lambda: inspector.depth() == (20, 0))
+        looker = rabbit.inspector()
+        node = [psutil.Process(rabbit.process.pid), *psutil.Process(rabbit.process.pid).children(recursive=True)]
+        eventually(lambda: looker.depth() == (20, 0))
         # RabbitMQ 3.10 loses a quorum queue that it made less than about a second before a kill (docs/rabbitmq.md).
         eventually(lambda: time.monotonic() > declared + 3.0)
-        server.kill()
+        rabbit.kill()
         with pytest.raises(EnvironmentFault):
-            inspector.depth()
+            looker.depth()
         authority(tmp_path, "elsewhere.example", not_after=PAST)
-        server.start()
-        assert inspector.depth() != (0, 0), "not even while the quorum queue has no leader"
-        assert len(inspector.look(0.0)) == 20, "the harness looks in, whatever the name and dates say"
+        rabbit.start()
+        assert looker.depth() != (0, 0), "not even while the quorum queue has no leader"
+        assert len(looker.look(0.0)) == 20, "the harness looks in, whatever the name and dates say"
         with pytest.raises(ssl.SSLCertVerificationError):
-            open_as_an_app(server.url("worker"), ca)
-        assert {h.task_id for h in inspector.look(0.0)} == {str(number) for number in range(20)}
-        inspector.close()
-        mapper = server.companions[0]
-        node += [psutil.Process(server.process.pid), *psutil.Process(server.process.pid).children(recursive=True)]
+            open_as_an_app(rabbit.url("worker"), ca)
+        assert {h.task_id for h in looker.look(0.0)} == {str(number) for number in range(20)}
+        looker.close()
+        mapper = rabbit.companions[0]
+        node += [psutil.Process(rabbit.process.pid), *psutil.Process(rabbit.process.pid).children(recursive=True)]
     eventually(lambda: not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in node))
     assert mapper.poll() is not None
-    mine = server.endpoint.ports["epmd"]
+    mine = rabbit.endpoint.ports["epmd"]
     assert not [c for c in psutil.net_connections("tcp") if c.laddr and c.laddr.port == mine and c.status == psutil.CONN_LISTEN]
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,50 +20,23 @@ from tests.unit.brokers.servers import eventually
 TYPES = ["classic", "quorum"]
 
 
-@pytest.fixture(scope="module")
-def module_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitServer]:
-    with running(RabbitServer(tmp_path_factory.mktemp("rabbit"))) as server:
-        yield server
-
-
-@pytest.fixture
-def server(module_server: RabbitServer) -> RabbitServer:
-    """One server per module, empty for each test."""
-    module_server.clear()
-    return module_server
-
-
-@pytest.fixture
-def looker(server: RabbitServer) -> Iterator[RabbitInspector]:
-    found = server.inspector()
-    yield found
-    found.close()
-
-
-@pytest.fixture
-def channel(server: RabbitServer) -> Iterator[Any]:
-    connection = server.connection()
-    yield connection.channel()
-    connection.collect()
-
-
 # --- queues that cannot be asked -------------------------------------------------------------------------------------------
 
 
-def erlang(server: RabbitServer, code: str) -> None:
+def erlang(rabbit: RabbitServer, code: str) -> None:
     """Run in the node."""
-    plan = server.kind.plan(server.kind.find()[0], server.folder, server.endpoint, persistence=True)
-    command = [str(Path(plan.argv[0]).parent / "rabbitmqctl"), "-n", f"harness-{server.endpoint.port}@localhost", "eval", code]
+    plan = rabbit.kind.plan(rabbit.kind.find()[0], rabbit.folder, rabbit.endpoint, persistence=True)
+    command = [str(Path(plan.argv[0]).parent / "rabbitmqctl"), "-n", f"harness-{rabbit.endpoint.port}@localhost", "eval", code]
     env = {**os.environ, **plan.env, "RABBITMQ_ALLOW_INPUT": ""}
     subprocess.run(command, env=env, check=True, capture_output=True, timeout=60)
 
 
-def test_a_queue_that_is_down_cannot_be_asked(server: RabbitServer, looker: RabbitInspector, channel: Any) -> None:
+def test_a_queue_that_is_down_cannot_be_asked(rabbit: RabbitServer, looker: RabbitInspector, channel: Any) -> None:
     """It counts as 0 what it holds."""
     declare(channel, "pay", "quorum")
     send(channel, "pay")
     assert eventually(lambda: looker.depth() == (1, 0))
-    erlang(server, "ra:stop_server(quorum_queues, {'%2F_pay', node()}).")
+    erlang(rabbit, "ra:stop_server(quorum_queues, {'%2F_pay', node()}).")
     with pytest.raises(EnvironmentFault, match="queue 'pay' is down"):
         looker.depth()
     (held,) = looker.look(0.0)
@@ -72,7 +44,7 @@ def test_a_queue_that_is_down_cannot_be_asked(server: RabbitServer, looker: Rabb
     b = run()
     b.published("pay")
     assert b.judged(looker).verdict is Verdict.INCONCLUSIVE
-    erlang(server, "ra:restart_server(quorum_queues, {'%2F_pay', node()}).")
+    erlang(rabbit, "ra:restart_server(quorum_queues, {'%2F_pay', node()}).")
     assert eventually(lambda: _answer(looker) == (1, 0), 30)
     b = run()
     b.published("pay")
@@ -84,12 +56,12 @@ def test_a_queue_that_is_down_cannot_be_asked(server: RabbitServer, looker: Rabb
 
 
 def test_a_virtual_host_that_is_down_is_no_empty_one(tmp_path: Path) -> None:
-    with running(RabbitServer(tmp_path / "rabbit")) as server:
-        connection, looker = server.connection(), server.inspector()
+    with running(RabbitServer(tmp_path / "rabbit")) as rabbit:
+        connection, looker = rabbit.connection(), rabbit.inspector()
         declare(connection.channel(), "pay")
         send(connection.channel(), "pay")
         connection.collect()
-        erlang(server, 'rabbit_vhost_sup_sup:stop_and_delete_vhost(<<"/">>).')
+        erlang(rabbit, 'rabbit_vhost_sup_sup:stop_and_delete_vhost(<<"/">>).')
         with pytest.raises(EnvironmentFault, match="queue 'pay' is stopped"):
             looker.depth()
         looker.close()
@@ -97,10 +69,10 @@ def test_a_virtual_host_that_is_down_is_no_empty_one(tmp_path: Path) -> None:
 
 def test_a_node_that_cannot_make_a_quorum_queue_is_not_ready(tmp_path: Path) -> None:
     """As in its first moments on a busy machine."""
-    with running(RabbitServer(tmp_path / "rabbit")) as server:
-        assert server.process is not None
-        erlang(server, "application:stop(ra).")
-        assert not server.kind.ready(server.endpoint, server.process.pid)
+    with running(RabbitServer(tmp_path / "rabbit")) as rabbit:
+        assert rabbit.process is not None
+        erlang(rabbit, "application:stop(ra).")
+        assert not rabbit.kind.ready(rabbit.endpoint, rabbit.process.pid)
 
 
 def _answer(looker: RabbitInspector) -> tuple[int, int] | None:
@@ -116,13 +88,13 @@ def _answer(looker: RabbitInspector) -> tuple[int, int] | None:
 @pytest.mark.parametrize("kind", TYPES)
 @pytest.mark.parametrize("policy", [False, True])
 def test_the_head_of_a_full_queue_is_dropped_and_the_limit_is_named(
-    server: RabbitServer, looker: RabbitInspector, channel: Any, kind: str, policy: bool
+    rabbit: RabbitServer, looker: RabbitInspector, channel: Any, kind: str, policy: bool
 ) -> None:
-    management = server.management()
+    management = rabbit.management()
     if policy:
         management.put("/api/policies/%2F/short", {"pattern": "^pay$", "definition": {"max-length": 1}, "apply-to": "queues"})
     declare(channel, "pay", kind, **({} if policy else {"max_length": 1}))
-    Worker(server, looker, "pay").leave()
+    Worker(rabbit, looker, "pay").leave()
     for number in (1, 2):
         send(channel, "pay", number)
     eventually(lambda: looker.depth() == (1, 0))
@@ -137,22 +109,22 @@ def test_the_head_of_a_full_queue_is_dropped_and_the_limit_is_named(
 
 
 def test_without_a_drop_that_the_broker_counted_a_limit_explains_nothing(
-    server: RabbitServer, looker: RabbitInspector, channel: Any
+    rabbit: RabbitServer, looker: RabbitInspector, channel: Any
 ) -> None:
     declare(channel, "pay", max_length=5)
-    Worker(server, looker, "pay").leave()
+    Worker(rabbit, looker, "pay").leave()
     b = run()
     b.published("pay")
     assert cause(b.judged(looker)) == "never delivered"
 
 
-def test_what_is_dropped_into_a_dead_letter_queue_is_kept(server: RabbitServer, looker: RabbitInspector, channel: Any) -> None:
+def test_what_is_dropped_into_a_dead_letter_queue_is_kept(rabbit: RabbitServer, looker: RabbitInspector, channel: Any) -> None:
     declare(channel, "dead")
     declare(channel, "pay", max_length=1, dead_letter_exchange="", dead_letter_routing_key="dead")
-    Worker(server, looker, "pay").leave()
+    Worker(rabbit, looker, "pay").leave()
     for number in (1, 2):
         send(channel, "pay", number)
-    worker = Worker(server, looker, "pay")
+    worker = Worker(rabbit, looker, "pay")
     worker.ack()
     worker.leave()
     b = run()
@@ -162,9 +134,9 @@ def test_what_is_dropped_into_a_dead_letter_queue_is_kept(server: RabbitServer, 
     assert (result.verdict, result.summary) == (Verdict.PASS, "2 = 1 succeeded + 1 dead-lettered")
 
 
-def test_the_delivery_limit_of_a_quorum_queue_is_named(server: RabbitServer, looker: RabbitInspector, channel: Any) -> None:
+def test_the_delivery_limit_of_a_quorum_queue_is_named(rabbit: RabbitServer, looker: RabbitInspector, channel: Any) -> None:
     declare(channel, "pay", "quorum", delivery_limit=1)
-    worker = Worker(server, looker, "pay")
+    worker = Worker(rabbit, looker, "pay")
     send(channel, "pay")
     worker.reject(requeue=True)
     worker.reject(requeue=True)
@@ -178,9 +150,9 @@ def test_the_delivery_limit_of_a_quorum_queue_is_named(server: RabbitServer, loo
     assert cause(result) == "dropped at its queue's delivery limit" and "(1)" in result.findings[0].sentence
 
 
-def test_a_ttl_of_the_queue_is_named(server: RabbitServer, looker: RabbitInspector, channel: Any) -> None:
+def test_a_ttl_of_the_queue_is_named(rabbit: RabbitServer, looker: RabbitInspector, channel: Any) -> None:
     declare(channel, "pay", message_ttl=50)
-    Worker(server, looker, "pay").leave()
+    Worker(rabbit, looker, "pay").leave()
     send(channel, "pay")
     assert eventually(lambda: looker.rules().dropped.get("expired") == 1)
     b = run()
@@ -190,10 +162,10 @@ def test_a_ttl_of_the_queue_is_named(server: RabbitServer, looker: RabbitInspect
 
 
 def test_a_queue_that_is_deleted_while_it_is_unused_is_named_and_not_kept_alive_by_us(
-    server: RabbitServer, looker: RabbitInspector, channel: Any
+    rabbit: RabbitServer, looker: RabbitInspector, channel: Any
 ) -> None:
     declare(channel, "pay", expires=1500)
-    Worker(server, looker, "pay").leave()
+    Worker(rabbit, looker, "pay").leave()
     send(channel, "pay")
     begun = time.monotonic()
     assert eventually(lambda: looker.depth() == (0, 0) and time.monotonic() - begun > 0.2), "asked all the time, and gone all the same"
@@ -202,9 +174,9 @@ def test_a_queue_that_is_deleted_while_it_is_unused_is_named_and_not_kept_alive_
     assert cause(b.judged(looker)) == "deleted with its queue"
 
 
-def test_a_full_queue_that_refuses_is_named_where_nobody_heard_of_it(server: RabbitServer, looker: RabbitInspector, channel: Any) -> None:
+def test_a_full_queue_that_refuses_is_named_where_nobody_heard_of_it(rabbit: RabbitServer, looker: RabbitInspector, channel: Any) -> None:
     declare(channel, "pay", max_length=1, overflow="reject-publish")
-    Worker(server, looker, "pay").leave()
+    Worker(rabbit, looker, "pay").leave()
     send(channel, "pay", 2)
     b = Run()
     b.published("pay")
@@ -213,10 +185,10 @@ def test_a_full_queue_that_refuses_is_named_where_nobody_heard_of_it(server: Rab
     assert lost.cause == "published without confirms, never delivered" and "reject-publish" in lost.sentence
 
 
-def test_drops_of_a_run_before_do_not_count(server: RabbitServer, looker: RabbitInspector, channel: Any) -> None:
+def test_drops_of_a_run_before_do_not_count(rabbit: RabbitServer, looker: RabbitInspector, channel: Any) -> None:
     declare(channel, "pay", max_length=1)
     for number in (1, 2, 3):
         send(channel, "pay", number)
     assert eventually(lambda: looker.rules().dropped.get("maxlen") == 2)
-    assert server.kind.reset(server.endpoint)
+    assert rabbit.kind.reset(rabbit.endpoint)
     assert looker.rules().dropped.get("maxlen") == 0

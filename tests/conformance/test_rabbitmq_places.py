@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,37 +11,10 @@ from harness.brokers.rabbitmq_memory import memory_of
 from harness.model.finding import CheckResult
 from harness.model.verdict import Verdict
 from tests.conformance.rabbitmq_support import Worker, cause, run
-from tests.unit.brokers.rabbit_server import RabbitServer, declare, running, send
+from tests.unit.brokers.rabbit_server import RabbitServer, declare, send
 from tests.unit.brokers.servers import eventually
 
 TYPES = ["classic", "quorum"]
-
-
-@pytest.fixture(scope="module")
-def module_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitServer]:
-    with running(RabbitServer(tmp_path_factory.mktemp("rabbit"))) as server:
-        yield server
-
-
-@pytest.fixture
-def server(module_server: RabbitServer) -> RabbitServer:
-    """One server per module, empty for each test."""
-    module_server.clear()
-    return module_server
-
-
-@pytest.fixture
-def looker(server: RabbitServer) -> Iterator[RabbitInspector]:
-    found = server.inspector()
-    yield found
-    found.close()
-
-
-@pytest.fixture
-def channel(server: RabbitServer) -> Iterator[Any]:
-    connection = server.connection()
-    yield connection.channel()
-    connection.collect()
 
 
 # --- a queue of work with a TTL and a dead-letter exchange --------------------------------------------------------------
@@ -55,10 +27,10 @@ def expiring(channel: Any, kind: str) -> None:
 
 @pytest.mark.parametrize("kind", TYPES)
 def test_dead_letters_of_work_that_may_expire_wait_for_nobody(
-    server: RabbitServer, looker: RabbitInspector, channel: Any, kind: str
+    rabbit: RabbitServer, looker: RabbitInspector, channel: Any, kind: str
 ) -> None:
     expiring(channel, kind)
-    worker = Worker(server, looker, "pay")
+    worker = Worker(rabbit, looker, "pay")
     send(channel, "pay")
     worker.reject()
     worker.leave()
@@ -76,10 +48,10 @@ def test_dead_letters_of_work_that_may_expire_wait_for_nobody(
 
 @pytest.mark.parametrize("kind", TYPES)
 def test_work_that_may_expire_is_stranded_where_nobody_is_left(
-    server: RabbitServer, looker: RabbitInspector, channel: Any, kind: str
+    rabbit: RabbitServer, looker: RabbitInspector, channel: Any, kind: str
 ) -> None:
     expiring(channel, kind)
-    Worker(server, looker, "pay").leave()
+    Worker(rabbit, looker, "pay").leave()
     send(channel, "pay")
     assert eventually(lambda: looker.depth() == (1, 0))
     b = run()
@@ -87,9 +59,9 @@ def test_work_that_may_expire_is_stranded_where_nobody_is_left(
     assert cause(b.judged(looker)) == "nobody takes it"
 
 
-def test_it_is_not_known_whether_a_consumer_has_what_is_missing(server: RabbitServer, looker: RabbitInspector, channel: Any) -> None:
+def test_it_is_not_known_whether_a_consumer_has_what_is_missing(rabbit: RabbitServer, looker: RabbitInspector, channel: Any) -> None:
     expiring(channel, "classic")
-    worker = Worker(server, looker, "pay")
+    worker = Worker(rabbit, looker, "pay")
     send(channel, "pay", 2)
     worker.take()
     b = run()
@@ -102,11 +74,11 @@ def test_it_is_not_known_whether_a_consumer_has_what_is_missing(server: RabbitSe
 
 
 @pytest.mark.parametrize("kind", TYPES)
-def test_a_dead_letter_that_somebody_works_on_is_work(server: RabbitServer, looker: RabbitInspector, channel: Any, kind: str) -> None:
+def test_a_dead_letter_that_somebody_works_on_is_work(rabbit: RabbitServer, looker: RabbitInspector, channel: Any, kind: str) -> None:
     declare(channel, "second", kind)
     declare(channel, "first", kind, dead_letter_exchange="", dead_letter_routing_key="second")
-    Worker(server, looker, "second").leave()
-    first = Worker(server, looker, "first")
+    Worker(rabbit, looker, "second").leave()
+    first = Worker(rabbit, looker, "first")
     send(channel, "first")
     first.reject()
     first.leave()
@@ -125,7 +97,7 @@ def test_a_dead_letter_that_somebody_works_on_is_work(server: RabbitServer, look
     b.history.quiet_at = None
     b.deliver(b.published("first"), reject=0.5, start=0.2)
     assert b.judged(looker).verdict is Verdict.INCONCLUSIVE, "the drain was too short"
-    again = Worker(server, looker, "second")
+    again = Worker(rabbit, looker, "second")
     again.ack()
     again.leave()
     b = run()
@@ -135,12 +107,12 @@ def test_a_dead_letter_that_somebody_works_on_is_work(server: RabbitServer, look
     assert b.judged(looker).verdict is Verdict.PASS
 
 
-def test_a_queue_that_gives_back_to_work_delays(server: RabbitServer, looker: RabbitInspector, channel: Any) -> None:
+def test_a_queue_that_gives_back_to_work_delays(rabbit: RabbitServer, looker: RabbitInspector, channel: Any) -> None:
     """Rejected into a queue with a TTL, which dead-letters back to work; a copy of what came back is no dead letter."""
     declare(channel, "later", message_ttl=300, dead_letter_exchange="work", dead_letter_routing_key="pay")
     declare(channel, "pay", dead_letter_exchange="", dead_letter_routing_key="later")
     topic(channel, "pay", "audit")
-    worker = Worker(server, looker, "pay")
+    worker = Worker(rabbit, looker, "pay")
     send(channel, "pay")
     worker.reject()
     assert looker.depth() == (0, 1)
@@ -169,10 +141,10 @@ def publish(channel: Any, number: int = 1) -> None:
 
 
 @pytest.mark.parametrize("kind", TYPES)
-def test_an_audit_queue_is_neither_work_nor_a_second_run(server: RabbitServer, looker: RabbitInspector, channel: Any, kind: str) -> None:
+def test_an_audit_queue_is_neither_work_nor_a_second_run(rabbit: RabbitServer, looker: RabbitInspector, channel: Any, kind: str) -> None:
     declare(channel, "pay", kind)
     topic(channel, "pay", "audit", kind=kind)
-    worker = Worker(server, looker, "pay")
+    worker = Worker(rabbit, looker, "pay")
     publish(channel)
     worker.ack()
     worker.leave()
@@ -195,13 +167,13 @@ def test_an_audit_queue_is_neither_work_nor_a_second_run(server: RabbitServer, l
     assert b.judged(looker).verdict is Verdict.INCONCLUSIVE, "it runs still"
 
 
-def test_what_an_app_keeps_for_others_is_not_judged(server: RabbitServer, looker: RabbitInspector, channel: Any) -> None:
+def test_what_an_app_keeps_for_others_is_not_judged(rabbit: RabbitServer, looker: RabbitInspector, channel: Any) -> None:
     """No task, in a queue that no worker consumes; a task that nobody recorded is."""
     import amqp
 
     declare(channel, "pay")
     declare(channel, "events")
-    Worker(server, looker, "pay").leave()
+    Worker(rabbit, looker, "pay").leave()
     channel.basic_publish_confirm(amqp.Message(b"an order was paid"), "", "events")
     b = run()
     b.done()
@@ -212,10 +184,10 @@ def test_what_an_app_keeps_for_others_is_not_judged(server: RabbitServer, looker
     assert b.judged(looker).verdict is Verdict.INCONCLUSIVE
 
 
-def test_what_is_routed_where_no_worker_is_is_stranded(server: RabbitServer, looker: RabbitInspector, channel: Any) -> None:
+def test_what_is_routed_where_no_worker_is_is_stranded(rabbit: RabbitServer, looker: RabbitInspector, channel: Any) -> None:
     declare(channel, "pay")
     declare(channel, "typo")
-    worker = Worker(server, looker, "pay")
+    worker = Worker(rabbit, looker, "pay")
     send(channel, "typo")
     assert eventually(lambda: [h.place for h in looker.look(0.0)] == ["resting"])
     assert looker.depth() == (0, 0), "nothing will happen to it, however long one waits"
@@ -226,12 +198,12 @@ def test_what_is_routed_where_no_worker_is_is_stranded(server: RabbitServer, loo
     worker.leave()
 
 
-def test_a_queue_whose_worker_died_at_once_is_work(server: RabbitServer, looker: RabbitInspector, channel: Any) -> None:
+def test_a_queue_whose_worker_died_at_once_is_work(rabbit: RabbitServer, looker: RabbitInspector, channel: Any) -> None:
     declare(channel, "pay")
     declare(channel, "mail")
-    both = Worker(server, looker, "pay", "mail")
+    both = Worker(rabbit, looker, "pay", "mail")
     both.leave()
-    worker = Worker(server, looker, "pay")
+    worker = Worker(rabbit, looker, "pay")
     send(channel, "mail")
     assert eventually(lambda: looker.depth() == (1, 0))
     worker.leave()
@@ -246,23 +218,23 @@ def test_until_somebody_consumes_every_queue_may_be_for_work(looker: RabbitInspe
     assert looker.depth() == (1, 0)
 
 
-def test_a_reset_forgets_who_worked_where(server: RabbitServer, looker: RabbitInspector, channel: Any) -> None:
+def test_a_reset_forgets_who_worked_where(rabbit: RabbitServer, looker: RabbitInspector, channel: Any) -> None:
     declare(channel, "pay")
-    Worker(server, looker, "pay").leave()
-    assert server.kind.reset(server.endpoint)
-    assert memory_of(server.endpoint).consumed == set() and looker.rules().queues == {}
+    Worker(rabbit, looker, "pay").leave()
+    assert rabbit.kind.reset(rabbit.endpoint)
+    assert memory_of(rabbit.endpoint).consumed == set() and looker.rules().queues == {}
 
 
 # --- changes between two looks -------------------------------------------------------------------------------------------
 
 
-def test_policies_bindings_and_arguments_are_those_of_now(server: RabbitServer, looker: RabbitInspector, channel: Any) -> None:
+def test_policies_bindings_and_arguments_are_those_of_now(rabbit: RabbitServer, looker: RabbitInspector, channel: Any) -> None:
     for queue in ("pay", "later"):
         declare(channel, queue)
-    Worker(server, looker, "pay").leave()
+    Worker(rabbit, looker, "pay").leave()
     send(channel, "later")
     assert eventually(lambda: [h.place for h in looker.look(0.0)] == ["resting"]) and looker.depth() == (0, 0)
-    management = server.management()
+    management = rabbit.management()
     delays = {"message-ttl": 60_000, "dead-letter-exchange": "back"}
     management.put("/api/policies/%2F/later", {"pattern": "^later$", "definition": delays, "apply-to": "queues"})
     channel.exchange_declare("back", "fanout", durable=True, auto_delete=False)

@@ -15,14 +15,11 @@ from docker.utils import parse_repository_tag
 
 from harness.errors import EnvironmentFault, UsageError
 from harness.runtimes.containers.building import engine_errors
-from harness.runtimes.containers.local_images import LOCAL_NAMES, TOXIPROXY_VERSION, local_tag
+from harness.runtimes.containers.local_images import TOXIPROXY_VERSION, local_tag
+from harness.scenario.names import known, nearest
+from harness.scenario.project import project_table
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
-__all__ = ["DEFAULTS", "ENVIRONMENT_PREFIX", "Chosen", "Wanted", "present", "pull", "read_toml", "resolve", "wanted"]
+__all__ = ["DEFAULTS", "ENVIRONMENT_PREFIX", "Chosen", "Wanted", "present", "pull", "resolve", "wanted"]
 
 #: The public images, pinned by tag. Python's is the version that the harness itself runs on.
 DEFAULTS: Mapping[str, str] = {
@@ -33,8 +30,6 @@ DEFAULTS: Mapping[str, str] = {
     "toxiproxy": f"ghcr.io/shopify/toxiproxy:{TOXIPROXY_VERSION}",
 }
 ENVIRONMENT_PREFIX = "CELERY_HARNESS_IMAGE_"
-
-_TABLE = "[tool.celery-harness.images]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,38 +140,18 @@ def pull(client: docker.DockerClient, reference: str, *, say: Callable[[str], No
     raise EnvironmentFault(f"the image {reference}{said} is not on this machine and could not be pulled: {why.strip()}", hint=advice)
 
 
-def read_toml(path: Path) -> dict[str, Any]:
-    """A TOML file; UsageError with the place where it is none."""
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
-        raise UsageError(f"this is not TOML: {exc}", where=str(path)) from exc
-
-
-def _configured(root: Path) -> dict[str, str]:
-    path = root / "pyproject.toml"
-    if not path.is_file():
-        return {}
-    table: Any = read_toml(path)
-    for key in ("tool", "celery-harness", "images"):
-        table = table.get(key, {}) if isinstance(table, dict) else {}
-    place = f"{path}: {_TABLE}"
-    if not isinstance(table, dict):
-        raise UsageError("this is a table of names and images", where=place)
-    for key, value in table.items():
-        _known(key, place)
+def _configured(root: Path) -> Mapping[str, str]:
+    table = project_table(root, "images")
+    table.refuse_unknown(DEFAULTS)
+    for key, value in table.values.items():
         if not isinstance(value, str) or not value.strip():
-            raise UsageError(f"{key} takes the name of an image, not {value!r}", where=place)
-    return table
+            raise table.wrong(key, f"this takes the name of an image, not {value!r}")
+    return table.values
 
 
 def _known(name: str, where: str) -> None:
     if name not in DEFAULTS:
-        import difflib
-
-        near = difflib.get_close_matches(name, LOCAL_NAMES, n=1)
-        hint = f"did you mean {near[0]}?" if near else "images: " + ", ".join(LOCAL_NAMES)
-        raise UsageError(f"no image is called {name!r}", where=where, hint=hint)
+        raise UsageError(f"no image is called {name!r}{nearest(name, DEFAULTS)}", where=where, hint=known(DEFAULTS))
 
 
 def _chosen(name: str, reference: str, origin: str, image: Mapping[str, Any]) -> Chosen:

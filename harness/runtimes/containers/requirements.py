@@ -13,7 +13,7 @@ from typing import Any
 from harness.errors import EnvironmentFault, ScenarioError
 from harness.model.scenario import System
 from harness.runtimes.containers.building import Content
-from harness.runtimes.containers.images import read_toml
+from harness.scenario.project import read_toml
 
 __all__ = ["Requirements", "find_requirements"]
 

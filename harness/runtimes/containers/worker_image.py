@@ -217,7 +217,8 @@ def _install(client: docker.DockerClient, needed: Requirements, base: str, tag: 
     try:
         make_image(client, building, say)
     except BuildFailed as exc:
-        output = _CREDENTIALS.sub("://", exc.output)
+        written = "\n".join(line for line in exc.output.splitlines() if not line.startswith("== "))  # those are ours, of progress
+        output = _CREDENTIALS.sub("://", written)
         if exc.status == _NO_CELERY:
             raise ScenarioError(
                 "Celery is not among what these requirements install", where=needed.where, hint="add the line: celery[redis]>=5.3"
@@ -226,5 +227,5 @@ def _install(client: docker.DockerClient, needed: Requirements, base: str, tag: 
             raise EnvironmentFault(f"the image {base} has no `python` on PATH", hint="`images: {python: …}` names another one") from None
         what = "pip could not install the requirements" if exc.status == _PIP_FAILED else "the workers' image could not be made"
         raise EnvironmentFault(
-            f"{what} in {base}:\n{output}", where=needed.where, hint="does `pip install` of the same work here?"
+            f"{what} in {base}; its last lines:\n{output}", where=needed.where, hint="does `pip install` of the same work here?"
         ) from None

@@ -5,7 +5,10 @@ from collections.abc import Iterator
 import pytest
 from kombu import pools
 
+from tests.unit.brokers.rabbit_fixtures import channel, looker, module_rabbit, rabbit
 from tests.unit.brokers.servers import RedisServer, running
+
+__all__ = ["channel", "looker", "module_rabbit", "module_server", "rabbit", "server"]
 
 
 @pytest.fixture(scope="module")

@@ -9,35 +9,15 @@ import pytest
 from kombu import Exchange, Queue
 
 from harness.brokers.rabbitmq_inspector import RabbitInspector
-from tests.unit.brokers.rabbit_server import RabbitServer, producer, running
+from tests.unit.brokers.rabbit_server import RabbitServer, producer
 from tests.unit.brokers.servers import eventually
 
 TYPES = ["classic", "quorum"]
 
 
-@pytest.fixture(scope="module")
-def module_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitServer]:
-    with running(RabbitServer(tmp_path_factory.mktemp("rabbit"))) as server:
-        yield server
-
-
 @pytest.fixture
-def server(module_server: RabbitServer) -> RabbitServer:
-    """One server per module, empty for each test."""
-    module_server.clear()
-    return module_server
-
-
-@pytest.fixture
-def looker(server: RabbitServer) -> Iterator[RabbitInspector]:
-    found = server.inspector()
-    yield found
-    found.close()
-
-
-@pytest.fixture
-def channel(server: RabbitServer) -> Iterator[Any]:
-    connection = server.connection("worker")  # what the monitor does is no business of the tap
+def channel(rabbit: RabbitServer) -> Iterator[Any]:
+    connection = rabbit.connection("worker")  # what the monitor does is no business of the tap
     yield connection.channel()
     connection.collect()
 
@@ -47,9 +27,9 @@ def duplicate(looker: RabbitInspector, queue: str = "pay", **changes: Any) -> in
     return looker.duplicate(queue, **arguments)
 
 
-def app_on(server: RabbitServer, kind: str = "classic", **options: Any) -> Any:
+def app_on(rabbit: RabbitServer, kind: str = "classic", **options: Any) -> Any:
     arguments = {"x-queue-type": kind}
-    return producer(server, task_queues=[Queue("pay", Exchange("pay"), routing_key="pay", queue_arguments=arguments, **options)])
+    return producer(rabbit, task_queues=[Queue("pay", Exchange("pay"), routing_key="pay", queue_arguments=arguments, **options)])
 
 
 def send(app: Any, *numbers: Any, headers: Any = None, **options: Any) -> None:
@@ -79,8 +59,8 @@ def collect(looker: RabbitInspector, wanted: int, **changes: Any) -> int:
 
 
 @pytest.mark.parametrize("kind", TYPES)
-def test_copies_of_what_waits_join_the_far_end(server: RabbitServer, looker: RabbitInspector, channel: Any, kind: str) -> None:
-    send(app_on(server, kind), 0, 1, 2)
+def test_copies_of_what_waits_join_the_far_end(rabbit: RabbitServer, looker: RabbitInspector, channel: Any, kind: str) -> None:
+    send(app_on(rabbit, kind), 0, 1, 2)
     seen: set[str] = set()
     assert duplicate(looker, count=2, seen=seen) == 2
     assert duplicate(looker, count=0, seen=seen) == 0
@@ -88,8 +68,8 @@ def test_copies_of_what_waits_join_the_far_end(server: RabbitServer, looker: Rab
 
 
 @pytest.mark.parametrize("kind", TYPES)
-def test_a_copy_is_the_same_message_with_a_mark(server: RabbitServer, looker: RabbitInspector, channel: Any, kind: str) -> None:
-    send(app_on(server, kind), 1, 2, args=[{"é": [1, None, 2.5]}], expires=3600, headers={"own": {"deep": [1, "x"]}})
+def test_a_copy_is_the_same_message_with_a_mark(rabbit: RabbitServer, looker: RabbitInspector, channel: Any, kind: str) -> None:
+    send(app_on(rabbit, kind), 1, 2, args=[{"é": [1, None, 2.5]}], expires=3600, headers={"own": {"deep": [1, "x"]}})
     numbers = []
     assert duplicate(looker) == 2
     first, second, copy, other = [channel.basic_get("pay", no_ack=True) for _ in range(4)]
@@ -105,8 +85,8 @@ def test_a_copy_is_the_same_message_with_a_mark(server: RabbitServer, looker: Ra
     assert 0 < numbers[0] < numbers[1]
 
 
-def test_each_message_is_decided_on_once_and_copies_never(server: RabbitServer, looker: RabbitInspector) -> None:
-    app = app_on(server)
+def test_each_message_is_decided_on_once_and_copies_never(rabbit: RabbitServer, looker: RabbitInspector) -> None:
+    app = app_on(rabbit)
     send(app, *range(100))
     seen, rng = set[str](), random.Random(3)
     made = duplicate(looker, share=0.2, seen=seen, rng=rng)
@@ -119,10 +99,10 @@ def test_each_message_is_decided_on_once_and_copies_never(server: RabbitServer, 
     assert looker.depth() == (200 + made, 0)
 
 
-def test_the_same_seed_copies_the_same_messages(server: RabbitServer, channel: Any) -> None:
-    app, copied = app_on(server), []
+def test_the_same_seed_copies_the_same_messages(rabbit: RabbitServer, channel: Any) -> None:
+    app, copied = app_on(rabbit), []
     for _ in range(2):
-        looker, seen, rng = server.inspector(), set[str](), random.Random(7)
+        looker, seen, rng = rabbit.inspector(), set[str](), random.Random(7)
         made = duplicate(looker, share=0.3, seen=seen, rng=rng)  # armed
         send(app, *range(50))
         due = sum(draw.random() < 0.3 for draw in [random.Random(7)] for _ in range(50))
@@ -134,8 +114,8 @@ def test_the_same_seed_copies_the_same_messages(server: RabbitServer, channel: A
 
 
 @pytest.mark.parametrize("kind", TYPES)
-def test_together_the_copy_lies_right_behind_its_original(server: RabbitServer, looker: RabbitInspector, channel: Any, kind: str) -> None:
-    app, seen = app_on(server, kind), set[str]()
+def test_together_the_copy_lies_right_behind_its_original(rabbit: RabbitServer, looker: RabbitInspector, channel: Any, kind: str) -> None:
+    app, seen = app_on(rabbit, kind), set[str]()
     assert duplicate(looker, together=True, seen=seen) == 0
     for number in range(3):
         send(app, number)
@@ -143,11 +123,11 @@ def test_together_the_copy_lies_right_behind_its_original(server: RabbitServer, 
     assert take(channel, 6) == [("t0", False), ("t0", True), ("t1", False), ("t1", True), ("t2", False), ("t2", True)]
 
 
-def test_together_a_second_consumer_has_the_same_message_while_the_first_one_does(server: RabbitServer, looker: RabbitInspector) -> None:
-    app, seen = app_on(server), set[str]()
+def test_together_a_second_consumer_has_the_same_message_while_the_first_one_does(rabbit: RabbitServer, looker: RabbitInspector) -> None:
+    app, seen = app_on(rabbit), set[str]()
     send(app, 1)
     duplicate(looker, together=True, seen=seen)
-    connections = [server.connection("worker"), server.connection("worker")]
+    connections = [rabbit.connection("worker"), rabbit.connection("worker")]
     one, two = [connection.channel() for connection in connections]
     first = one.basic_get("pay")
     assert collect(looker, 1, together=True, seen=seen) == 1, "it waited before the tap was opened, and is copied as it is delivered"
@@ -160,9 +140,9 @@ def test_together_a_second_consumer_has_the_same_message_while_the_first_one_doe
 
 
 def test_one_after_the_other_the_copy_comes_when_the_original_is_acknowledged(
-    server: RabbitServer, looker: RabbitInspector, channel: Any
+    rabbit: RabbitServer, looker: RabbitInspector, channel: Any
 ) -> None:
-    app, seen = app_on(server), set[str]()
+    app, seen = app_on(rabbit), set[str]()
     assert duplicate(looker, seen=seen) == 0
     send(app, 1)
     first = eventually(lambda: channel.basic_get("pay"))
@@ -177,8 +157,8 @@ def test_one_after_the_other_the_copy_comes_when_the_original_is_acknowledged(
     assert take(channel, 2) == [("t2", False), ("t1", True)]
 
 
-def test_a_redelivery_is_not_another_message(server: RabbitServer, looker: RabbitInspector, channel: Any) -> None:
-    app, seen = app_on(server), set[str]()
+def test_a_redelivery_is_not_another_message(rabbit: RabbitServer, looker: RabbitInspector, channel: Any) -> None:
+    app, seen = app_on(rabbit), set[str]()
     assert duplicate(looker, together=True, seen=seen) == 0
     send(app, 1)
     assert collect(looker, 1, together=True, seen=seen) == 1
@@ -190,8 +170,8 @@ def test_a_redelivery_is_not_another_message(server: RabbitServer, looker: Rabbi
     assert looker.depth() == (2, 0)
 
 
-def test_a_copy_keeps_its_priority(server: RabbitServer, looker: RabbitInspector, channel: Any) -> None:
-    app = app_on(server, max_priority=9)
+def test_a_copy_keeps_its_priority(rabbit: RabbitServer, looker: RabbitInspector, channel: Any) -> None:
+    app = app_on(rabbit, max_priority=9)
     send(app, 1, priority=1)
     send(app, 9, priority=9)
     assert duplicate(looker) == 2
@@ -209,8 +189,8 @@ def test_a_full_queue_takes_no_copy(looker: RabbitInspector, channel: Any) -> No
     assert looker.depth() == (1, 0)
 
 
-def test_other_queues_are_left_alone(server: RabbitServer, looker: RabbitInspector) -> None:
-    app = producer(server)
+def test_other_queues_are_left_alone(rabbit: RabbitServer, looker: RabbitInspector) -> None:
+    app = producer(rabbit)
     app.send_task("pay", queue="other")
     assert duplicate(looker, "pay") == 0
     app.send_task("pay", queue="other")
@@ -232,14 +212,14 @@ def test_a_message_with_routes_of_its_own_is_copied_to_this_queue_only(looker: R
     assert take(channel, 1, "audit") == [("t1", False)]
 
 
-def test_the_tap_is_gone_after_close_and_open_again_after_the_next_call(server: RabbitServer, looker: RabbitInspector) -> None:
-    management = server.management()
+def test_the_tap_is_gone_after_close_and_open_again_after_the_next_call(rabbit: RabbitServer, looker: RabbitInspector) -> None:
+    management = rabbit.management()
 
     def taps() -> tuple[bool, int]:
         queues = [q for q in management.queues() if q["name"].startswith("celery-harness.")]
         return bool(management.get("/api/vhosts/%2F")["tracing"]), len(queues)
 
-    app, seen = app_on(server), set[str]()
+    app, seen = app_on(rabbit), set[str]()
     send(app, 0)
     for number in (1, 2):
         duplicate(looker, together=True, seen=seen)

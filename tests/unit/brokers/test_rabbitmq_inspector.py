@@ -4,7 +4,6 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -15,41 +14,14 @@ from harness.brokers.rabbitmq_inspector import RabbitInspector
 from harness.brokers.rabbitmq_memory import memory_of
 from harness.errors import EnvironmentFault
 from harness.ports.broker import Endpoint
-from tests.unit.brokers.rabbit_server import RabbitServer, declare, producer, running, send
+from tests.unit.brokers.rabbit_server import RabbitServer, declare, producer, send
 from tests.unit.brokers.servers import eventually, free_port
 
 TYPES = ["classic", "quorum"]
 
 
-@pytest.fixture(scope="module")
-def module_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitServer]:
-    with running(RabbitServer(tmp_path_factory.mktemp("rabbit"))) as server:
-        yield server
-
-
-@pytest.fixture
-def server(module_server: RabbitServer) -> RabbitServer:
-    """One server per module, empty for each test."""
-    module_server.clear()
-    return module_server
-
-
-@pytest.fixture
-def looker(server: RabbitServer) -> Iterator[RabbitInspector]:
-    found = server.inspector()
-    yield found
-    found.close()
-
-
-@pytest.fixture
-def channel(server: RabbitServer) -> Iterator[Any]:
-    connection = server.connection()
-    yield connection.channel()
-    connection.collect()
-
-
-def test_a_message_of_celerys_own_in_its_place(server: RabbitServer, looker: RabbitInspector) -> None:
-    app = producer(server)
+def test_a_message_of_celerys_own_in_its_place(rabbit: RabbitServer, looker: RabbitInspector) -> None:
+    app = producer(rabbit)
     app.send_task("pay", task_id="t1", retries=2, headers={"celery_harness_message": "m1"})
     assert looker.depth() == (1, 0)
     (held,) = looker.look(0.0)
@@ -84,10 +56,10 @@ def test_what_a_consumer_has_is_counted_and_has_no_name(looker: RabbitInspector,
     assert eventually(lambda: looker.depth() == (1, 0))
 
 
-def test_what_a_dead_consumer_had_is_read_again(server: RabbitServer, looker: RabbitInspector, channel: Any) -> None:
+def test_what_a_dead_consumer_had_is_read_again(rabbit: RabbitServer, looker: RabbitInspector, channel: Any) -> None:
     declare(channel, "pay")
     send(channel, "pay")
-    consumer = server.connection()
+    consumer = rabbit.connection()
     consumer.channel().basic_get("pay")
     assert eventually(lambda: looker.depth() == (0, 1))
     consumer.transport.sock.close()
@@ -107,13 +79,13 @@ def test_dead_letters_are_told_and_not_counted(looker: RabbitInspector, channel:
     assert len(looker.look(0.0)) == 1
 
 
-def test_a_policy_may_name_the_dead_letter_exchange_later(server: RabbitServer, channel: Any) -> None:
+def test_a_policy_may_name_the_dead_letter_exchange_later(rabbit: RabbitServer, channel: Any) -> None:
     declare(channel, "dead")
     declare(channel, "pay")
-    management = server.management()
+    management = rabbit.management()
     definition = {"dead-letter-exchange": "", "dead-letter-routing-key": "dead"}
     management.put("/api/policies/%2F/dlx", {"pattern": "^pay$", "definition": definition, "apply-to": "queues"})
-    looker = server.inspector()
+    looker = rabbit.inspector()
     send(channel, "pay")
     message = eventually(lambda: channel.basic_get("pay"))
     channel.basic_reject(message.delivery_tag, requeue=False)
@@ -122,12 +94,12 @@ def test_a_policy_may_name_the_dead_letter_exchange_later(server: RabbitServer, 
     looker.close()
 
 
-def test_what_was_published_to_a_dead_letter_queue_never_died(server: RabbitServer, channel: Any) -> None:
+def test_what_was_published_to_a_dead_letter_queue_never_died(rabbit: RabbitServer, channel: Any) -> None:
     """Work that nobody took would pass for set aside, where a retry queue brings messages back to it."""
     declare(channel, "dead")
     declare(channel, "pay", dead_letter_exchange="", dead_letter_routing_key="dead")
     send(channel, "dead")
-    looker = server.inspector()
+    looker = rabbit.inspector()
     assert [(h.place, h.died) for h in looker.look(0.0)] == [("ready", "")]
     looker.close()
 
@@ -145,7 +117,7 @@ def test_delayed_messages_are_not_an_empty_broker(looker: RabbitInspector, chann
     assert eventually(lambda: looker.depth() == (0, 0))
 
 
-def test_remote_control_does_not_count(server: RabbitServer, looker: RabbitInspector, channel: Any) -> None:
+def test_remote_control_does_not_count(rabbit: RabbitServer, looker: RabbitInspector, channel: Any) -> None:
     channel.queue_declare("u.reply.celery.pidbox", auto_delete=True)
     channel.queue_declare("celeryev.1234", auto_delete=True)
     for queue in ("u.reply.celery.pidbox", "celeryev.1234"):
@@ -166,8 +138,8 @@ def test_poison_is_held_with_empty_ids_and_a_tag(looker: RabbitInspector, channe
     assert len({h.tag for h in held}) == 6 and "" not in {h.tag for h in held}
 
 
-def test_celerys_first_protocol_has_its_facts_in_the_body(server: RabbitServer, looker: RabbitInspector) -> None:
-    producer(server, task_protocol=1).send_task("pay", task_id="t1", retries=1)
+def test_celerys_first_protocol_has_its_facts_in_the_body(rabbit: RabbitServer, looker: RabbitInspector) -> None:
+    producer(rabbit, task_protocol=1).send_task("pay", task_id="t1", retries=1)
     assert [(h.task, h.task_id, h.retries, h.message_id) for h in looker.look(0.0)] == [("pay", "t1", 1, "foreign:t1:1")]
 
 
@@ -178,8 +150,8 @@ def test_an_exclusive_queue_is_told_and_left_alone(looker: RabbitInspector, chan
     assert [(h.place, h.queue, h.task_id) for h in looker.look(0.0)] == [("ready", "mine", "")]
 
 
-def test_priorities_are_kept(server: RabbitServer, looker: RabbitInspector) -> None:
-    app = producer(server, task_queues=[Queue("pay", Exchange("pay"), routing_key="pay", max_priority=9)])
+def test_priorities_are_kept(rabbit: RabbitServer, looker: RabbitInspector) -> None:
+    app = producer(rabbit, task_queues=[Queue("pay", Exchange("pay"), routing_key="pay", max_priority=9)])
     for priority in (1, 9, 5):
         app.send_task("pay", task_id=f"p{priority}", queue="pay", priority=priority)
     for _ in range(2):
@@ -187,21 +159,21 @@ def test_priorities_are_kept(server: RabbitServer, looker: RabbitInspector) -> N
 
 
 @pytest.mark.parametrize("kind", TYPES)
-def test_depth_never_calls_a_broker_empty_that_holds_a_message(server: RabbitServer, looker: RabbitInspector, kind: str) -> None:
+def test_depth_never_calls_a_broker_empty_that_holds_a_message(rabbit: RabbitServer, looker: RabbitInspector, kind: str) -> None:
     """One message goes round: taken, sent to the other queue and confirmed there, then acknowledged; or rejected and given back."""
     import amqp
 
     stop, moves, trouble = threading.Event(), [0], list[BaseException]()
-    setup = server.connection()
+    setup = rabbit.connection()
     channel = setup.channel()
     for queue in ("one", "two"):
         declare(channel, queue, kind)
-    memory_of(server.endpoint).consumed |= {"one", "two"}  # the mover is no consumer to a classic queue, and takes what it may
+    memory_of(rabbit.endpoint).consumed |= {"one", "two"}  # the mover is no consumer to a classic queue, and takes what it may
     send(channel, "one")
     setup.close()
 
     def move() -> None:
-        connection = server.connection()
+        connection = rabbit.connection()
         channel, here, there = connection.channel(), "one", "two"
         try:
             while not stop.is_set():
@@ -271,26 +243,26 @@ def test_nobody_there_is_an_environment_fault() -> None:
     looker.close()
 
 
-def test_a_wrong_password_is_one_too(server: RabbitServer) -> None:
+def test_a_wrong_password_is_one_too(rabbit: RabbitServer) -> None:
     from dataclasses import replace
 
-    looker = RabbitInspector(replace(server.endpoint, password="wrong"))
+    looker = RabbitInspector(replace(rabbit.endpoint, password="wrong"))
     with pytest.raises(EnvironmentFault, match="HTTP 401"):
         looker.depth()
     looker.close()
 
 
-def test_a_frozen_server_does_not_freeze_depth(server: RabbitServer, looker: RabbitInspector) -> None:
-    assert server.process is not None
+def test_a_frozen_server_does_not_freeze_depth(rabbit: RabbitServer, looker: RabbitInspector) -> None:
+    assert rabbit.process is not None
     looker.depth()
-    os.kill(server.process.pid, signal.SIGSTOP)
+    os.kill(rabbit.process.pid, signal.SIGSTOP)
     try:
         begun = time.monotonic()
         with pytest.raises(EnvironmentFault):
             looker.depth()
         assert time.monotonic() - begun < 4.0
     finally:
-        os.kill(server.process.pid, signal.SIGCONT)
+        os.kill(rabbit.process.pid, signal.SIGCONT)
     assert eventually(lambda: looker.depth() == (0, 0))
 
 
@@ -314,8 +286,8 @@ def test_a_quorum_queue_without_a_leader_is_no_empty_queue(looker: RabbitInspect
 
 
 @pytest.mark.parametrize("name", ["pay", 'a"b', "a\\b", "a b}c", "é"])
-def test_queues_of_any_name_are_recognised_in_the_metrics(server: RabbitServer, channel: Any, name: str) -> None:
+def test_queues_of_any_name_are_recognised_in_the_metrics(rabbit: RabbitServer, channel: Any, name: str) -> None:
     declare(channel, name, "quorum")
-    management = server.management()
+    management = rabbit.management()
     assert eventually(lambda: name in management.led())
     management.close()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,37 +13,17 @@ from harness.brokers.rabbitmq_connection import connect
 from harness.brokers.rabbitmq_inspector import RabbitInspector
 from harness.errors import EnvironmentFault
 from harness.ports.broker import Endpoint
-from tests.unit.brokers.rabbit_server import RabbitServer, declare, running, send
+from tests.unit.brokers.rabbit_server import RabbitServer, declare, send
 from tests.unit.brokers.servers import eventually, free_port
 
 TYPES = ["classic", "quorum"]
 
 
-@pytest.fixture(scope="module")
-def module_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitServer]:
-    with running(RabbitServer(tmp_path_factory.mktemp("rabbit"))) as server:
-        yield server
-
-
-@pytest.fixture
-def server(module_server: RabbitServer) -> RabbitServer:
-    """One server per module, empty for each test."""
-    module_server.clear()
-    return module_server
-
-
-@pytest.fixture
-def looker(server: RabbitServer) -> Iterator[RabbitInspector]:
-    found = server.inspector()
-    yield found
-    found.close()
-
-
-def test_only_our_process_with_our_password_is_ready(server: RabbitServer) -> None:
+def test_only_our_process_with_our_password_is_ready(rabbit: RabbitServer) -> None:
     from dataclasses import replace
 
-    assert server.process is not None
-    kind, end, pid = server.kind, server.endpoint, server.process.pid
+    assert rabbit.process is not None
+    kind, end, pid = rabbit.kind, rabbit.endpoint, rabbit.process.pid
     assert kind.ready(end, pid) and kind.ready(end, 0)
     assert not kind.ready(end, os.getpid())
     assert not kind.ready(replace(end, password="wrong"), pid)
@@ -52,26 +31,26 @@ def test_only_our_process_with_our_password_is_ready(server: RabbitServer) -> No
     assert kind.version(end) == kind.find()[1]
 
 
-def test_it_listens_on_loopback_alone_and_shows_no_password(server: RabbitServer) -> None:
+def test_it_listens_on_loopback_alone_and_shows_no_password(rabbit: RabbitServer) -> None:
     import psutil
 
-    assert server.process is not None
-    node = psutil.Process(server.process.pid)
+    assert rabbit.process is not None
+    node = psutil.Process(rabbit.process.pid)
     listening = {c.laddr.ip for c in node.net_connections("tcp") if c.status == psutil.CONN_LISTEN}
-    mapper = psutil.Process(server.companions[0].pid)
+    mapper = psutil.Process(rabbit.companions[0].pid)
     listening |= {c.laddr.ip for c in mapper.net_connections("tcp") if c.status == psutil.CONN_LISTEN}
     assert listening <= {"127.0.0.1", "::1"}
     seen = " ".join(
-        [*node.cmdline(), *node.environ().values(), *(p.read_text(errors="replace") for p in Path(server.folder).glob("*") if p.is_file())]
+        [*node.cmdline(), *node.environ().values(), *(p.read_text(errors="replace") for p in Path(rabbit.folder).glob("*") if p.is_file())]
     )
-    assert server.endpoint.password not in seen
+    assert rabbit.endpoint.password not in seen
 
 
-def test_reset_leaves_nothing_of_an_app(server: RabbitServer, looker: RabbitInspector) -> None:
+def test_reset_leaves_nothing_of_an_app(rabbit: RabbitServer, looker: RabbitInspector) -> None:
     """Queues of both types, exchanges, bindings, policies, the firehose, connections; the logins still may what they may."""
     import amqp
 
-    management = server.management()
+    management = rabbit.management()
 
     def state() -> list[Any]:
         kept = ("exchanges", "bindings", "policies", "permissions", "queues", "connections")
@@ -81,7 +60,7 @@ def test_reset_leaves_nothing_of_an_app(server: RabbitServer, looker: RabbitInsp
         return [sorted(map(str, entries)) for entries in facts] + [management.get("/api/vhosts/%2F")["tracing"]]
 
     clean = state()
-    connection = server.connection("worker")
+    connection = rabbit.connection("worker")
     channel = connection.channel()
     for kind in TYPES:
         declare(channel, kind, kind)
@@ -92,27 +71,27 @@ def test_reset_leaves_nothing_of_an_app(server: RabbitServer, looker: RabbitInsp
     management.put("/api/policies/%2F/ttl", {"pattern": ".*", "definition": {"message-ttl": 60_000}})
     looker.duplicate("classic", share=1.0, count=1, together=True, rng=random.Random(1), seen=set())
     assert state() != clean
-    assert server.kind.reset(server.endpoint)
+    assert rabbit.kind.reset(rabbit.endpoint)
     assert state() == clean
     with pytest.raises((amqp.AMQPError, OSError)):
         channel.queue_declare("classic", passive=True)
     connection.collect()
     assert (looker.depth(), looker.look(0.0)) == ((0, 0), [])
-    again = server.connection("producer")
+    again = rabbit.connection("producer")
     declare(again.channel(), "pay")
     send(again.channel(), "pay")
     assert [h.task_id for h in looker.look(0.0)] == ["t1"]
     again.collect()
-    assert server.process is not None and server.kind.ready(server.endpoint, server.process.pid)
+    assert rabbit.process is not None and rabbit.kind.ready(rabbit.endpoint, rabbit.process.pid)
 
 
-def test_clients_are_counted_by_the_apps_logins(server: RabbitServer) -> None:
-    before = server.kind.clients(server.endpoint)
-    connections = [server.connection(role) for role in ("worker", "worker", "producer", "")]
-    assert eventually(lambda: server.kind.clients(server.endpoint) == before + 3)
+def test_clients_are_counted_by_the_apps_logins(rabbit: RabbitServer) -> None:
+    before = rabbit.kind.clients(rabbit.endpoint)
+    connections = [rabbit.connection(role) for role in ("worker", "worker", "producer", "")]
+    assert eventually(lambda: rabbit.kind.clients(rabbit.endpoint) == before + 3)
     for connection in connections:
         connection.close()
-    assert eventually(lambda: server.kind.clients(server.endpoint) == before)
+    assert eventually(lambda: rabbit.kind.clients(rabbit.endpoint) == before)
 
 
 def test_reset_of_nobody_fails() -> None:
@@ -121,11 +100,11 @@ def test_reset_of_nobody_fails() -> None:
 
 
 @pytest.mark.parametrize("role", ["worker", "producer"])
-def test_an_apps_login_can_do_what_celery_does_and_no_more(server: RabbitServer, role: str) -> None:
+def test_an_apps_login_can_do_what_celery_does_and_no_more(rabbit: RabbitServer, role: str) -> None:
     import amqp
 
-    login = server.endpoint.logins[role]
-    connection = connect(server.endpoint.for_app(role), timeout=5.0)
+    login = rabbit.endpoint.logins[role]
+    connection = connect(rabbit.endpoint.for_app(role), timeout=5.0)
     channel = connection.channel()
     channel.exchange_declare("celery.pidbox", "fanout", durable=False, auto_delete=False)
     channel.queue_declare("pay", durable=True, auto_delete=False)
@@ -141,6 +120,6 @@ def test_an_apps_login_can_do_what_celery_does_and_no_more(server: RabbitServer,
     connection.collect()
     from dataclasses import replace
 
-    management = replace(server.endpoint, user=login.user, password=login.password, logins={})
+    management = replace(rabbit.endpoint, user=login.user, password=login.password, logins={})
     with pytest.raises(EnvironmentFault, match="HTTP 401"):
         RabbitInspector(management).depth()

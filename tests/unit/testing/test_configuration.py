@@ -13,7 +13,8 @@ BASE = Configuration({"system": {"app": "shop:app", "workers": {"pay": {"replica
 
 
 def test_the_example_is_read_as_it_is_shown(tmp_path: Path) -> None:
-    (tmp_path / "pyproject.toml").write_text(f"{EXAMPLE}\n[tool.celery-harness.gate]\nbudget = '5m'\n")
+    others = "[tool.celery-harness.gate]\nbudget = '5m'\n[tool.celery-harness.images]\nredis = 'redis:7'\n"
+    (tmp_path / "pyproject.toml").write_text(f"{EXAMPLE}\n{others}")
     found = read_configuration(tmp_path)
     assert found is not None
     assert (found.runtime, found.root, found.document["system"]["app"]) == ("processes", tmp_path, "shop:app")
@@ -65,8 +66,8 @@ def test_keys_of_the_system_may_stand_beside_those_of_the_scenario() -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"chekcs": {}}, "here: no key `chekcs`; did you mean `checks`?"),
-        ({"load": []}, "here: no key `load`"),
+        ({"chekcs": {}}, "here: there is no key `chekcs`; did you mean `checks`?"),
+        ({"load": []}, "here: there is no key `load`"),
         ({"runtime": "container"}, "did you mean `containers`?"),
     ],
 )
@@ -77,11 +78,20 @@ def test_what_is_not_known_is_refused_with_the_nearest_name(change: dict[str, ob
 
 
 def test_a_key_that_is_neither_is_refused_too() -> None:
-    with pytest.raises(UsageError, match=r"a marker: no key `wrokers`; did you mean `workers`\?"):
+    with pytest.raises(UsageError, match=r"a marker: there is no key `wrokers`; did you mean `workers`\?"):
         nested({"wrokers": {}}, "a marker")
 
 
-def test_a_file_that_is_no_toml_is_named(tmp_path: Path) -> None:
-    (tmp_path / "pyproject.toml").write_text("[tool")
-    with pytest.raises(UsageError, match=r"pyproject\.toml cannot be read"):
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[tool.celery-harness.system]\n\n[tool.celery-harness]\nsede = 3\n", ":4: there is no key `sede`"),
+        ("[tool.celery-harness.systems]\n[tool.celery-harness.system]\n", ":1: there is no key `systems`"),
+        ("[tool.celery-harness]\nsystem = {}\nruntime = 'boxes'\n", ":3: there is no runtime 'boxes'"),
+    ],
+)
+def test_what_is_wrong_in_the_file_is_told_with_its_line(tmp_path: Path, text: str, words: str) -> None:
+    (tmp_path / "pyproject.toml").write_text(text)
+    with pytest.raises(UsageError) as refused:
         read_configuration(tmp_path)
+    assert f"{tmp_path / 'pyproject.toml'}{words}" in str(refused.value)

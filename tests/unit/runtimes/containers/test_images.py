@@ -77,19 +77,18 @@ def test_one_choice_leaves_the_other_parts_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("line", "said"),
     [
-        ('[tool.celery-harness.images]\nredsi = "x"\n', "did you mean redis"),
-        ("[tool.celery-harness.images]\nredis = 7\n", "not 7"),
-        ('[tool.celery-harness.images]\nredis = " "\n', "name of an image"),
-        ('[tool.celery-harness]\nimages = "redis"\n', "a table"),
-        ("[tool\n", "not TOML"),
+        ('redsi = "x"', "there is no key `redsi` in [tool.celery-harness.images]; did you mean `redis`?"),
+        ("redis = 7", "`redis`: this takes the name of an image, not 7"),
+        ('redis = " "', "name of an image"),
     ],
 )
-def test_a_wrong_table_is_refused_with_its_file(tmp_path: Path, text: str, said: str) -> None:
-    with pytest.raises(UsageError, match=said) as caught:
-        wanted("postgres", root=_project(tmp_path, text), environment={})
-    assert str(tmp_path / "pyproject.toml") in caught.value.where
+def test_a_wrong_entry_is_refused_with_its_line(tmp_path: Path, line: str, said: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        wanted("postgres", root=_project(tmp_path, f"[tool.celery-harness.images]\n{line}\n"), environment={})
+    assert said in caught.value.what
+    assert caught.value.where == f"{tmp_path / 'pyproject.toml'}:2"
 
 
 def test_a_misspelt_variable_is_refused(tmp_path: Path) -> None:

@@ -139,6 +139,14 @@ def test_the_control_socket(start: Any) -> None:
     assert init.papers.ask("children") is None
 
 
+def test_it_says_what_all_of_it_uses(start: Any) -> None:
+    program = "import os, time\nwhile time.process_time() < 0.2: pass\nos.write(1, b'ready')\ntime.sleep(60)"
+    init = start(program)
+    init.wrote("ready")
+    seconds, size = (init.papers.ask("use") or "").split()
+    assert float(seconds) >= 0.1 and int(size) > 1_000_000
+
+
 def test_end_is_refused_outside_a_container(start: Any) -> None:
     """There it would be a SIGKILL to the whole machine."""
     init = start("import time; print('up', flush=True); time.sleep(60)")
