@@ -32,14 +32,15 @@ def effect_steps(history: History, deliveries: list[Delivery]) -> list[Step]:
 
 
 def _step(event: SideEvent, delivery: Delivery, number: int, seen: Counter[str]) -> Step:
-    outcome = event.detail.get("outcome", "accepted")
+    outcome, status = event.detail.get("outcome", "accepted"), event.detail.get("status")
     if outcome != "accepted":
-        text = f"{event.text} recognised: no second effect" if outcome == "repeated" else f"{event.text} refused"
+        refused = f"refused ({status}): {event.text}" if status else f"{event.text} refused"  # first, since long paths are cut
+        text = f"{event.text} recognised: no second effect" if outcome == "repeated" else refused
         return Step(at=event.at, kind="repeat", lane=delivery.worker, to=event.process, text=text, delivery=number)
     content = json.dumps([event.process, event.detail.get("row")], sort_keys=True, default=str)
     seen[content] += 1
     again = seen[content] > 1
-    text = f"{event.text} accepted again" if again else f"{event.text} accepted"
+    text = f"{event.text} accepted" + (" again" if again else "") + (", unanswered" if status == 0 else "")
     return Step(at=event.at, kind="effect_again" if again else "effect", lane=delivery.worker, to=event.process, text=text, delivery=number)
 
 

@@ -6,22 +6,19 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TextIO
+from typing import Any, Protocol, TextIO
 
 from harness.gate.compare import shown
 from harness.model.gate import GateCell, GateResult
 from harness.model.quantities import format_duration
 from harness.model.verdict import Verdict
-from harness.reporting.ink import Ink, Line, to_ascii, wrapped
-from harness.reporting.outline import STYLES
-from harness.reporting.words import plural, printable, shortened
-
-if TYPE_CHECKING:
-    from rich.status import Status
+from harness.reporting.ink import Ink, Line, wrapped
+from harness.reporting.live_line import LiveLine
+from harness.reporting.outline import SIGNS, STYLES
+from harness.reporting.words import counted, plural, printable
 
 __all__ = ["GateConsole", "GateJson", "Telling", "verdict_words"]
 
-_SIGNS = {Verdict.PASS: "✓", Verdict.FAIL: "✕", Verdict.INCONCLUSIVE: "?", Verdict.ENVIRONMENT: "!"}
 _TEXT = 18
 
 
@@ -84,9 +81,9 @@ class GateConsole:
     """For people; plain where piped or NO_COLOR, ASCII where needed."""
 
     def __init__(self, out: TextIO | None = None) -> None:
-        self._out = sys.stdout if out is None else out
-        self._ink = Ink(self._out)
-        self._status: Status | None = None
+        out = sys.stdout if out is None else out
+        self._ink = Ink(out)
+        self._live = LiveLine(out, self._ink)
 
     def begun(self, head: str) -> None:
         """The first lines."""
@@ -94,21 +91,7 @@ class GateConsole:
 
     def live(self, text: str) -> None:
         """One line that moves, on a terminal only."""
-        if not self._ink.colour:
-            return
-        text = shortened(printable(text), 76)
-        text = text if self._ink.unicode else to_ascii(text)
-        from rich.text import Text
-
-        if self._status is None:
-            from rich.console import Console as RichConsole  # imported here: a piped gate never needs it
-            from rich.status import Status
-
-            spinner = "dots" if self._ink.unicode else "line"
-            self._status = Status(Text(text), console=RichConsole(file=self._out, highlight=False), spinner=spinner)
-            self._status.start()
-        else:
-            self._status.update(Text(text))
+        self._live.show(text)
 
     def cell(self, cell: GateCell) -> None:
         """``  ✓ pass          6.2 s  scenarios/pay.yaml``, and below it why it is no pass."""
@@ -124,9 +107,7 @@ class GateConsole:
 
     def close(self) -> None:
         """Take the live line away."""
-        if self._status is not None:
-            self._status.stop()
-            self._status = None
+        self._live.stop()
 
     def _write(self, lines: Sequence[Line]) -> None:
         self.close()
@@ -135,7 +116,7 @@ class GateConsole:
 
 def _cell_lines(cell: GateCell) -> list[Line]:
     word = "FAIL" if cell.verdict is Verdict.FAIL else cell.verdict.value
-    lead = f"  {_SIGNS[cell.verdict]} {word}".ljust(_TEXT)
+    lead = f"  {SIGNS[cell.verdict]} {word}".ljust(_TEXT)
     lines: list[Line] = [[(STYLES[cell.verdict], lead), ("", f"{format_duration(cell.took):>9}  {printable(cell.key)}")]]
     if cell.verdict is Verdict.PASS:
         return lines
@@ -155,7 +136,7 @@ def _last_lines(result: GateResult, files: Sequence[Path]) -> list[Line]:
     if files:
         lines += [[], [("bold", "  Reports    "), ("data", str(files[0].parent))]]
     rest = f"  {verdict_words(result)}   {format_duration(result.took)}   exit {result.exit_code}"
-    return [*lines, [], [(STYLES[result.verdict], f"{_SIGNS[result.verdict]} {_state(result)}"), ("", rest)]]
+    return [*lines, [], [(STYLES[result.verdict], f"{SIGNS[result.verdict]} {_state(result)}"), ("", rest)]]
 
 
 def _left_out(result: GateResult) -> list[Line]:
@@ -188,9 +169,7 @@ def _state(result: GateResult) -> str:
 
 def verdict_words(result: GateResult) -> str:
     """``10 passed, 1 failed, 2 left out, 1 regression``."""
-    verdicts = [cell.verdict for cell in result.cells]
-    words = {Verdict.PASS: "passed", Verdict.FAIL: "failed", Verdict.INCONCLUSIVE: "inconclusive", Verdict.ENVIRONMENT: "not judged"}
-    parts = [f"{verdicts.count(verdict)} {word}" for verdict, word in words.items() if verdict in verdicts] or ["nothing ran"]
+    parts = [counted(cell.verdict for cell in result.cells) or "nothing ran"]
     parts += [f"{len(result.left_out)} left out"] if result.left_out else []
     outcomes = [one.outcome for cell in result.cells for one in cell.comparisons]
     parts += [plural(outcomes.count("regression"), "regression")] if "regression" in outcomes else []

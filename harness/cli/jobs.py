@@ -10,17 +10,19 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import click
+from pydantic import ValidationError
 
+from harness.cli.overview import Overview
 from harness.errors import Interrupted
-from harness.model.verdict import EXIT_CODES, Verdict, combine
+from harness.model.result import RunResult
 from harness.run.signals import InterruptGuard
 
 if TYPE_CHECKING:
-    from harness.cli.run import Options
-    from harness.scenario import LoadedScenario
+    from harness.cli.run import Chosen, Options
 
 __all__ = ["run_in_parallel"]
 
@@ -44,61 +46,70 @@ class _Job:
         return texts[0], texts[1]
 
 
-def _command(loaded: LoadedScenario, options: Options, index: int) -> list[str]:
-    command = [sys.executable, "-m", "harness.cli", "run", str(loaded.path), "--json", "--reports", str(options.reports)]
-    command += ["--runtime", options.runtime, "--seed", str(loaded.scenario.seed), "--cell", str(index)]
+def _command(one: Chosen, options: Options) -> list[str]:
+    command = [sys.executable, "-m", "harness.cli", "run", str(one.loaded.path), "--json", "--reports", str(options.reports)]
+    command += ["--runtime", options.runtime, "--seed", str(one.loaded.scenario.seed), "--cell", str(one.index)]
     return command + (["--keep"] if options.keep else [])
 
 
-def run_in_parallel(cells: Sequence[tuple[LoadedScenario, int]], options: Options) -> int:
-    """Run all, at most ``options.jobs`` at a time; the exit code over all. A line per finished cell."""
+def run_in_parallel(cells: Sequence[Chosen], options: Options) -> int:
+    """Run all, at most ``options.jobs`` at a time; the exit code over all. The table grows by a row per ended cell."""
     waiting = list(cells)
     running: list[_Job] = []
-    codes: list[int] = []
+    overview = Overview(len(cells), quiet=options.as_json, growing=True)
     with InterruptGuard() as guard:
         try:
             while waiting or running:
                 guard.check()
                 while waiting and len(running) < options.jobs:
-                    loaded, index = waiting.pop(0)
-                    out, err = (tempfile.TemporaryFile("w+") for _ in range(2))  # noqa: SIM115 (a pipe would fill and block the child)
-                    child = subprocess.Popen(_command(loaded, options, index), stdout=out, stderr=err, text=True)
-                    running.append(_Job(f"{loaded.path} {loaded.title}", child, out, err))
+                    running.append(_started(waiting.pop(0), options))
                 for job in [j for j in running if j.process.poll() is not None]:
                     running.remove(job)
-                    codes.append(_report(job, options))
+                    _report(job, overview, options)
                 time.sleep(0.05)
-        except Interrupted:
+        except Interrupted as exc:
             _stop(running)
+            overview.close(exc.exit_code)
             raise
-    known = {code: verdict for verdict, code in EXIT_CODES.items()}
-    worst = EXIT_CODES[combine(known.get(code, Verdict.ENVIRONMENT) for code in codes if code != 2)]
-    return 2 if 2 in codes and worst != EXIT_CODES[Verdict.FAIL] else worst
+    return overview.close()
 
 
-def _report(job: _Job, options: Options) -> int:
+def _started(one: Chosen, options: Options) -> _Job:
+    out, err = (tempfile.TemporaryFile("w+") for _ in range(2))  # noqa: SIM115 (a pipe would fill and block the child)
+    child = subprocess.Popen(_command(one, options), stdout=out, stderr=err, text=True)
+    return _Job(one.title, child, out, err)
+
+
+def _report(job: _Job, overview: Overview, options: Options) -> None:
     out, err = job.said()
     if options.as_json:
         click.echo(out, nl=False)
-        return job.process.returncode
-    result = _last_result(out)
-    if result is None:
-        click.echo(f"{job.title}\n  {err.strip() or 'ended without a result'}", err=True)
-        return job.process.returncode
-    failed = [f"{c['name']}: {c['summary']}" for c in result.get("checks", []) if c["verdict"] != "pass"]
-    click.echo(f"{result['verdict']:<13} {job.title}" + "".join(f"\n  {line}" for line in failed))
-    return job.process.returncode
+    event = _last_result(out)
+    if event is None:
+        first, _, rest = err.strip().removeprefix("error: ").partition("\n")
+        overview.add_ended(job.title, job.process.returncode, first or "ended without a result")
+        if rest:
+            click.echo(rest, err=True)
+        return
+    try:
+        result = RunResult.model_validate(event["result"])
+    except ValidationError:  # a figure that is no number became null
+        overview.add_ended(job.title, job.process.returncode, "")
+    else:
+        overview.add(job.title, result)
+    if job.process.returncode and not options.as_json:
+        click.echo(f"{'':<6}Report  {Path(event['folder']) / 'report.html'}")
 
 
 def _last_result(out: str) -> dict[str, Any] | None:
+    """The event that carries the result."""
     for line in reversed(out.splitlines()):
         try:
             document = json.loads(line)
         except ValueError:
             continue
-        result = document.get("result") if isinstance(document, dict) else None
-        if isinstance(result, dict):
-            return result
+        if isinstance(document, dict) and isinstance(document.get("result"), dict):
+            return document
     return None
 
 

@@ -5,13 +5,21 @@ from __future__ import annotations
 import difflib
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from harness.errors import HarnessError, UsageError
 from harness.model.finding import EXPLANATIONS, Word
 
+if TYPE_CHECKING:
+    from harness.ports.broker import BrokerKind
+
 __all__ = ["explain", "list_", "scenario_files", "schema", "validate"]
+
+#: What a server of one kind can be to a scenario.
+_ROLES = {"broker": "a broker", "backend": "a result backend", "service": "a service"}
+_TABLES = ("faults", "checks", "services", "brokers", "backends", "runtimes", "words")
 
 
 def scenario_files(paths: tuple[str, ...]) -> list[Path]:
@@ -64,19 +72,8 @@ def schema() -> None:
 @click.argument("what", default="scenarios")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 def list_(what: str, as_json: bool) -> None:
-    """List faults, checks, services, brokers, runtimes, words, or the scenarios in a folder (default: scenarios/)."""
-    from harness.assembly import registry
-
-    known = registry()
-    tables = {
-        "faults": {n: f.summary for n, f in known.faults.items()},
-        "checks": {n: c.summary for n, c in known.checks.items()},
-        "services": {n: s.summary for n, s in known.stores.items()},
-        "brokers": dict.fromkeys(known.brokers, ""),
-        "runtimes": dict.fromkeys(known.runtimes, ""),
-        "words": {w.value: EXPLANATIONS[w][0] for w in Word},
-    }
-    rows = tables[what] if what in tables else _scenarios(what)
+    """List faults, checks, services, brokers, backends, runtimes, words, or the scenarios in a folder (default: scenarios/)."""
+    rows = _tables()[what] if what in _TABLES else _scenarios(what)
     if as_json:
         click.echo(json.dumps(rows, indent=2))
         return
@@ -85,13 +82,39 @@ def list_(what: str, as_json: bool) -> None:
         click.echo(f"{name:<{width}}  {text}".rstrip())
 
 
+def _tables() -> dict[str, dict[str, str]]:
+    from harness.assembly import registry
+
+    known = registry()
+    servers = {role: {n: _also(kind, role) for n, kind in known.brokers.items() if role in _roles(kind)} for role in _ROLES}
+    return {
+        "faults": {n: f.summary for n, f in known.faults.items()},
+        "checks": {n: c.summary for n, c in known.checks.items()},
+        "services": {n: s.summary for n, s in known.stores.items()},
+        "brokers": servers["broker"],
+        "backends": servers["backend"],
+        "runtimes": dict.fromkeys(known.runtimes, ""),
+        "words": {w.value: EXPLANATIONS[w][0] for w in Word},
+    }
+
+
+def _roles(kind: BrokerKind) -> frozenset[str]:
+    """What a scenario may use this kind of server for; a plugin's that does not say it, for everything."""
+    return frozenset(getattr(kind, "roles", _ROLES))
+
+
+def _also(kind: BrokerKind, role: str) -> str:
+    others = [words for other, words in _ROLES.items() if other != role and other in _roles(kind)]
+    return f"also {' and '.join(others)}" if others else ""
+
+
 def _scenarios(folder: str) -> dict[str, str]:
     from harness.assembly import registry
-    from harness.scenario import load_scenarios
+    from harness.scenario import load_scenarios, nearest
 
     if not Path(folder).exists():
         raise UsageError(
-            f"nothing to list under {folder!r}", hint="faults, checks, services, brokers, runtimes, words, or a folder of scenarios"
+            f"nothing to list under {folder!r}{nearest(folder, _TABLES)}", hint=f"{', '.join(_TABLES)}, or a folder of scenarios"
         )
     rows = {}
     for path in scenario_files((folder,)):

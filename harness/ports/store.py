@@ -19,7 +19,8 @@ __all__ = ["FailsOnPurpose", "LogsEffects", "SeenEffect", "Store", "StoreHost", 
 class SeenEffect:
     """Something that a store saw happen. ``at``: CLOCK_MONOTONIC, seconds. ``row``: the effect as `observe` shows it, if it was one.
 
-    ``outcome``: accepted (an effect), repeated (recognised, answered as before), refused (no effect).
+    ``outcome``: accepted (an effect), repeated (recognised, answered as before), refused (no effect). ``status``: what an HTTP service
+    answered, 0 where it closed the connection without a word; None for other stores.
     """
 
     at: float
@@ -27,6 +28,7 @@ class SeenEffect:
     outcome: str
     collection: str = ""
     row: Row | None = None
+    status: int | None = None
 
 
 class StoreParameters(BaseModel):

@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.model.finding import CheckResult, Finding, WorldCell
+from harness.model.finding import CheckResult, Finding, Story, WorldCell
 from harness.model.quantities import format_duration
 from harness.model.result import FaultResult, RunResult, Timing
 from harness.model.verdict import Verdict
@@ -15,10 +15,10 @@ from harness.reporting.ink import WIDTH, Line, wrapped
 from harness.reporting.lanes_text import story_lines
 from harness.reporting.words import doubts, headline, number, place, printable, sentence, shortened, state_word, tally
 
-__all__ = ["STYLES", "check_lines", "fault_lines", "finding_lines", "last_lines", "phase_line", "spark_lines"]
+__all__ = ["SIGNS", "STYLES", "check_lines", "fault_lines", "finding_lines", "last_lines", "phase_line", "spark_lines"]
 
 STYLES = {Verdict.PASS: "pass", Verdict.FAIL: "failbold", Verdict.INCONCLUSIVE: "open", Verdict.ENVIRONMENT: "open"}
-_SIGNS = {Verdict.PASS: "✓", Verdict.FAIL: "✕", Verdict.INCONCLUSIVE: "?", Verdict.ENVIRONMENT: "!"}
+SIGNS = {Verdict.PASS: "✓", Verdict.FAIL: "✕", Verdict.INCONCLUSIVE: "?", Verdict.ENVIRONMENT: "!"}
 _TEXT = 33
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _COLUMNS = 36
@@ -114,7 +114,7 @@ def check_lines(check: CheckResult) -> list[Line]:
     """``  ✓ pass          no_loss        1,500 = …``, with the advice below."""
     word = check.verdict.value if check.verdict is not Verdict.FAIL else "FAIL"
     name = shortened(printable(check.name), 40)
-    lead = f"  {_SIGNS[check.verdict]} {word}".ljust(18)
+    lead = f"  {SIGNS[check.verdict]} {word}".ljust(18)
     head = f"{lead}{name:<14} "
     first, *rest = wrapped(printable(check.summary), first=" " * len(head), indent=_TEXT)
     lines: list[Line] = [[(STYLES[check.verdict], lead), ("", f"{name:<14} "), ("", first[len(head) :])], *([("", text)] for text in rest)]
@@ -123,23 +123,32 @@ def check_lines(check: CheckResult) -> list[Line]:
     return lines
 
 
-def finding_lines(finding: Finding, workers: list[str]) -> list[Line]:
-    """Headline, sentence, story, source and world of one finding, and its fix."""
+def finding_lines(finding: Finding, workers: list[str], told: Sequence[Finding] = ()) -> list[Line]:
+    """Headline, sentence, story, source and world of one finding, and its fix. What was ``told`` already is not told again."""
     first, *rest = wrapped(printable(finding.headline), first=f"{finding.word}  ", indent=len(finding.word.value) + 2)
     lines: list[Line] = [[("failbold", text)] for text in (first, *rest)]
     if finding.sentence:
         lines += [[("", text)] for text in wrapped(printable(finding.sentence), first="  ", indent=2)]
-    drawn = story_lines(finding, workers)
-    if drawn:
-        lines += [[], *drawn]
-    lines += [[], *_source_lines(finding)] if place(finding) else []
-    if finding.story:
-        for world in finding.story.world:
-            lines += _world_lines(world)
-    if finding.fix:
+    if finding.story and any(_same(finding.story, before.story) for before in told):
+        lines += [[("dim", f"  The story is the one above{f', of call {finding.calls[0]}' if finding.calls else ''}.")]]
+    else:
+        lines += _drawn(finding, workers)
+    if finding.fix and finding.fix not in {before.fix for before in told}:
         fix = wrapped(printable(finding.fix), first=" " * 7, indent=7)
         lines += [[("bold", "  Fix  "), ("", fix[0][7:])], *([("", text)] for text in fix[1:])]
     return lines
+
+
+def _same(one: Story, other: Story | None) -> bool:
+    """But for its title, which is its finding's headline."""
+    return other is not None and one.model_copy(update={"title": other.title}) == other
+
+
+def _drawn(finding: Finding, workers: list[str]) -> list[Line]:
+    drawn, source = story_lines(finding, workers), _source_lines(finding) if place(finding) else []
+    world = [line for cell in (finding.story.world if finding.story else ()) for line in _world_lines(cell)]
+    lines = [line for block in (drawn, source) if block for line in ([], *block)]
+    return [*lines, *([] if source or not drawn else [[]]), *world]
 
 
 def _world_lines(world: WorldCell) -> list[Line]:
@@ -165,13 +174,10 @@ def _source_lines(finding: Finding) -> list[Line]:
 
 
 def _paragraphs(reason: str) -> list[str]:
-    """Its lines stay lines, since further ones are a log's or a traceback's; these keep their indentation towards one another."""
+    """The first line is ours; further ones are a log's or a traceback's, and stay as they were written, however long."""
     first, _, rest = reason.partition("\n")
-    shown = wrapped(first, first="  ", indent=4)
-    for line in textwrap.dedent(rest).splitlines():
-        depth = 4 + len(line) - len(line.lstrip())
-        shown += wrapped(line.strip(), first=" " * depth, indent=depth + 2) if line.strip() else []
-    return shown
+    written = (" " * 4 + line.rstrip() for line in textwrap.dedent(rest).splitlines() if line.strip())
+    return [*wrapped(first, first="  ", indent=4), *written]
 
 
 def last_lines(result: RunResult, folder: Path) -> list[Line]:
@@ -188,7 +194,7 @@ def last_lines(result: RunResult, folder: Path) -> list[Line]:
     if result.reproduce and result.verdict is not Verdict.PASS:
         lines.append([("bold", "  Reproduce  "), ("data", result.reproduce[0].command)])
     lines += [[("bold", "  Report     "), ("data", str(folder / "report.html"))], []]
-    sign = _SIGNS[result.verdict]
+    sign = SIGNS[result.verdict]
     overridden = f"   app settings overridden: {', '.join(result.overrides)}" if result.overrides else ""
     rest = f"  {tally(result.checks)}   {format_duration(result.took)}   exit {result.exit_code}"
     lines.append([(STYLES[result.verdict], f"{sign} {state_word(result)}"), ("", rest)])

@@ -83,6 +83,7 @@ class Logged(NamedTuple):
     path: str
     key: str
     outcome: Literal["accepted", "repeated", "refused"]
+    status: int  # of the answer; 0: the connection was closed without one
     row: Row | None = None  # of an accepted or repeated request: as `observe` shows it
 
 
@@ -178,7 +179,7 @@ class HttpStore:
 
     def effects(self) -> list[SeenEffect]:
         """See `LogsEffects`."""
-        return [SeenEffect(e.at, f"{e.method} {e.path}", e.outcome, "requests", e.row) for e in self.log()]
+        return [SeenEffect(e.at, f"{e.method} {e.path}", e.outcome, "requests", e.row, e.status) for e in self.log()]
 
     def save(self) -> _State:
         """Effects, remembered keys and attempts."""
@@ -204,7 +205,7 @@ class HttpStore:
         with self._lock:
             answer, outcome = self._decide(request, content, key)
             row = None if outcome == "refused" else self._row(request, content, key)
-            self._log.append(Logged(time.monotonic(), request.method, request.path, key, outcome, row))
+            self._log.append(Logged(time.monotonic(), request.method, request.path, key, outcome, answer.status, row))
         return answer
 
     def _decide(self, request: Request, content: Any, key: str) -> tuple[Answer, Literal["accepted", "repeated", "refused"]]:

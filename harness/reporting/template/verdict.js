@@ -6,11 +6,12 @@ $('bar').append(h('a', { class: 'state', href: '#verdict' }, mark(R.verdict), R.
 
 /* 1 verdict */
 const fact = (title, ...what) => [h('dt', {}, title), h('dd', {}, what)];
+const [say, ...log] = V.sentence.split('\n'); // what an environment's error quotes stays as it was written
 const where = V.where && (D.stories.length ? h('a', { href: '#story', class: 'mono' }, V.where.text) : h('span', { class: 'mono' }, V.where.text));
 $('verdict').append(
   h('p', { class: 'which' }, h('b', {}, 'Promise: ' + R.promise), R.facts.map(x => h('span', {}, x))),
   h('div', { class: 'big' }, mark(R.verdict),
-    h('div', { class: 'body' }, h('p', { class: 'word ' + R.verdict }, R.word), h('h1', { id: 'verdict-h' }, V.headline), V.sentence && h('p', { class: 'say' }, V.sentence),
+    h('div', { class: 'body' }, h('p', { class: 'word ' + R.verdict }, R.word), h('h1', { id: 'verdict-h' }, V.headline), say && h('p', { class: 'say' }, say), log.length > 0 && h('pre', { class: 'said', tabindex: 0, role: 'region', 'aria-label': 'Last lines of its log' }, log.join('\n')),
       V.marks.length > 1 && h('ol', { class: 'mini n' + V.marks.length, 'aria-label': 'What happened to one task' },
         V.marks.map(x => h('li', { class: 'i-' + x.icon }, icon(x.icon), h('b', {}, x.title), x.note && h('span', {}, x.note)))),
       V.doubts.length > 1 && h('ul', { class: 'doubt', 'aria-label': 'What stands in the way of a pass' }, V.doubts.map(x => h('li', {}, mark('inconclusive', '', true), h('span', {}, x)))),
