@@ -1,6 +1,14 @@
 """Albums of pictures, the broken twin of `albums`: the chord's body adds to what it finds, so that running twice it counts twice.
 
-A body is a message like any other: a worker that dies before its acknowledgement has it delivered, and run, again.
+A body is a message like any other: a worker that dies before its acknowledgement has it delivered, and run, again. That is a
+crash of the body itself (`albums.ready` at before_ack), and it counts twice each time.
+
+A crash of the header's last task at its own before_ack counts twice only sometimes. The task runs again, but does not publish
+the body again: Celery 5.7's Redis backend counts a header task once, and marks a chord as done once its body was sent
+(celery/backends/redis.py, CHORD_PART_RETURN_LUA). The body was published before that acknowledgement, though, and where the
+same worker has a free slot it is there, and has often begun, when the kill comes. Whether it had committed by then is a race of
+milliseconds: if it had, its next delivery adds to what it finds. A worker with one slot (concurrency 1, prefetch 1) fetches no
+body before the header's last task is acknowledged.
 """
 
 from __future__ import annotations

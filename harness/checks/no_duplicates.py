@@ -10,6 +10,7 @@ from typing import ClassVar
 from pydantic import BaseModel
 
 from harness.checks._common import by_fault, count, inconclusive, tasks_of, user_line, visibility_timeout
+from harness.checks._common_resends import Resends, Resent, on_way
 from harness.checks.story import build_story
 from harness.model.finding import EXPLANATIONS, CheckResult, Finding, Word
 from harness.model.history import Delivery, FaultRecord, History, Message
@@ -24,11 +25,18 @@ BESIDE_HELD = "beside one that is held"
 AFTER_ACK = "although acknowledged"
 #: A worker that lost its connection goes on with what it runs, and the broker has it run elsewhere (F09).
 WENT_ON = "beside one that went on without its connection"
+#: A publish was tried again after the broker had taken it, and both copies ran at one time (F26).
+SENT_BESIDE = "beside one that its client had sent before"
 #: A broker may notice a lost connection, and deliver again, before the worker notices it. Seconds.
 _NOTICED_LATE = 2.0
 _WENT_ON_FIX = (
     "Set worker_cancel_long_running_tasks_on_connection_loss=True, which ends such a task at once; and make it safe to run beside itself."
 )
+_SENT_FIX = (
+    "Make the task safe to run beside itself (a lock, or a row that is claimed); task_publish_retry=False sends once, and leaves it to "
+    "the caller what to do about an error."
+)
+_SENT_ADVICE = "repeat the run with a fault that is known to bite; a publish is tried again only with task_publish_retry=True"
 
 
 @dataclass(slots=True)
@@ -36,6 +44,22 @@ class _Duplicate:
     delivery: Delivery
     earlier: Delivery
     cause: str
+
+
+@dataclass(slots=True)
+class _Accounts:
+    """Of one pass: deliveries for which nobody pays, and those of messages that their client sent again, or may have."""
+
+    duplicates: list[_Duplicate]
+    resent: list[tuple[Delivery, Resent]]
+
+    @property
+    def sure(self) -> int:
+        return sum(1 for _, why in self.resent if why.sure)
+
+    @property
+    def unsure(self) -> int:
+        return len(self.resent) - self.sure
 
 
 class NoDuplicates:
@@ -51,33 +75,48 @@ class NoDuplicates:
         self.parameters = parameters
 
     def judge(self, recorded: Recorded) -> CheckResult:
-        """An unexplained delivery fails; no deliveries at all are inconclusive."""
+        """An unexplained delivery fails; inconclusive are no deliveries at all, and one that was perhaps sent again."""
         history = recorded.history
         if not history.deliveries:
             return inconclusive(NoDuplicates, "no message was delivered", "look whether the workers consume the load's queues")
         ways = _WaysBack.of(recorded)
-        duplicates = [d for m in history.messages.values() if len(m.deliveries) > 1 for d in _unexplained(m, ways)]
-        again = sum(len(m.deliveries) - 1 for m in history.messages.values() if len(m.deliveries) > 1)
-        copies = sum(1 for m in history.messages.values() if len(m.deliveries) > 1 for d in m.deliveries if d.copy)
-        explained = again - copies - len(duplicates)
-        delivered = count(len(history.deliveries), "delivery", "deliveries")
-        summary = f"{delivered}; {again:,} repeated: {explained:,} explained, {copies:,} injected"
-        if duplicates:
-            summary += f", {len(duplicates):,} duplicated"
+        accounts = _Accounts([], [])
+        repeated = [m for m in history.messages.values() if len(m.deliveries) > 1]
+        for message in repeated:
+            _account_for(message, ways, accounts)
+        duplicates = accounts.duplicates
+        again = sum(len(m.deliveries) - 1 for m in repeated)
+        copies = sum(1 for m in repeated for d in m.deliveries if d.copy)
         return CheckResult(
             name=self.name,
             question=self.question,
-            verdict=Verdict.FAIL if duplicates else Verdict.PASS,
-            summary=summary,
+            verdict=Verdict.FAIL if duplicates else Verdict.INCONCLUSIVE if accounts.unsure else Verdict.PASS,
+            summary=_summary(len(history.deliveries), again, copies, accounts),
+            advice=_SENT_ADVICE if accounts.unsure and not duplicates else "",
             findings=_findings(recorded, duplicates),
             numbers={
                 "deliveries": float(len(history.deliveries)),
                 "repeated": float(again),
                 "copies": float(copies),
+                "sent_again": float(accounts.sure),
                 "duplicated": float(len(duplicates)),
             },
-            by_fault=_cells(history, duplicates),
+            by_fault=_cells(history, accounts),
         )
+
+
+def _summary(deliveries: int, again: int, copies: int, accounts: _Accounts) -> str:
+    explained = again - copies - len(accounts.duplicates) - accounts.unsure
+    summary = f"{count(deliveries, 'delivery', 'deliveries')}; {again:,} repeated: {explained:,} explained, {copies:,} injected"
+    if accounts.duplicates:
+        summary += f", {len(accounts.duplicates):,} duplicated"
+    if accounts.sure:
+        summary += f"; {accounts.sure:,} sent again by the client: its connection was lost during the publish"
+    if accounts.unsure:
+        summary += (
+            f"; {accounts.unsure:,} perhaps sent again by the client: no sign that the connection was lost and the publish tried again"
+        )
+    return summary
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +126,7 @@ class _WaysBack:
     ``cuts``: pid -> when it lost its connection. ``downs``: pid -> when it ended. ``at_once``: the broker takes back what was
     not acknowledged as soon as the connection is gone, and it answers no ack, so a recorded one may never have arrived (AMQP).
     ``dead_letters``: what is rejected without requeue may come back another way. ``faults``: those that cut workers off from the broker.
+    ``resends``: what never came back, but was sent again.
     """
 
     cuts: Mapping[int, Sequence[float]]
@@ -95,6 +135,7 @@ class _WaysBack:
     at_once: bool
     dead_letters: bool
     faults: Sequence[FaultRecord]
+    resends: Resends
 
     @classmethod
     def of(cls, recorded: Recorded) -> _WaysBack:
@@ -105,8 +146,8 @@ class _WaysBack:
             cuts[life.pid] += life.disconnected
         downs = {life.pid: life.down for life in history.processes if life.down is not None}
         stop = history.stopped_at if history.stopped_at is not None else float("inf")
-        faults = [f for f in history.faults if f.evidence.bit is not False and f.begun is not None and _cuts_off(f)]
-        return cls(cuts, downs, stop, at_once, bool(semantics.get("dead_letters")), faults)
+        resends = Resends.of(recorded)
+        return cls(cuts, downs, stop, at_once, bool(semantics.get("dead_letters")), resends.faults, resends)
 
     def explain(self, earlier: Delivery, later: Delivery) -> bool:
         """Did the broker get it back: by the death of its process, a rejection, or a lost connection?"""
@@ -114,7 +155,11 @@ class _WaysBack:
             return True
         if earlier.ack is not None:
             return self.at_once and self._died_at(earlier, earlier.ack)
-        return self.died_first(earlier, later) or (earlier.reject is not None and (earlier.requeue or self.dead_letters))
+        return self.died_first(earlier, later) or (earlier.reject is not None and earlier.requeue) or self.dead_lettered(earlier)
+
+    def dead_lettered(self, earlier: Delivery) -> bool:
+        """Rejected for good, so that the broker may publish it anew somewhere else."""
+        return self.dead_letters and earlier.ack is None and earlier.reject is not None and not earlier.requeue
 
     def died_first(self, earlier: Delivery, later: Delivery) -> bool:
         """A death is compared without its time: a dead process records nothing more, so the order is certain, and when it was
@@ -142,43 +187,52 @@ class _WaysBack:
         return down is not None and ack <= down <= ack + _NOTICED_LATE
 
 
-def _cuts_off(fault: FaultRecord) -> bool:
-    return fault.name in ("broker.restart", "broker.kill", "broker.pause", "net.disconnect") or (
-        fault.name.startswith("net.") and "broker" in fault.target.split(" and ")
-    )
-
-
 def _cut_off(fault: FaultRecord, delivery: Delivery, until: float) -> bool:
     """Was its worker cut off from the broker between the delivery and ``until``?"""
     begun = fault.begun if fault.begun is not None else float("inf")
     ended = fault.ended if fault.ended is not None else float("inf")
-    parts = fault.target.split(" and ")
-    hit = fault.name.startswith("broker.") or delivery.worker in parts or delivery.worker.rpartition("-")[0] in parts
-    return hit and begun <= until and delivery.at <= ended + _NOTICED_LATE and (delivery.ack is None or delivery.ack <= ended)
+    return (
+        on_way(fault, delivery.worker)
+        and begun <= until
+        and delivery.at <= ended + _NOTICED_LATE
+        and (delivery.ack is None or delivery.ack <= ended)
+    )
 
 
-def _unexplained(message: Message, ways: _WaysBack) -> list[_Duplicate]:
+def _account_for(message: Message, ways: _WaysBack, accounts: _Accounts) -> None:
     """The message itself and each injected copy of it are accounted for apart: every one of them may be delivered once for nothing."""
     threads: dict[int, list[Delivery]] = defaultdict(list)
     for delivery in message.deliveries:
         threads[delivery.copy].append(delivery)
-    return [d for thread in threads.values() if len(thread) > 1 for d in _account(thread, ways)]
+    for thread in threads.values():
+        if len(thread) > 1:
+            _account(thread, ways, accounts)
 
 
-def _account(thread: list[Delivery], ways: _WaysBack) -> list[_Duplicate]:
-    """Each earlier delivery that came back to the broker pays for one later delivery."""
-    found: list[_Duplicate] = []
+def _account(thread: list[Delivery], ways: _WaysBack, accounts: _Accounts) -> None:
+    """Each earlier delivery that came back to the broker pays for one later delivery; one that was sent again is paid for by its client.
+
+    The client is asked first: what it sent again is not flagged, and takes no payer away from what really came back. A dead letter that
+    the broker itself publishes again is not flagged either.
+    """
     pool: list[Delivery] = [thread[0]]
+    sent_again = 0
     for delivery in thread[1:]:
-        payer = next((d for d in pool if ways.explain(d, delivery)), None)
-        if payer is None:
-            found.append(_Duplicate(delivery, pool[-1], _state_of(pool[-1], delivery)))
+        rerouted = next((d for d in pool if ways.dead_lettered(d)), None)
+        if rerouted is None and (why := ways.resends.why(delivery, sent_again)) is not None:
+            sent_again += 1
+            beside = next((d for d in pool if _ran_beside(d, delivery, ways)), None) if why.sure else None
+            if beside is None:
+                accounts.resent.append((delivery, why))
+            else:
+                accounts.duplicates.append(_Duplicate(delivery, beside, SENT_BESIDE))
+        elif (payer := next((d for d in pool if ways.explain(d, delivery)), None)) is None:
+            accounts.duplicates.append(_Duplicate(delivery, pool[-1], _state_of(pool[-1], delivery)))
         else:
             pool.remove(payer)
             if _ran_beside(payer, delivery, ways):
-                found.append(_Duplicate(delivery, payer, WENT_ON))
+                accounts.duplicates.append(_Duplicate(delivery, payer, WENT_ON))
         pool.append(delivery)
-    return found
 
 
 def _ran_beside(earlier: Delivery, later: Delivery, ways: _WaysBack) -> bool:
@@ -235,12 +289,15 @@ def _sentence(recorded: Recorded, duplicate: _Duplicate) -> str:
         BESIDE_HELD: f"still held it on {earlier.worker}",
         AFTER_ACK: "had acknowledged it",
         WENT_ON: f"was still running it on {earlier.worker}",
+        SENT_BESIDE: f"was still running it on {earlier.worker}",
     }[duplicate.cause]
     why = "nothing had returned it to the broker"
     if duplicate.cause == WENT_ON:
         why = "that worker had lost its connection, so the broker gave the message out again, and the worker went on"
+    if duplicate.cause == SENT_BESIDE:
+        why = "its client had lost its connection during the publish and sent it again, although the broker had taken it the first time"
     hint = ""
-    if _sent_twice(recorded, duplicate):
+    if duplicate.cause != SENT_BESIDE and _sent_twice(recorded, duplicate):
         hint = " It is not flagged as redelivered: to the broker it is another message, so it was sent twice."
     elif duplicate.cause in (BESIDE_RUNNING, BESIDE_HELD) and (timeout := visibility_timeout(recorded)) is not None:
         hint = f" The visibility timeout is {timeout} s."
@@ -254,6 +311,8 @@ def _sent_twice(recorded: Recorded, duplicate: _Duplicate) -> bool:
 def _fix(recorded: Recorded, duplicate: _Duplicate) -> str:
     if duplicate.cause == WENT_ON:
         return _WENT_ON_FIX
+    if duplicate.cause == SENT_BESIDE:
+        return _SENT_FIX
     if _sent_twice(recorded, duplicate):
         return "A publish that is tried again (task_publish_retry) may have been taken the first time: make the task safe to run twice."
     return EXPLANATIONS[Word.DUPLICATED][2]
@@ -270,11 +329,12 @@ def _around(history: History, duplicate: _Duplicate) -> list[FaultRecord]:
     ]
 
 
-def _cells(history: History, duplicates: list[_Duplicate]) -> tuple[tuple[Verdict | None, str], ...]:
+def _cells(history: History, accounts: _Accounts) -> tuple[tuple[Verdict | None, str], ...]:
     guilty: dict[int, int] = defaultdict(int)
-    for duplicate in duplicates:
+    for duplicate in accounts.duplicates:
         for fault in _around(history, duplicate):
             guilty[fault.index] += 1
+    sent, unsure = _sent_by_fault(accounts.resent)
     redelivered: dict[int, int] = defaultdict(int)
     copies = 0
     for message in history.messages.values():
@@ -288,6 +348,18 @@ def _cells(history: History, duplicates: list[_Duplicate]) -> tuple[tuple[Verdic
     def words(fault: FaultRecord) -> str:
         if fault.name == "message.duplicate":
             return f"{copies:,} injected" if copies else ""
-        return f"{redelivered[fault.index]:,} delivered again" if redelivered[fault.index] else ""
+        told = [f"{n:,} {how}" for n, how in ((redelivered[fault.index], "delivered again"), (sent[fault.index], "sent again")) if n]
+        return ", ".join(told)
 
-    return by_fault(history, {i: f"{n:,} duplicated" for i, n in guilty.items()}, words)
+    unclear = {i: f"{n:,} perhaps sent again" for i, n in unsure.items()}
+    return by_fault(history, {i: f"{n:,} duplicated" for i, n in guilty.items()}, words, unclear)
+
+
+def _sent_by_fault(resent: list[tuple[Delivery, Resent]]) -> tuple[Mapping[int, int], Mapping[int, int]]:
+    """Per fault: how many messages clients sent again because of it, and how many perhaps."""
+    sure: dict[int, int] = defaultdict(int)
+    unsure: dict[int, int] = defaultdict(int)
+    for _, why in resent:
+        if why.fault is not None:
+            (sure if why.sure else unsure)[why.fault.index] += 1
+    return sure, unsure

@@ -66,7 +66,7 @@ class RecoversInTime:
             question=self.question,
             verdict=verdict,
             summary=self._summary(history, measured, known),
-            advice=self._advice(verdict, brief),
+            advice="let the drain outlast `within`" if verdict is Verdict.INCONCLUSIVE else "",
             findings=findings,
             numbers={"slowest": max((r.seconds or 0.0 for r in known), default=0.0), "measured": float(len(known))},
             by_fault=tuple(self._cell(r) for r in measured),
@@ -86,12 +86,6 @@ class RecoversInTime:
         if untold:
             parts.append(("not measured: " if parts else "nothing to measure: ") + "; ".join(untold))
         return "; ".join(parts)
-
-    def _advice(self, verdict: Verdict, brief: list[Recovery]) -> str:
-        if verdict is not Verdict.INCONCLUSIVE:
-            return ""
-        cut_only = all(r.gone for r in brief)  # there was nothing to drain, so the run was over before they could be back
-        return "let the load go on for a while after the last fault is healed" if cut_only else "let the drain outlast `within`"
 
     def _finding(self, history: History, recovery: Recovery) -> Finding | None:
         name = _name(history, recovery.fault)

@@ -24,6 +24,7 @@ Direction = Literal["both", "upstream", "downstream"]
 
 #: Numbers the faults of this process: two of them on one link must not lift each other's toxics.
 _numbers = itertools.count(1)
+_IDLE = "no task ran and nothing was sent meanwhile"
 _POLLED = "nothing was sent meanwhile: a worker that only asks for work loses none"
 
 
@@ -167,22 +168,22 @@ class NetworkFault(BaseFault):
         return next((dependency for _, dependency in self._hit), "")
 
     def evidence(self, record: FaultRecord, history: History) -> Evidence:
-        """What clients felt of it, and bytes that did not come through. A worker with nothing to do asks for work all the same: such
-        bytes alone prove nothing, and a proxy that counts too late would not have seen them.
+        """What clients felt of it. Bytes that did not come through are told beside that and prove nothing alone: a worker with nothing
+        to do asks for work all the same, a pool keeps its connections alive while a task does something else, and a proxy that counts too
+        late sees none of it: one scenario has one verdict on each.
         """
         if record.begun is None:
             return never_begun(record)
         seen = felt(record, history, self.clients, self.dependency)
         if self.dependency == "broker":
             return self._of_broker(record, history, seen)
-        nothing_to_do = idle(history, self.clients, span_of(record))
-        if self.kept and not seen and nothing_to_do:
-            return evidence_of({}, quiet=None, otherwise=f"{self.kept} {self.kept_words}, while no task ran and nothing was sent")
-        if self.kept:
-            seen = {self.kept_words: float(self.kept), **seen}
-        if nothing_to_do:
-            return evidence_of(seen, quiet=True, otherwise="no task ran and nothing was sent meanwhile")
-        return evidence_of(seen, quiet=None, otherwise="no byte was seen held, and nobody is known to have noticed")
+        if seen:
+            return evidence_of({**({self.kept_words: float(self.kept)} if self.kept else {}), **seen}, quiet=None, otherwise="")
+        counted = f"{self.kept} {self.kept_words}" if self.kept else "no byte was seen held"
+        if idle(history, self.clients, span_of(record)):
+            return evidence_of({}, quiet=True, otherwise=f"{counted}, while no task ran and nothing was sent" if self.kept else _IDLE)
+        whose = ", of whom is not known, and" if self.kept else ", and"
+        return evidence_of({}, quiet=None, otherwise=f"{counted}{whose} nobody is known to have noticed")
 
     def _of_broker(self, record: FaultRecord, history: History, seen: dict[str, float]) -> Evidence:
         """By what their work needed of the broker: that is known wherever it runs, and whoever counts the bytes."""
@@ -211,7 +212,7 @@ class SlowNetworkFault(NetworkFault):
     """Everything arrives, later: it bit where something went through."""
 
     def evidence(self, record: FaultRecord, history: History) -> Evidence:
-        """What passed while it lasted, of a client that had something to do; nothing: nobody was slowed."""
+        """What is known to have passed while it lasted; nothing: nobody was slowed. Bytes prove nothing alone, as in `NetworkFault`."""
         if record.begun is None:
             return never_begun(record)
         span = span_of(record)
@@ -220,19 +221,19 @@ class SlowNetworkFault(NetworkFault):
             if work := touched(history, self.clients, span):
                 seen = {**self._passed(), "passed": float(work)}
             return evidence_of(seen, quiet=True, otherwise=_POLLED)
-        nothing_to_do = idle(history, self.clients, span)
-        if self._meanwhile is not None:
-            if not self._meanwhile.passed:
-                return evidence_of(seen, quiet=True, otherwise="no byte passed while it lasted")
-            if nothing_to_do and not seen:
-                polled = f"{self._meanwhile.passed} bytes passed, while no task ran and nothing was sent"
-                return evidence_of(seen, quiet=None, otherwise=polled)
-            return evidence_of({**self._passed(), **seen}, quiet=None, otherwise="")
         if messages := passed(history, self.clients, self.dependency, span):
             seen = {"passed": float(messages), **seen}
-        if nothing_to_do:
-            return evidence_of(seen, quiet=True, otherwise="no task ran and nothing was sent meanwhile")
-        return evidence_of(seen, quiet=None, otherwise="the proxy counts too late to tell whether anything passed")
+        if seen:
+            return evidence_of({**self._passed(), **seen}, quiet=None, otherwise="")
+        through = self._meanwhile.passed if self._meanwhile is not None else None
+        if through == 0:
+            return evidence_of({}, quiet=True, otherwise="no byte passed while it lasted")
+        if idle(history, self.clients, span):
+            return evidence_of(
+                {}, quiet=True, otherwise=_IDLE if through is None else f"{through} bytes passed, while no task ran and nothing was sent"
+            )
+        counted = "the proxy counts too late to tell whether anything passed" if through is None else f"{through} bytes passed"
+        return evidence_of({}, quiet=None, otherwise=f"{counted}; nothing that a task did is known to be among it")
 
     def _passed(self) -> dict[str, float]:
-        return {"bytes passed": float(self._meanwhile.passed)} if self._meanwhile is not None else {}
+        return {"bytes passed": float(self._meanwhile.passed)} if self._meanwhile is not None and self._meanwhile.passed else {}

@@ -168,7 +168,10 @@ def _held_up(
 
 
 def stuck_publishes(record: FaultRecord, history: History, clients: Collection[str] | None) -> int:
-    """Publishes that began while it lasted, and failed, were left without an answer, or came through only once it was over."""
+    """Publishes that began while it lasted, and failed, were left without an answer, or came through only once it was over.
+
+    And those that began a moment before, and were answered only afterwards: the answer is what it took.
+    """
     rivals = Rivals(record, history)
     return sum(1 for stuck in _stuck(record, history, clients) if not rivals.explain(*stuck))
 
@@ -178,11 +181,15 @@ def _stuck(record: FaultRecord, history: History, clients: Collection[str] | Non
     span = span_of(record)
     unanswered = {call.number for call in history.calls.values() if call.publish in ("failed", "unknown")}
     for m in history.messages.values():
-        if m.begun is None or not span.begun <= m.begun < span.ended:
+        if m.begun is None or not span.begun - _JUST_BEFORE <= m.begun < span.ended:
             continue
         publisher = _publisher(m, history)
-        if _among(publisher, clients) and (_came_late(m, span) or m.failed or (m.ok is None and not m.cause and m.call in unanswered)):
-            yield publisher, m.begun, m.ok if m.ok is not None else span.ended
+        if m.begun < span.begun:  # when one failed is not known, so it may have failed before the fault began
+            stuck = _came_late(m, span) and span.ended - span.begun >= _CLEARLY
+        else:
+            stuck = bool(_came_late(m, span) or m.failed or (m.ok is None and not m.cause and m.call in unanswered))
+        if stuck and _among(publisher, clients):
+            yield publisher, max(m.begun, span.begun), m.ok if m.ok is not None else span.ended
 
 
 def _came_late(message: Message, span: Span) -> bool:

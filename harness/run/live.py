@@ -48,6 +48,7 @@ class LiveState:
     refused: list[dict[str, Any]] = field(default_factory=list)
     finished_tasks: int = 0
     connected: dict[int, bool] = field(default_factory=dict)
+    resigned: set[int] = field(default_factory=set)  # pids that do not try again where their connection is lost: some are gone
     records: int = 0
     lingering: set[int] = field(default_factory=set)  # pids in which threads of the app's own outlived a task
     apart: bool = False  # the app does things beside its tasks of which nobody knows when they are over
@@ -67,6 +68,7 @@ class LiveState:
         """Processes are gone: what they held is nobody's, until the broker delivers it again."""
         gone = set(pids)
         self.lingering -= gone
+        self.resigned |= gone  # its last records may be read only now
         for held in (self.open, self.dropped):
             for delivery in [d for d, o in held.items() if o.pid in gone or o.started_by in gone]:
                 del held[delivery]
@@ -80,6 +82,12 @@ class LiveState:
         """Does a living worker hold something that it may still run before the horizon?"""
         return any(o.eta_wall is None or o.eta_wall <= horizon_wall for o in self.open.values())
 
+    @property
+    def adrift(self) -> list[str]:
+        """Workers that live, have lost their connection to the broker and try to get it back; by name."""
+        pids = (pid for pid, connected in self.connected.items() if not connected and pid not in self.resigned)
+        return sorted(self.names.get(pid, ("a worker", "", 0))[0] for pid in pids)
+
     def _beside(self, r: Mapping[str, Any]) -> None:
         """What an `end`, or the load's, says of the app's own threads and processes (docs/journal.md)."""
         if r.get("threads"):
@@ -89,6 +97,7 @@ class LiveState:
     # --- one small handler per kind -----------------------------------------------------------------------------
 
     def _open(self, r: Mapping[str, Any]) -> None:
+        self.resigned.discard(r["pid"])
         self.names[r["pid"]] = (r.get("name", ""), r.get("role", ""), r.get("ppid", 0))
 
     def _ready(self, r: Mapping[str, Any]) -> None:
@@ -165,6 +174,14 @@ class LiveState:
     def _refused(self, r: Mapping[str, Any]) -> None:
         self.refused.append(dict(r))
 
+    def _settings(self, r: Mapping[str, Any]) -> None:
+        if (r.get("config") or {}).get("broker_connection_retry") is False:
+            self.resigned.add(r["_pid"])
+
+    def _down(self, r: Mapping[str, Any]) -> None:
+        """It leaves by itself: what it disconnects from now on is for good."""
+        self.resigned.add(r["_pid"])
+
     def _connected(self, r: Mapping[str, Any]) -> None:
         self.connected[r["_pid"]] = True
 
@@ -200,6 +217,8 @@ _HANDLERS: dict[str, Any] = {
     "strike": LiveState._strike,
     "waiting": LiveState._waiting,
     "refused": LiveState._refused,
+    "settings": LiveState._settings,
+    "down": LiveState._down,
     "connected": LiveState._connected,
     "disconnected": LiveState._disconnected,
     **dict.fromkeys(_ENDS, LiveState._end),

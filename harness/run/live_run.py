@@ -6,12 +6,11 @@ Afterwards it is a scenario with a `schedule:`; the clean passes for reference a
 from __future__ import annotations
 
 import contextlib
-import fnmatch
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from harness.errors import EnvironmentFault, HarnessError, UsageError
 from harness.model.history import FaultRecord, History
@@ -26,13 +25,13 @@ from harness.ports.runtime import Runtime
 from harness.run.course import Cell, Course, Notes
 from harness.run.live import LiveState
 from harness.run.passes import PassDriver, PassOutcome
+from harness.run.questions import Questions
 from harness.run.record import record_pass
 from harness.run.runner import close_system, report
 from harness.run.script import fault_name, pinned, ran_again, validated
 from harness.run.signals import signals_wait
 from harness.run.steps import Steps
 from harness.run.timeline import Timeline
-from harness.scenario.names import known, nearest
 
 __all__ = ["LiveRun"]
 
@@ -94,6 +93,8 @@ class LiveRun:
         """Everything started and ready. ScenarioError for an app that does not import, EnvironmentFault for what does not start."""
         answer = self._course.open()
         self.tasks = [name for name in answer.get("tasks", []) if not name.startswith("celery.")]
+        self._questions = Questions(self.system.examine, self._cell.scenario.system.app, self.tasks)
+        self._questions.prepare()
         self._driver = self._course.driver()
         self._outcome = self._driver.begin(self._course.pass_plan("faults", "live"))
         self._steps = Steps(self._driver, self._timeline, self._cell.scenario.drain.timeout)
@@ -115,9 +116,12 @@ class LiveRun:
     # --- steps --------------------------------------------------------------------------------------------------
 
     def send(self, call: Mapping[str, Any]) -> int:
-        """One call (keys as a step of a schedule has them); its number. UsageError for a task that is not registered."""
+        """One call (keys as a step of a schedule has them); its number. UsageError for a task that is not registered, or cannot be
+        called so: then nothing was published.
+        """
         item = validated(LoadItem, {"count": 1, **call})
-        self._refuse_unknown(item)
+        self._refuse_if_over()
+        self._questions.refuse_call(item)
         with self._stepping():
             self._calls += 1
             self.script.append(dict(call))
@@ -125,11 +129,14 @@ class LiveRun:
             return self._calls
 
     def fault(self, planned: Mapping[str, Any], fault: Fault) -> int:
-        """Begin it, or arm it (keys as a step of a schedule has them, `as` aside); its number, for `heal`."""
+        """Begin it, or arm it (keys as a step of a schedule has them, `as` aside); its number, for `heal`. UsageError for a point that no
+        task reaches: then nothing was begun.
+        """
         begins = {} if "when" in planned else {"at": 0}
         item = validated(TimelineItem, {**planned, **begins})
-        if item.when is not None and not fnmatch.filter(self.tasks, item.when.task):
-            self._refuse_task(item.when.task)
+        self._refuse_if_over()
+        if item.when is not None:
+            self._questions.refuse_trigger(item.when.task, item.when.reaches)
         with self._stepping():
             made = self._steps.fault(item, fault)
             index = made.record.index
@@ -166,23 +173,16 @@ class LiveRun:
         with self._lock:
             return self._timeline.planned[index].record.begun is not None
 
-    def _refuse_unknown(self, item: LoadItem) -> None:
-        from harness.run.examine import task_names
-
-        for name in task_names(item):
-            if name not in self.tasks and not name.startswith("celery."):
-                self._refuse_task(name)
-
-    def _refuse_task(self, name: str) -> NoReturn:
-        app = self._cell.scenario.system.app
-        raise UsageError(f"task {name} is not registered in {app}{nearest(name, self.tasks)}", hint=known(self.tasks))
+    def _refuse_if_over(self) -> None:
+        if self._over.is_set() or self._driver is None:
+            raise UsageError("this run is over, or has not begun")
 
     @contextlib.contextmanager
     def _stepping(self, *, pauses: bool = True) -> Iterator[None]:
         """Alone with the system, and with what went wrong meanwhile raised."""
         with self._lock:
-            if self._over.is_set() or self._driver is None:
-                raise UsageError("this run is over, or has not begun")
+            self._refuse_if_over()
+            assert self._driver is not None
             self._raise_trouble()
             passed = self._driver.now() - self._last_step
             if pauses and passed >= _LEAST_PAUSE:
@@ -355,14 +355,14 @@ class LiveRun:
         self._over.set()
         if self._closed:
             return
-        self._closed = True
-        alone = self._lock.acquire(timeout=10.0)  # the thread may be in the middle of its turn
-        try:
-            with signals_wait():
+        with signals_wait():
+            self._closed = True
+            alone = self._lock.acquire(timeout=10.0)  # the thread may be in the middle of its turn
+            try:
                 close_system(self.system, self._notes)
-        finally:
-            if alone:
-                self._lock.release()
-            self._gone.set()
+            finally:
+                if alone:
+                    self._lock.release()
+                self._gone.set()
         if self._pump.ident is not None:
             self._pump.join(timeout=10.0)

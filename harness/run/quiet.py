@@ -1,4 +1,4 @@
-"""When is a system quiet? When nothing is recorded, the broker is empty, and nobody is left who could still act."""
+"""When is a system quiet? When nothing is recorded, the broker is empty, nobody is left who could still act, and everybody is back."""
 
 from __future__ import annotations
 
@@ -42,9 +42,18 @@ class Quiet:
         return now - self._calm_since if self._calm_since is not None else 0.0
 
     def reached(self, timeline: Timeline, *, died: bool) -> bool:
-        """Is it? ``died``: a process has ended in this pass. As long as threads of the app's own live, it is not."""
+        """Is it? ``died``: a process has ended in this pass. It is not as long as threads of the app's own live, or a worker is adrift."""
         calm = self.calm_for()
-        return not self._live.lingering and (calm > CALM or (calm > _SETTLED and not died and self._closed(timeline)))
+        if self._live.lingering or self.adrift(timeline):
+            return False
+        return calm > CALM or (calm > _SETTLED and not died and self._closed(timeline))
+
+    def adrift(self, timeline: Timeline) -> list[str]:
+        """Workers without their connection that will have it back, by name: whether they recover, and in what time, is not known before.
+
+        While a fault lasts they may be unable to, and nobody is waited for. One that does not try again, or has ended, never is.
+        """
+        return self._live.adrift if timeline.all_healed else []
 
     def _closed(self, timeline: Timeline) -> bool:
         """Nothing disturbed this pass, and every message that was published has ended, once: so none can be on its way.
@@ -56,7 +65,10 @@ class Quiet:
         once = len(live.finished) == len(live.published) == live.finished_tasks
         return not timeline.planned and not live.apart and once and live.finished == live.published
 
-    def lingerers(self) -> str:
-        """The workers in which threads of the app's own live, in words."""
+    def waited_for(self, timeline: Timeline) -> str:
+        """What keeps a calm system from being quiet, in words."""
         names = {self._live.names.get(pid, ("", "", 0))[0] for pid in self._live.lingering}
-        return ", ".join(sorted(names - {""})) or "a worker"
+        threads = f"threads of the app's own in {', '.join(sorted(names - {''})) or 'a worker'}" if self._live.lingering else ""
+        lost = self.adrift(timeline)
+        cut = f"{', '.join(lost)} without {'its' if len(lost) == 1 else 'their'} connection to the broker" if lost else ""
+        return " and ".join(filter(None, (threads, cut)))

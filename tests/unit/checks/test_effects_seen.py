@@ -18,8 +18,9 @@ def history(*runs: tuple[str, int, float, float | None, float | None]) -> Histor
     return found
 
 
-def posted(found: History, at: float, order: int, outcome: str = "accepted") -> None:
+def posted(found: History, at: float, order: int, outcome: str = "accepted", status: int | None = 200) -> None:
     detail: dict[str, Any] = {"outcome": outcome, "collection": "requests", "row": {"path": "/charges", "body": {"order": order}}}
+    detail["status"] = status
     found.events.append(SideEvent("effect", at, "card_api", "POST /charges", detail))
 
 
@@ -47,6 +48,22 @@ def test_a_repeat_that_was_recognised_is_no_effect() -> None:
     posted(found, 0.6, 1, "repeated")
     posted(found, 0.7, 1, "refused")
     assert [kind for kind, *_ in told(found, "a")] == ["effect", "repeat", "repeat"]
+
+
+def test_what_the_caller_was_told_stands_in_the_row() -> None:
+    found = history(("a", 1, 0.0, 3.0, None))
+    posted(found, 0.1, 1, "refused", 503)
+    posted(found, 0.2, 1, status=0)
+    posted(found, 0.3, 1, status=0)
+    posted(found, 0.4, 1, "repeated")
+    posted(found, 0.5, 1, "refused", None)
+    assert [step.text for step in effect_steps(found, found.messages["a"].deliveries)] == [
+        "refused (503): POST /charges",
+        "POST /charges accepted, unanswered",
+        "POST /charges accepted again, unanswered",
+        "POST /charges recognised: no second effect",
+        "POST /charges refused",
+    ]
 
 
 def test_of_two_tasks_at_once_the_one_whose_arguments_it_names_is_the_cause() -> None:

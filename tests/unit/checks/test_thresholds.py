@@ -7,9 +7,10 @@ import pytest
 from pydantic import ValidationError
 
 from harness.checks._threshold import enough, parse_selector, parse_threshold, statistic
-from harness.checks.thresholds import Phases, ThresholdParameters
+from harness.checks.thresholds import ThresholdParameters
 from harness.model.finding import Word
 from harness.model.history import Call
+from harness.model.sampling import Phases
 from harness.model.verdict import Verdict
 from tests.unit.checks.histories import Build
 

@@ -274,6 +274,53 @@ def test_what_another_fault_explains_as_well_cannot_be_told() -> None:
     assert judged(after(partition("stall"), HELD), history)[0] is True
 
 
+def on_a_service(name: str, told: Told, traffic: Traffic, *, live: bool, dependency: str = "db") -> tuple[bool | None, str]:
+    """What a fault on pay-1's link to a database says, after such traffic meanwhile."""
+    more = {"latency": "1s"} if name == "net.latency" else {"rate": 10} if name == "net.bandwidth" else {}
+    one = fault(name, between=("pay", dependency), **more)
+    link = FakeLink("pay-1", dependency, counted=Traffic(10, 10, 10, 10), counts_live=live)
+    one.begin(FakeNetwork([link]))
+    link.counted = Traffic(*(10 + getattr(traffic, field) for field in Traffic.__slots__))
+    one.end(FakeNetwork([link]))
+    return judged(one, told.history)
+
+
+SLOW = ["net.latency", "net.bandwidth"]
+
+
+@pytest.mark.parametrize("live", [True, False])
+@pytest.mark.parametrize("name", ["net.partition", *SLOW])
+@pytest.mark.parametrize("dependency", ["db", "backend"])
+def test_bytes_on_the_way_to_a_service_prove_nothing_whoever_counts(name: str, live: bool, dependency: str) -> None:
+    """A connection pool keeps its connections alive, while nobody works and while a task does something else."""
+    traffic = HELD if name == "net.partition" else PASSED
+    assert on_a_service(name, Told(), traffic, live=live, dependency=dependency)[0] is False
+    told = Told()
+    told.deliver(0.5, took=2.0)
+    assert on_a_service(name, told, traffic, live=live, dependency=dependency)[0] is None
+
+
+@pytest.mark.parametrize("live", [True, False])
+@pytest.mark.parametrize("name", ["net.partition", *SLOW])
+def test_a_task_that_was_slowed_by_a_service_is_evidence_whoever_counts(name: str, live: bool) -> None:
+    told = Told()
+    for at in (10.0, 11.0, 12.0):
+        told.deliver(at, took=0.1)
+    told.deliver(1.1, took=1.5)
+    traffic = HELD if name == "net.partition" else PASSED
+    bit, text = on_a_service(name, told, traffic, live=live)
+    assert bit is True
+    assert "1 task took far longer than usual" in text
+    assert ("bytes" in text) is live, "what was counted is told beside it"
+
+
+@pytest.mark.parametrize("name", SLOW)
+def test_where_not_a_byte_passed_nobody_was_slowed(name: str) -> None:
+    told = Told()
+    told.deliver(0.5, took=2.0)
+    assert on_a_service(name, told, NOTHING, live=True) == (False, "no byte passed while it lasted")
+
+
 @pytest.mark.parametrize("live", [True, False])
 def test_what_is_sent_into_a_cut_link_is_held_whoever_counts(live: bool) -> None:
     told = Told()

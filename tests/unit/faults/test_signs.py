@@ -108,6 +108,29 @@ def test_a_publish_without_an_answer(publish: str, counted: int) -> None:
     assert signs.stuck_publishes(record(), told.history, None) == counted
 
 
+@pytest.mark.parametrize(
+    ("begun", "ok", "counted"),
+    [
+        (0.99, 2.1, 1),  # its answer met the fault
+        (0.99, 1.1, 0),  # answered while it lasted
+        (0.4, 2.1, 0),  # whatever held it up did so long before
+    ],
+)
+def test_a_publish_that_began_a_moment_before_the_fault_and_was_answered_only_afterwards(begun: float, ok: float, counted: int) -> None:
+    told = Told()
+    told.publish(begun, ok)
+    assert signs.stuck_publishes(record(), told.history, None) == counted
+    told.history.messages.clear()
+    told.publish(begun, failed="OperationalError")
+    assert signs.stuck_publishes(record(), told.history, None) == 0, "when it failed is not known: perhaps before the fault"
+
+
+def test_a_short_fault_holds_up_no_publish_that_was_on_its_way() -> None:
+    told = Told()
+    told.publish(0.99, 1.4)
+    assert signs.stuck_publishes(record(ended=1.1), told.history, None) == 0
+
+
 def test_a_publish_by_a_task_is_its_workers() -> None:
     told = Told()
     cause = told.deliver(1.1, took=1.2)

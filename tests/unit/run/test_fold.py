@@ -315,6 +315,20 @@ def test_publish_outcomes_settings_and_arrivals(tmp_path: Path) -> None:
     assert fold(tmp_path).dropped_arrivals == 7
 
 
+def test_of_an_open_loop_each_call_says_when_its_publisher_was_free(tmp_path: Path) -> None:
+    producer = Source(tmp_path, 10, "producer", "producer")
+    producer.put("call", 1.0, no=1, n="app.pay", args="", due=900_000_000, late=1, free=950_000_000, p=2)
+    producer.put("call", 1.0, no=2, n="app.pay", args="", due=0, late=0)
+    calls = fold(tmp_path).calls
+    assert (calls[1].due, calls[1].free, calls[1].sent, calls[1].publisher) == (
+        pytest.approx(0.9),
+        pytest.approx(0.95),
+        pytest.approx(1.0),
+        2,
+    )
+    assert (calls[2].free, calls[2].publisher) == (None, 0)
+
+
 def test_the_history_does_not_depend_on_the_order_of_files(tmp_path: Path) -> None:
     """The same journals under names that sort the other way round."""
     main, child, producer = Source(tmp_path, 20), Source(tmp_path, 30, ppid=20), Source(tmp_path, 40, "producer", "producer")

@@ -61,7 +61,7 @@ def make(workshop: Workshop, tmp_path: Path) -> Iterator[Make]:
 
 def started(harness: Harness) -> list[int]:
     """Pids of its workers and its producer."""
-    return [process.pid for process in harness.live.system.every_process]  # type: ignore[attr-defined]
+    return [p.pid for p in harness.live.system.every_process if p.kind in ("worker", "producer")]  # type: ignore[attr-defined]
 
 
 def all_gone(pids: list[int]) -> bool:
@@ -163,8 +163,32 @@ def test_what_is_wrong_is_refused_before_anything_is_done(make: Make) -> None:
         harness.crash("shop.nothing")
     with pytest.raises(UsageError, match=r"did you mean `worker.kill`"):
         harness.fault("worker.kil")
+    with pytest.raises(UsageError, match=r"shop.book_once cannot be called so: .* missing 1 required positional argument: 'cents'"):
+        harness.send("shop.book_once", 1)
+    with pytest.raises(UsageError, match=r"unexpected keyword argument 'cent'.*[Dd]id you mean .cents.\?"):
+        harness.send("shop.book_once", 1, cent=900)
+    with pytest.raises(UsageError, match=r"line 27 of shop.py holds no code\s+nearest: 25 and 30"):
+        harness.crash("shop.book_once", "shop.py:27")
+    with pytest.raises(UsageError, match=r"there is no file shopp.py"):
+        harness.crash("shop.book_once", "shopp.py:31")
+    assert (harness.live.calls, harness.live.script, harness.history.faults) == (0, [], [])
     harness.send("shop.book_once", 1, 900).wait()
     assert harness.check().verdict is Verdict.PASS
+
+
+def test_the_app_is_asked_once_for_what_most_steps_need(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    harness = make()
+    asked: list[object] = []
+    inner = harness.live.system.examine
+    monkeypatch.setattr(harness.live._questions, "_ask", lambda question: asked.append(question) or inner(question))
+    for number in range(3):
+        harness.send("shop.book_once", number, 900)
+    assert not asked
+    for number in range(3, 6):
+        harness.send("shop.book_once", number, cents=900)
+    harness.crash("shop.book_once", "shop.py:31")
+    harness.crash("shop.book_once", "shop.py:31", nth=9)
+    assert len(asked) == 2
 
 
 def test_a_worker_that_dies_by_itself_between_two_steps_is_no_pass(make: Make) -> None:

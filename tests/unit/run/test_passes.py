@@ -1,4 +1,4 @@
-"""When a drain may end early: the broker gives nothing back before its end."""
+"""When a drain ends: at once, early because the broker gives nothing back before its end, or only then."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from harness.model.history import Held
 from harness.model.scenario import Scenario
 from harness.run.live import OpenDelivery
 from harness.run.passes import PassDriver, PassOutcome
+from harness.run.timeline import Timeline
+from tests.unit.run.test_live import opened, r
 
 SCENARIO = Scenario.model_validate({"version": 1, "system": {"app": "app:app"}, "load": [{"send": "app.pay", "count": 1}]})
 LATE = {"message_id": "m1", "task_id": "t1", "tag": "x"}
@@ -85,3 +87,56 @@ def test_it_goes_on_while_something_is_ready_or_nothing_is_left() -> None:
     late = [Held("unacked", "celery", returns_at=3_600.0, **LATE)]
     assert not nothing_before((1, 1), late)
     assert not nothing_before((0, 0), late)
+
+
+class Ticking(Clock):
+    """Goes on by a hundredth of a second whenever it is looked at."""
+
+    time = 100.0
+
+    def now(self) -> float:
+        self.time += 0.01
+        return self.time
+
+    wall = now
+
+
+CUT_OFF = (opened(10, "pay-1"), r("connected", queues=[]), r("disconnected"))
+
+
+def drained(later: list[tuple[float, dict[str, Any]]], seconds: float = 20.0) -> PassOutcome:
+    """After a drain of so many seconds at most, of an empty broker whose worker has lost its connection; ``later``: when it says what."""
+    system: Any = System(Broker((0, 0)))
+    driver = PassDriver(system, SCENARIO, Ticking(), lambda event: None, lambda: None)
+    driver.outcome = outcome = PassOutcome(journal=None, t0=100.0, before=None)  # type: ignore[arg-type]
+    driver.live.feed(CUT_OFF)
+    told = list(later)
+
+    def step(wait: float = 0.0) -> int:
+        due = [record for at, record in told if at <= driver.now()]
+        del told[: len(due)]
+        return driver.live.feed(due)
+
+    driver.step = step  # type: ignore[method-assign]
+    driver._drain(Timeline([]), seconds)
+    outcome.stopped_at = driver.now()
+    return outcome
+
+
+def test_a_drain_waits_for_a_worker_that_tries_to_connect_again() -> None:
+    outcome = drained([(4.0, r("connected", queues=[]))])
+    assert outcome.quiet and outcome.quiet_at is not None and 4.0 < outcome.quiet_at < 5.0
+    assert not outcome.note
+
+
+def test_one_that_never_comes_back_uses_the_whole_drain_and_is_named() -> None:
+    outcome = drained([])
+    assert outcome.stopped_at is not None and outcome.stopped_at >= 20.0
+    assert outcome.note == "quiet, but for pay-1 without its connection to the broker, waited for until the drain's end"
+    assert outcome.quiet, "there was no work left"
+
+
+@pytest.mark.parametrize("says", [r("down"), r("settings", config={"broker_connection_retry": False}, tasks={})])
+def test_one_that_does_not_try_is_not_waited_for(says: dict[str, Any]) -> None:
+    outcome = drained([(2.0, says)])
+    assert outcome.quiet and outcome.stopped_at is not None and outcome.stopped_at < 4.0

@@ -83,6 +83,49 @@ def test_threads_die_with_their_process() -> None:
     live = LiveState()
     live.feed([*DONE, end(threads=1)])
     quiet = Quiet(live, Clock(), lambda: (0, 0))
-    assert quiet.lingerers() == "pay-1"
+    assert quiet.waited_for(NO_FAULTS) == "threads of the app's own in pay-1"
     live.died({10})
     assert not live.lingering
+
+
+SETTINGS = r("settings", config={"broker_connection_retry": True}, tasks={})
+LOST = (*DONE, end(), SETTINGS, r("connected", queues=[]), r("disconnected"))
+
+
+@pytest.mark.parametrize("plan", [NO_FAULTS, A_FAULT])
+def test_it_is_not_quiet_before_a_worker_that_lives_is_connected_again(plan: Timeline) -> None:
+    assert seconds_until_quiet(LOST, plan) == float("inf")
+    assert seconds_until_quiet([*LOST, r("connected", queues=[])], plan) < CALM + 0.2
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        [r("settings", config={"broker_connection_retry": False}, tasks={})],  # it does not try
+        [r("down")],  # it leaves by itself
+    ],
+)
+def test_nobody_waits_for_a_worker_that_does_not_come_back(more: list[dict[str, Any]]) -> None:
+    assert seconds_until_quiet([*LOST, *more]) < 0.2
+
+
+def test_a_worker_that_has_died_is_not_waited_for_whenever_its_last_words_are_read() -> None:
+    live = LiveState()
+    live.feed([*LOST])
+    assert live.adrift == ["pay-1"]
+    live.died({10})
+    live.feed([r("disconnected")])
+    assert live.adrift == []
+    live.feed([opened(10, "pay-1"), r("connected", queues=[]), r("disconnected")])  # another one, under its number
+    assert live.adrift == ["pay-1"]
+
+
+def test_while_a_fault_lasts_nobody_is_waited_for_who_may_be_unable_to_come_back() -> None:
+    live = LiveState()
+    live.feed(LOST)
+    quiet, lasting = Quiet(live, Clock(), lambda: (0, 0)), timeline(NoFault, at="0s")  # type: ignore[arg-type]
+    lasting.planned[0].state = "active"
+    assert quiet.adrift(lasting) == []
+    lasting.planned[0].state = "ended"
+    assert quiet.adrift(lasting) == ["pay-1"]
+    assert quiet.waited_for(lasting) == "pay-1 without its connection to the broker"

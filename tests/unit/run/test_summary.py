@@ -9,6 +9,7 @@ from harness.model.history import Call, Delivery, Depth, Evidence, FaultRecord, 
 from harness.model.result import FaultResult, RunResult
 from harness.model.scenario import Scenario
 from harness.model.verdict import Verdict
+from harness.reporting.words import doubts, headline
 from harness.run.summary import overall, summarise
 
 SCENARIO = Scenario.model_validate(
@@ -94,6 +95,22 @@ def test_nothing_else_hides_a_failure_or_makes_a_pass() -> None:
     assert overall([check(Verdict.PASS)], [], interrupted=True) is Verdict.INCONCLUSIVE
     assert overall([check(Verdict.PASS)], [], ["10.0.0.7:5432"]) is Verdict.INCONCLUSIVE
     assert overall([], []) is Verdict.INCONCLUSIVE
+
+
+def test_a_generator_that_measured_itself_demotes_a_pass_and_hides_no_failure() -> None:
+    assert overall([check(Verdict.PASS)], [], bottleneck="busy") is Verdict.INCONCLUSIVE
+    assert overall([check(Verdict.FAIL)], [], bottleneck="busy") is Verdict.FAIL
+    run = Recording()
+    for number in range(1, 101):
+        run.done(number, number / 10)
+        run.history.calls[number].free = (number - 1) / 10
+        run.history.calls[number].sent = number / 10 + (0.08 if number > 80 else 0.0)
+    result = summary(run.history)
+    assert (result.verdict, result.exit_code) == (Verdict.INCONCLUSIVE, 4)
+    assert result.generator is not None and result.generator.bottleneck.startswith("20 of 100 calls were sent more than 50 ms late")
+    assert headline(result) == "The load generator was the bottleneck, so this is not a pass."
+    assert doubts(result) == [result.generator.bottleneck]
+    assert summary(run.history, [check(Verdict.FAIL)]).exit_code == 1
 
 
 def test_exit_codes() -> None:
