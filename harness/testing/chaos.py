@@ -15,13 +15,14 @@ from hypothesis.strategies import SearchStrategy
 from harness.errors import UsageError
 from harness.model.result import RunResult
 from harness.testing.configuration import Configuration
+from harness.testing.drawn import BUDGET_ATTRIBUTE
 from harness.testing.harness import Harness
 from harness.testing.plan_runner import PlanRunner, shared_workshop
 from harness.testing.plans import Plan, PlannedCall, PlannedChord, PlannedFault
 from harness.testing.strategies import plans
 from harness.testing.trials import Budget, Trials
 
-__all__ = ["Trial", "budget_settings", "chaos", "concluding"]
+__all__ = ["Trial", "budget", "budget_settings", "chaos", "concluding"]
 
 #: What `@seed`, `@reproduce_failure`, `@settings` and `--hypothesis-seed` leave on a test that `@given` made.
 _HYPOTHESIS_ATTRIBUTES = "_hypothesis_internal_use_"
@@ -77,14 +78,36 @@ def chaos(
     plan. ``silent``: the share of plans that may say nothing. ``shrinking``: runs after the first failure. ``configuration``: none:
     that of pytest's fixture `harness`. ``settings``: Hypothesis's own, for what the budget does not say (its database, verbosity).
     """
-    budget = Budget(examples, seconds, silent, shrinking)
+    stated = Budget(examples, seconds, silent, shrinking)
 
     def decorate(test: Callable[..., None]) -> Callable[..., None]:
         parameters = list(inspect.signature(test).parameters.values())
         first = 1 if parameters and parameters[0].name == "self" else 0
         if len(parameters) <= first:
             raise UsageError(f"{test.__qualname__} takes no argument: its first one is the trial")
-        return _Chaos(test, parameters, first, plans(calls, faults), budget, configuration, settings).wrapped()
+        return _Chaos(test, parameters, first, plans(calls, faults), stated, configuration, settings).wrapped()
+
+    return decorate
+
+
+def budget(
+    examples: int = 50,
+    seconds: float = 20.0,
+    *,
+    silent: float = 0.5,
+    shrinking: int = 60,
+    settings: Settings | None = None,
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """For a test of `@given`'s that hands its plans to `harness.run_plan`, above or below it: what it may cost, for us and for Hypothesis.
+
+    The same words as those of `chaos`. It takes the place of `@settings`.
+    """
+    stated = Budget(examples, seconds, silent, shrinking)
+
+    def decorate(test: Callable[..., None]) -> Callable[..., None]:
+        made: Callable[..., None] = budget_settings(stated, settings)(test)
+        setattr(made, BUDGET_ATTRIBUTE, stated)
+        return made
 
     return decorate
 

@@ -18,6 +18,7 @@ from harness.run.live_run import LiveRun
 from harness.scenario.names import known, nearest
 from harness.testing import assertions
 from harness.testing.configuration import Configuration
+from harness.testing.drawn import DrawnPlans
 from harness.testing.handles import CALL_SECONDS, Broker, Call, FaultHandle, WorkerHandle, as_text, given, plain
 from harness.testing.outcomes import demand_pass
 from harness.testing.workshop import Workshop
@@ -37,11 +38,15 @@ class Harness:
         self._checks: Mapping[str, Any] | None = None
         self._faults = 0
         self._clean: list[CleanPass] | None = None
+        self.drawn = DrawnPlans(self)
 
     # --- what a test does ---------------------------------------------------------------------------------------
 
     def send(self, task: Any, *args: Any, **kwargs: Any) -> Call:
-        """Publish a call, by the task's name or the task itself; returns once it is published (or a fault holds that up)."""
+        """Publish a call, by the task's name or the task itself; returns once it is published (or a fault holds that up).
+
+        UsageError for a task that is not registered, or arguments that Celery would refuse: then nothing was published.
+        """
         return self.apply(task, args, kwargs)
 
     def apply(self, task: Any, args: Sequence[Any] | str = (), kwargs: Mapping[str, Any] | None = None, **options: Any) -> Call:
@@ -96,7 +101,10 @@ class Harness:
         return self.worker(group).scale(replicas)
 
     def fault(self, name: str, **parameters: Any) -> FaultHandle:
-        """Any fault by its name, with the keys that it has in a scenario (`when` arms it; `for` as ``for_``)."""
+        """Any fault by its name, with the keys that it has in a scenario (`when` arms it; `for` as ``for_``).
+
+        UsageError for a line that no task reaches, with the nearest that one does: then nothing was armed.
+        """
         faults = registry().faults
         if name not in faults:
             raise UsageError(f"no fault `{name}`{nearest(name, faults)}", hint=known(faults))
@@ -104,8 +112,9 @@ class Harness:
         self.workshop.check_step(self._judging, self._parts(), {"fault": name, **planned})
         own = {key: value for key, value in planned.items() if key not in ("when", "for")}
         made = faults[name](faults[name].Parameters.model_validate(own), derived_random(self.configuration.seed, "fault", self._faults))
+        handle = FaultHandle(self, self.live.fault({"fault": name, **planned}, made), name)
         self._faults += 1
-        return FaultHandle(self, self.live.fault({"fault": name, **planned}, made), name)
+        return handle
 
     def heal(self) -> None:
         """Every fault that is still on."""
@@ -186,6 +195,11 @@ class Harness:
         __tracebackhide__ = True
         configuration = self._with_checks(parts.pop("checks")) if "checks" in parts else self._judging
         return self.demand(self.workshop.run(configuration, parts, name=self.name))
+
+    def run_plan(self, calls: Any, faults: Any = ()) -> RunResult | None:
+        """One drawn plan, in a test of `@given`'s with a `@budget`: see `DrawnPlans.run`."""
+        __tracebackhide__ = True
+        return self.drawn.run(calls, faults)
 
     def assert_idempotent(self, task: Any, *args: Any, **options: Any) -> list[RunResult]:
         """See `assertions.assert_idempotent`."""

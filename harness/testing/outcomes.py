@@ -8,7 +8,7 @@ from harness.errors import EnvironmentFault
 from harness.model.result import RunResult
 from harness.model.verdict import Verdict
 
-__all__ = ["Failed", "Inconclusive", "TooLate", "Unstable", "demand_pass"]
+__all__ = ["Failed", "Inconclusive", "Terminated", "TooLate", "Unstable", "demand_pass"]
 
 
 class Failed(AssertionError):
@@ -29,6 +29,12 @@ class Inconclusive(AssertionError):
 
 class TooLate(AssertionError):
     """What a test waited for did not happen within its time."""
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM. No Exception: nobody may take it for a failed test, and Hypothesis must not try to make it smaller."""
+
+    status = 143
 
 
 class Unstable(AssertionError):

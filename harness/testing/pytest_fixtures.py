@@ -15,8 +15,10 @@ from harness.errors import UsageError
 from harness.model.result import RunResult
 from harness.ports.reporter import Progress
 from harness.testing.configuration import EXAMPLE, Configuration, find_configuration, merged, nested
+from harness.testing.drawn import DrawnPlans
 from harness.testing.harness import Harness
 from harness.testing.pytest_reports import Judge, attach, detach
+from harness.testing.pytest_signals import terminate_like_an_interrupt
 from harness.testing.shared import SharedHarness
 from harness.testing.workshop import Workshop
 
@@ -56,6 +58,7 @@ def workshop_of(config: pytest.Config) -> Workshop:
     if found is None:
         found = config.stash[_WORKSHOP] = Workshop(_LogListener, keep_passed=config.getoption("harness_reports") is not None)
         config.pluginmanager.register(Judge(found), "celery-harness-judge")
+        config.add_cleanup(terminate_like_an_interrupt())
         config.add_cleanup(found.close)  # should the session not come to its end
     return found
 
@@ -82,6 +85,7 @@ def harness_of(request: pytest.FixtureRequest) -> Iterator[Harness]:
     """The fixture `harness`."""
     node = request.node
     harness = Harness(workshop_of(request.config), _configuration(request), _file_name(node.name))
+    harness.drawn = DrawnPlans(harness, request.function)
     attach(node, harness)
     try:
         yield harness

@@ -16,7 +16,7 @@ from _pytest._code.code import ReprEntryNative, ReprExceptionInfo, ReprFileLocat
 from harness.errors import EnvironmentFault, HarnessError
 from harness.reporting.words import printable
 from harness.testing.harness import Harness
-from harness.testing.outcomes import Failed, Inconclusive, TooLate, Unstable
+from harness.testing.outcomes import Failed, Inconclusive, Terminated, TooLate, Unstable
 from harness.testing.shared import SharedHarness
 from harness.testing.workshop import Workshop
 
@@ -50,11 +50,18 @@ class Judge:
 
     def __init__(self, workshop: Workshop) -> None:
         self._workshop = workshop
+        self._terminated = False
+
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        """By whom?"""
+        self._terminated = isinstance(excinfo.value, Terminated)
 
     @pytest.hookimpl(trylast=True)  # fixtures that are still up end first
-    def pytest_sessionfinish(self) -> None:
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Stop what was kept: a process of xdist's is given little time after this."""
         self._workshop.close()
+        if self._terminated:
+            session.exitstatus = Terminated.status
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
@@ -69,8 +76,11 @@ class Judge:
         except BaseException as exc:
             for harness in _held_by(item):
                 _abandon(item, harness, exc)
+            for harness in _held_by(item):
+                harness.drawn.conclude(exc)
             raise
         for harness in _held_by(item):
+            harness.drawn.conclude()
             if isinstance(harness, SharedHarness):
                 harness.after_test()
             elif harness.used:
@@ -106,7 +116,8 @@ def _abandon(item: pytest.Item, harness: Harness, why: BaseException) -> None:
 
 def _told(item: pytest.Item, excinfo: pytest.ExceptionInfo[BaseException]) -> ReprExceptionInfo:
     """The test's own lines, then the text. Made of pytest's own parts, which xdist carries and every `--tb` knows."""
-    text = printable(str(excinfo.value))
+    notes = getattr(excinfo.value, "__notes__", [])  # Hypothesis's: the example, and the blob that repeats it
+    text = printable("\n".join([str(excinfo.value), *(f"\n{note}" for note in notes)]))
     lines, where, line = list(_lines(item, excinfo)), str(item.path), (item.location[1] or 0) + 1
     for entry in excinfo.traceback:
         if _is_the_users(Path(entry.path)):

@@ -86,9 +86,10 @@ class SharedHarness(Harness):
 
     def _until_quiet(self, run: LiveRun) -> None:
         run.heal()
-        if not run.until_quiet():
-            self.close()
+        quiet = run.until_quiet()
         self._judged_steps = len(run.script)
+        if not quiet:
+            self.close()
 
     def _note(self, checks: tuple[CheckResult, ...]) -> str:
         calls = sorted({call for check in checks for finding in check.findings for call in finding.calls})

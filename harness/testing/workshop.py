@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import linecache
 import shutil
+import signal
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -28,6 +29,7 @@ from harness.scenario import LoadedScenario, ScenarioErrors, check_abilities, lo
 from harness.scenario.loader import written_out
 from harness.scenario.references import parts_of
 from harness.testing.configuration import Configuration, merged
+from harness.testing.outcomes import Terminated
 
 __all__ = ["Workshop"]
 
@@ -189,7 +191,7 @@ class Workshop:
                 clean=clean,
             )
         except Interrupted as exc:
-            raise KeyboardInterrupt(str(exc)) from None
+            raise (Terminated if exc.signal_number == signal.SIGTERM else KeyboardInterrupt)(str(exc)) from None
 
     def _writers(self) -> Sequence[Writer]:
         return default_writers() if self._keep_passed else [_UnlessPassed(default_writers())]

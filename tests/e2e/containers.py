@@ -6,6 +6,7 @@ import contextlib
 import io
 import os
 import socket
+import tempfile
 import threading
 import uuid
 from collections.abc import Iterator
@@ -16,7 +17,9 @@ from typing import Any
 import docker
 import pytest
 
-from harness.runtimes.containers.engine import available
+from harness.model.scenario import System
+from harness.runtimes.containers.engine import Engine, available
+from harness.runtimes.containers.worker_image import worker_image
 from tests.e2e.support import Project, wait_until
 
 __all__ = ["Cable", "Standing", "client", "made_image", "needs_engine", "run_of"]
@@ -35,9 +38,19 @@ def needs_engine(*images: str) -> None:
     """With the local images; without them the test is skipped, or fails under CI=true."""
     if why := available():
         pytest.skip(f"needs a server: a container engine ({why})")
-    known = {tag for found in client().images.list() for tag in found.tags}
+    known = {tag for found in client().api.images() for tag in found["RepoTags"] or ()}
     if missing := [name for name in (*_IMAGES, *images) if f"celery-harness/{name}:local" not in known]:
         pytest.skip(f"needs a server: a container engine with images of {', '.join(missing)} (`celery-harness images build`)")
+    _make_workers_image()
+
+
+@cache
+def _make_workers_image() -> None:
+    """Projects of tests name no requirements, so their workers' image holds all of this environment. It is made once, which takes
+    minutes on a busy machine: here, before the time of a run counts, and of all processes of `pytest -n` by one.
+    """
+    with tempfile.TemporaryDirectory() as empty:
+        worker_image(Engine.connect().client, root=Path(empty), system=System(app="shop:app"), say=lambda line: None)
 
 
 @contextlib.contextmanager

@@ -263,6 +263,7 @@ def test_a_toxiproxy_that_hangs(both: Callable[..., list[Running]], when: str) -
         assert "hangs: asked to" in error and "its last lines" in error
 
 
+@pytest.mark.usefixtures("alone_with_leftovers")
 def test_an_engine_that_goes_in_mid_run(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     """A partial report; and `clean` removes what it left, once the engine is back."""
     needs_engine()

@@ -100,6 +100,7 @@ def passwords(folder: Path) -> set[str]:
     return {found for text in texts for found in re.findall(r"rediss?://[^:/@\"]*:([^@\"]+)@", text)}
 
 
+@pytest.mark.usefixtures("alone_with_leftovers")
 def test_a_killed_harness_leaves_nothing_that_runs_on_or_tells(image: str, tmp_path: Path) -> None:
     """One run, looked at while it lives and after a SIGKILL of the harness."""
     shop = project(tmp_path)

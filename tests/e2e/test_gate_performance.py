@@ -13,7 +13,8 @@ from tests.e2e.gate_support import SHOP, commit, gate_of, gate_project, told, wr
 from tests.e2e.support import Project, end, processes_of, wait_until
 
 _BASELINE = "celery-harness-baseline.json"
-_SLOW = 0.060  # seconds where the shop takes 0.005
+#: Seconds where the shop takes 0.005: so much more that the time which a busy machine adds to both leaves a ratio that nobody mistakes.
+_SLOW = 0.150
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +25,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Project:
     scratch.mkdir()
     made.env["TMPDIR"] = str(scratch)
     (made.folder / ".gitignore").write_text("scratch/\nreports/\n__pycache__/\n")
-    write_scenario(made, "work")
+    write_scenario(made, "work", load=[{"send": "shop.work", "args": [1], "count": 20}])  # enough for a p95
     made.env["SHOP_COMMIT"] = commit(made)
     done = made.run("gate")
     assert done.returncode == 0, told(done)

@@ -85,7 +85,6 @@ def test_a_fastapi_project_with_tests_that_are_coroutines(tmp_path: Path, redis_
     assert "POST /mails accepted again" in done.text
 
 
-@pytest.mark.engine
 def test_the_plain_project_in_containers(tmp_path: Path) -> None:
     done = run_pytest(copied("plain", tmp_path), "--harness-runtime", "containers", "-k", "test_once or test_twice", timeout=280)
     assert done.outcomes == {"test_once": "passed", "test_twice": "failed"}, done.text

@@ -219,6 +219,7 @@ def test_all_is_gone_at_the_end_and_after_a_signal(shop: Project, runtime: str) 
         assert left(shop, runtime, process.pid) == []
 
 
+@pytest.mark.usefixtures("alone_with_leftovers")
 def test_what_a_killed_command_left_is_cleaned(shop: Project, runtime: str) -> None:
     process = shop.command("run", "f-look.yaml", "f-look.yaml", "--runtime", runtime, "--json")
     assert process.stdout is not None

@@ -66,6 +66,7 @@ def test_a_signal_at_any_moment_stops_everything(shop: Project, phase: str, numb
         assert result["verdict"] != "pass"
 
 
+@pytest.mark.usefixtures("alone_with_leftovers")
 def test_after_a_sigkill_of_the_harness_all_ends_by_itself_and_clean_finds_the_rest(shop: Project) -> None:
     before = temporary_folders()
     process = start_until(shop, "run", **LONG)
@@ -79,6 +80,7 @@ def test_after_a_sigkill_of_the_harness_all_ends_by_itself_and_clean_finds_the_r
     assert temporary_folders() <= before
 
 
+@pytest.mark.usefixtures("alone_with_leftovers")
 def test_clean_leaves_a_living_run_alone_also_one_with_another_temporary_folder(shop: Project, tmp_path: Path) -> None:
     process = start_until(shop, "run", **LONG)
     running = {p.pid for p in processes_of(shop.folder)}

@@ -16,6 +16,7 @@ import psutil
 
 from harness.errors import EnvironmentFault
 from harness.ports.clock import Clock
+from harness.runtimes.processes.use import use_of
 
 __all__ = ["LAUNCHER", "ManagedProcess", "spawn"]
 
@@ -60,6 +61,10 @@ class ManagedProcess:
             return []
         self.known_children.update(found)
         return found
+
+    def use(self) -> tuple[float, int] | None:
+        """(processor seconds, resident bytes), with its children's; None where it is gone."""
+        return use_of(self.pid) if self.alive() else None
 
     @property
     def status(self) -> int | None:

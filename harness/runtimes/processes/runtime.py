@@ -5,8 +5,8 @@ from __future__ import annotations
 import signal
 
 from harness.ports.runtime import LiveSystem, SystemPlan
+from harness.runtimes.processes.session import ProcessSession
 from harness.runtimes.processes.system import ProcessSystem
-from harness.runtimes.shared.session import Session
 
 __all__ = ["ProcessRuntime"]
 
@@ -21,7 +21,7 @@ class ProcessRuntime:
         return "" if hasattr(signal, "SIGKILL") else "it needs POSIX signals; use containers on this system"
 
     def __init__(self) -> None:
-        self._session: Session | None = None
+        self._session: ProcessSession | None = None
 
     def system(self, plan: SystemPlan) -> LiveSystem:
         """Not started yet."""
@@ -29,7 +29,7 @@ class ProcessRuntime:
 
     def keep(self) -> None:
         """See `Runtime`."""
-        self._session = self._session or Session()
+        self._session = self._session or ProcessSession()
 
     def close(self) -> None:
         """See `Runtime`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.errors import ScenarioError
 from harness.ports.broker import Tls
@@ -13,10 +13,13 @@ from harness.ports.runtime import SystemPlan
 from harness.runtimes.processes.children import ask, child_environment, interpreter
 from harness.runtimes.processes.process import spawn
 from harness.runtimes.processes.servers import ProcessServer
+from harness.runtimes.processes.session import ProcessSession
 from harness.runtimes.shared.hosting import Managed, ProxyHost, ServerHandle, ServerSpec
 from harness.runtimes.shared.leftovers import end_strays
-from harness.runtimes.shared.session import Session
 from harness.runtimes.shared.system import LocalSystem
+
+if TYPE_CHECKING:  # most scenarios need no proxy, and so no HTTP client either
+    from harness.runtimes.processes.proxy import ProcessProxy
 
 __all__ = ["ProcessSystem"]
 
@@ -24,16 +27,19 @@ __all__ = ["ProcessSystem"]
 class ProcessSystem(LocalSystem):
     """See `LiveSystem`. Everything listens on loopback, and dies with this process."""
 
-    def __init__(self, plan: SystemPlan, session: Session | None = None) -> None:
+    def __init__(self, plan: SystemPlan, session: ProcessSession | None = None) -> None:
         super().__init__(plan, session)
         self.python = ""
-        self._proxy: ProxyHost | None = None
+        self._own_session = session
+        self._proxy: ProcessProxy | None = None
 
     def prepare_host(self) -> None:
         """The interpreter and the working folder."""
         self.python = interpreter(self.plan.scenario.system.python, self.plan.root)
         if not self.working_folder().is_dir():
             raise ScenarioError(f"system.path: {self.working_folder()} is not a folder")
+        if self._own_session is not None and not self.wiring.used:
+            self._own_session.stop_proxy()
 
     def make_server(self, spec: ServerSpec, tls: Tls | None) -> ServerHandle:
         """In a folder of its own."""
@@ -90,19 +96,46 @@ class ProcessSystem(LocalSystem):
         return child_environment(self.plan.run_id, self.seats.app_env(offers), self.working_folder(), settings)
 
     def proxy_host(self) -> ProxyHost:
-        """One proxy server for the run."""
+        """One proxy server for the run: the one that waits, or a new one."""
+        if self._proxy is None:
+            self._proxy = self._new_proxy()
+            assert self._proxy.process is not None
+            self.every_process.append(self._proxy.process)
+        return self._proxy
+
+    def _new_proxy(self) -> ProcessProxy:
         from harness.runtimes.processes.proxy import ProcessProxy
 
         assert self.temporary is not None
-        if self._proxy is None:
-            proxy = ProcessProxy(self.temporary, self.log_file("toxiproxy"), self.clock, self.plan.run_id, self.plan.scenario.seed)
-            self.every_process.append(proxy.start())
-            self._proxy = proxy
-        return self._proxy
+        log, seed, session = self.log_file("toxiproxy"), self.plan.scenario.seed, self._own_session
+        if session is None:
+            proxy = ProcessProxy(self.temporary, log, self.clock, self.plan.run_id, seed)
+        elif (waiting := session.take_proxy(seed, log)) is not None:
+            return waiting
+        else:
+            folder = session.new_folder("toxiproxy")
+            proxy = ProcessProxy(folder, log, self.clock, session.id, seed, output=folder / "log")
+        proxy.start()
+        return proxy
+
+    def save_logs(self) -> None:
+        """The proxy's too."""
+        super().save_logs()
+        if self._proxy is not None:
+            self._proxy.save_log()
 
     def expose(self, name: str, port: int) -> tuple[str, int]:
         """The app runs on this machine too."""
         return "127.0.0.1", port
 
+    def close(self) -> None:
+        """The proxy last: it may go to the next system once it is certain that nobody is left who could talk to it."""
+        if self._proxy is not None and self._proxy.process in self.every_process:
+            self.every_process.remove(self._proxy.process)
+        super().close()
+
     def close_host(self) -> None:
-        """Nothing: the proxy is one of `every_process`."""
+        """The proxy, where the next system cannot have it."""
+        proxy, self._proxy = self._proxy, None
+        if proxy is not None and not (self.sound and self._own_session is not None and self._own_session.give_proxy(proxy)):
+            proxy.stop()

@@ -30,6 +30,7 @@ class Serving(Hosted):
         self.lease = Lease(session.servers if session else None)
         self.temporary: Path | None = None
         self.servers: list[ServerHandle] = []
+        self.sound = False  # found at the end: it came to its end, and every process that had its logins is dead
         self._authority: Authority | None = None
 
     def lasts(self, spec: ServerSpec) -> bool:
@@ -99,10 +100,15 @@ class Serving(Hosted):
 
     def remove_servers(self, *, keep: bool) -> None:
         """``keep``: the run came to its end, so that those may stay that no fault has touched, once nobody is left who knows a login."""
-        sound = keep and self.session is not None and self.all_dead()
+        self.sound = keep and self.session is not None and self.all_dead()
         for server in self.servers:
-            if not self.lease.give_back(server, sound=sound):
+            if not self.lease.give_back(server, sound=self.sound):
                 server.remove()
+
+    def save_logs(self) -> None:
+        """What servers have written so far is in the run's logs when this returns."""
+        for server in self.servers:
+            server.save_log()
 
 
 def _start(server: ServerHandle) -> None:

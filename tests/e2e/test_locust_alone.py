@@ -1,0 +1,53 @@
+"""CeleryUser without a run of the harness: plain Locust, on the broker that is named and no other."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.locust_support import USERS, free_port, locust, redis_server, rows, shop_worker
+from tests.e2e.support import project
+
+
+def test_without_the_harness_nothing_is_sent_where_nobody_named_the_broker(tmp_path: Path) -> None:
+    project(tmp_path, users=USERS)
+    (tmp_path / "shop.py").write_text((tmp_path / "shop.py").read_text().replace("localhost:6379", "127.0.0.1:9"))
+    child = locust(tmp_path, "-f", "users.py", "--headless", "-u", "1", "-t", "2s")
+    out, _ = child.communicate(timeout=60)
+    assert child.returncode == 2, out
+    assert "name the broker by --host" in out
+
+
+@pytest.mark.parametrize("more", [(), ("--processes", "2")])
+def test_without_the_harness_on_the_broker_that_is_named(tmp_path: Path, more: tuple[str, ...]) -> None:
+    project(tmp_path, users=USERS.replace("constant(0.1)", "constant(0.02)"))
+    with redis_server(tmp_path) as url, shop_worker(tmp_path, url):
+        options = ("-f", "users.py", "--headless", "-u", "8", "-r", "8", "-t", "5s", "--csv", "out", "--host", f"{url}/0")
+        port = free_port()
+        ports = ("--master-bind-port", str(port), "--master-port", str(port)) if more else ()
+        child = locust(tmp_path, *options, "--result-backend", f"{url}/1", *more, *ports)
+        out, _ = child.communicate(timeout=90)
+    assert child.returncode == 0, out
+    found = rows(tmp_path / "out")
+    assert set(found) == {"publish", "end to end"}
+    assert int(found["publish"]["Failure Count"]) == int(found["end to end"]["Failure Count"]) == 0
+    assert int(found["end to end"]["Request Count"]) > 10
+    assert math.isfinite(float(found["end to end"]["95%"]))
+
+
+def test_importing_the_harness_never_imports_locust() -> None:
+    code = (
+        "import sys, pkgutil, importlib, harness\n"
+        "for m in pkgutil.walk_packages(harness.__path__, 'harness.'):\n"
+        "    if m.name == 'harness.locust' or '.agent' in m.name or m.name.endswith('__main__'): continue\n"
+        "    try: importlib.import_module(m.name)\n"
+        "    except ImportError as exc: assert 'locust' not in str(exc) and 'gevent' not in str(exc), exc\n"
+        "bad = [m for m in sys.modules if m.partition('.')[0] in ('locust', 'gevent')]\n"
+        "assert not bad, bad\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,76 @@
+"""Locustfiles that cannot be used, and Locusts that come to grief: clear words, the right exit code, nothing left."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.locust_support import USERS, a_sending_worker, scenario
+from tests.e2e.support import processes_of, project, wait_until
+
+
+def test_a_lost_worker_of_locust_is_said_and_makes_a_pass_inconclusive(tmp_path: Path) -> None:
+    made = project(tmp_path, users=USERS)
+    harness = made.command("load", str(scenario(made, locust={"file": "users.py", "users": 4, "for": "10s", "processes": 2})))
+    try:
+        victim = wait_until(lambda: a_sending_worker(tmp_path), "a worker of Locust's sends", 60)
+        os.kill(victim, signal.SIGKILL)
+        out, err = harness.communicate(timeout=120)
+    finally:
+        harness.kill()
+    assert harness.returncode == 4, out + err
+    assert "Locust lost its worker" in made.result()["generator"]["bottleneck"]
+
+
+BAD = {
+    "no such file": ({}, {"file": "nobody.py", "for": "2s"}, "no locustfile nobody.py"),
+    "not python": ({}, {"file": "s.yaml", "for": "2s"}, "is not a Python file"),
+    "fails to import": ({"users": "import celery\n\n1 / 0\n"}, {"file": "users.py", "for": "2s"}, "ZeroDivisionError"),
+    "no user class": ({"users": "from locust import task\n"}, {"file": "users.py", "for": "2s"}, "holds no user class"),
+    "unknown task": ({"users": USERS.replace("shop.work", "shop.wrk")}, {"file": "users.py", "for": "2s"}, "did you mean shop.work?"),
+    "no end": ({"users": USERS}, {"file": "users.py"}, "`for` is missing"),
+    "app that is none": ({"users": USERS.replace("shop:app", "shop:work")}, {"file": "users.py", "for": "2s"}, "Worker: "),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_locustfile_that_cannot_be_used_is_refused_before_anything_starts(tmp_path: Path, name: str) -> None:
+    files, spec, said = BAD[name]
+    made = project(tmp_path, **files)
+    done = made.run("load", str(scenario(made, locust=spec)))
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert said in done.stderr
+    assert "users.py:3" in done.stderr or name != "fails to import"
+
+
+def test_a_task_whose_name_is_computed_is_refused_when_it_is_sent(tmp_path: Path) -> None:
+    made = project(tmp_path, users=USERS.replace('send("shop.work"', 'send("shop." + "wrk"'))
+    done = made.run("load", str(scenario(made, locust={"file": "users.py", "for": "20s"})))
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "did you mean shop.work?" in done.stderr and "users.py:11" in done.stderr
+    assert not processes_of(tmp_path)
+
+
+def test_a_locust_that_dies_is_the_environments_fault(tmp_path: Path) -> None:
+    made = project(tmp_path, users=USERS.replace('self.celery.send("shop.work", 1)', "__import__('os')._exit(9)"))
+    done = made.run("load", str(scenario(made, locust={"file": "users.py", "for": "20s"})))
+    assert done.returncode == 3, done.stdout + done.stderr
+    assert "Locust ended with status 9" in done.stdout + done.stderr
+    assert not processes_of(tmp_path)
+
+
+def test_ctrl_c_stops_all_and_leaves_a_partial_report(tmp_path: Path) -> None:
+    made = project(tmp_path, users=USERS)
+    harness = made.command("load", str(scenario(made, locust={"file": "users.py", "users": 2, "for": "60s", "processes": 2})))
+    try:
+        wait_until(lambda: a_sending_worker(tmp_path), "a worker of Locust's sends", 60)
+        harness.send_signal(signal.SIGINT)
+        out, err = harness.communicate(timeout=60)
+    finally:
+        harness.kill()
+    assert harness.returncode == 130, out + err
+    assert made.result()["interrupted"] and made.result()["calls"] > 0
+    wait_until(lambda: not processes_of(tmp_path), "nothing is left", 20)
