@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import socket
@@ -53,13 +54,20 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@pytest.hookimpl(tryfirst=True)  # before -m selects
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whatever looks at the container engine runs alone (`make test`): one such test would see what another has started."""
-    for item in items:
-        module = item.nodeid.partition("::")[0]
-        if "containers" in module or "images" in module:
-            item.add_marker(pytest.mark.engine)
+@pytest.fixture
+def alone_with_leftovers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """For a test that kills a harness and looks at what it leaves, or that runs `clean`: this removes what *any* killed run left.
+
+    One such test at a time, over all processes of `pytest -n`. Everything else that a test starts is its own, at the container engine too.
+    """
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    with (shared / "leftovers.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            fcntl.flock(file, fcntl.LOCK_UN)  # a child that a test forked may still hold the file open
 
 
 @pytest.hookimpl(wrapper=True)
