@@ -126,7 +126,7 @@ def build_cell(loaded: LoadedScenario, root: Path, clock: Clock) -> Cell:
         system=system,
         seed=scenario.seed,
         calls=calls,
-        load_seconds=load_seconds(scenario.load, scenario.seed),
+        load_seconds=(scenario.locust.duration or 0.0) if scenario.locust else load_seconds(scenario.load, scenario.seed),
         where=loaded.where,
     )
 

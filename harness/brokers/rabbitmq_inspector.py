@@ -189,6 +189,12 @@ class RabbitInspector:
         """Nothing: RabbitMQ is no result backend that could be read."""
         return {}
 
+    def use(self) -> tuple[int | None, int | None]:
+        """See `ShowsUse`: the node's resident memory, and AMQP connections under the app's logins."""
+        users = {login.user for login in self._endpoint.logins.values()}
+        connections = self._quick.connections()
+        return self._quick.memory(), sum(1 for entry in connections if not users or entry.get("user") in users)
+
     def close(self) -> None:
         """Drop connections, and the tap with them; a later call opens new ones."""
         self._copier.close()

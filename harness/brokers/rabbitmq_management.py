@@ -23,6 +23,7 @@ _COUNTED = ("classic", "quorum")
 #: The queue's name comes last, and older releases do not escape it.
 _LED = re.compile(r'^rabbitmq_detailed_queue_messages_ready\{.*?queue="(.*)"\} \S+$', re.MULTILINE)
 _CONSUMED = re.compile(r'^rabbitmq_detailed_queue_consumers\{.*?queue="(.*)"\} [1-9]\S*$', re.MULTILINE)
+_RESIDENT = re.compile(rb"^rabbitmq_process_resident_memory_bytes(?:\{.*?\})? (\S+)$", re.MULTILINE)
 #: at_least_once: it is not dropped before the dead-letter queue has it.
 _DROPPED = re.compile(
     r"^rabbitmq_global_messages_dead_lettered_(maxlen|delivery_limit|expired)_total"
@@ -110,6 +111,11 @@ class Management:
         for reason, number in _DROPPED.findall(told):
             counts[reason] += int(number)
         return counts
+
+    def memory(self) -> int | None:
+        """Resident bytes of the node; None where it does not say."""
+        found = _RESIDENT.search(self._ask("metrics", "GET", "/metrics"))
+        return round(float(found[1])) if found else None
 
     def close(self) -> None:
         """Drop connections; a later call opens new ones."""

@@ -265,6 +265,16 @@ class RedisInspector:
 
         return {_decode(key.partition(marker)[2]): _result(value) for key, value in self._ask(read, again=True) if value is not None}
 
+    def use(self) -> tuple[int | None, int | None]:
+        """See `ShowsUse`: `used_memory`, and the connections under the app's logins."""
+
+        def read(client: Any) -> tuple[int, int]:
+            memory = int(client.info("memory")["used_memory"])
+            users = {login.user for login in self._endpoint.logins.values()}
+            return memory, sum(1 for entry in client.client_list() if not users or entry.get("user") in users)
+
+        return self._ask(read, 1.0, again=True)  # type: ignore[no-any-return]
+
     def close(self) -> None:
         """Drop connections; a later call opens new ones."""
         for client in self._clients.values():

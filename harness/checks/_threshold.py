@@ -7,14 +7,16 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal, cast
 
+from harness.model.measures import MetricName
+from harness.model.measuring import place_of
 from harness.model.quantities import format_duration, parse_duration, parse_rate
+from harness.model.sampling import LATENCIES, PHASES
 
 __all__ = ["METRICS", "Selector", "Threshold", "enough", "parse_selector", "parse_threshold", "statistic"]
 
-LATENCIES = ("end_to_end_latency", "queue_wait", "run_time", "publish_latency")
-METRICS = (*LATENCIES, "throughput")
-PHASES = ("healthy", "faulty", "recovery")
+METRICS = (*reversed(LATENCIES), "throughput")
 _SELECTORS = ("phase", "task", "queue")
 _STATISTICS = ("mean", "max", "min", "count", "rate", "p(N)")
 
@@ -27,7 +29,7 @@ _COMPARE = {"<": lambda a, b: a < b, "<=": lambda a, b: a <= b, ">": lambda a, b
 class Selector:
     """A metric and which of its samples count."""
 
-    metric: str
+    metric: MetricName | Literal["throughput"]
     phase: str = ""
     task: str = ""
     queue: str = ""
@@ -76,7 +78,7 @@ def parse_selector(key: str) -> Selector:
         if name == "phase" and value not in PHASES:
             raise ValueError(f"{value!r} is not a phase{_near(value, PHASES)}")
         chosen[name] = value
-    return Selector(metric, **chosen)
+    return Selector(cast("MetricName", metric), **chosen)
 
 
 def parse_threshold(text: str, metric: str) -> Threshold:
@@ -129,7 +131,7 @@ def statistic(threshold: Threshold, samples: Sequence[float], seconds: float) ->
     if name == "rate":
         return n / seconds if seconds > 0 else 0.0
     if name == "p":
-        return samples[max(0, math.ceil(threshold.quantile / 100 * n) - 1)]
+        return samples[place_of(threshold.quantile, n)]
     if name == "max":
         return samples[-1]
     return samples[0] if name == "min" else math.fsum(samples) / n

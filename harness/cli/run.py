@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,15 +13,15 @@ import click
 
 from harness.errors import HarnessError, Interrupted, UsageError
 from harness.model.result import RunResult
-from harness.model.verdict import EXIT_CODES, Verdict, combine
 
 if TYPE_CHECKING:
-    from harness.ports.reporter import Listener
+    from harness.ports.observer import Observer
+    from harness.ports.reporter import Listener, Progress
     from harness.ports.runtime import Runtime
     from harness.run.signals import InterruptGuard
     from harness.scenario import LoadedScenario
 
-__all__ = ["Options", "run", "run_all"]
+__all__ = ["Chosen", "Options", "run", "run_all"]
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,8 @@ class Options:
     dry_run: bool = False
     as_json: bool = False
     cell: int | None = None
+    observers: tuple[Observer, ...] = ()
+    measured: bool = False
 
 
 @click.command()
@@ -60,6 +63,7 @@ class Options:
 @click.option("--keep", is_flag=True, help="Keep the journals of the clean passes too.")
 @click.option("--dry-run", is_flag=True, help="Say what would run, and start nothing.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line on standard output.")
+@click.option("--metrics", type=click.IntRange(0, 65535), help="OpenMetrics of the run on this port of loopback; 0: any free one.")
 @click.option("--cell", type=int, hidden=True, help="Only the n-th cell of the matrix (from 0): for --jobs.")
 def run(
     files: tuple[str, ...],
@@ -73,12 +77,20 @@ def run(
     keep: bool,
     dry_run: bool,
     as_json: bool,
+    metrics: int | None,
     cell: int | None,
 ) -> None:
     """Run scenarios (files or folders) and judge them."""
     wanted = tuple(t for group in tags for t in group.split(",") if t)
     options = Options(runtime, reports, seed, jobs, wanted, select, repeat, keep, dry_run, as_json, cell)
-    raise click.exceptions.Exit(run_all(files, options))
+    if metrics is None or dry_run:
+        raise click.exceptions.Exit(run_all(files, options))
+    if jobs > 1:
+        raise UsageError("--metrics shows one run at a time", hint="leave out --jobs, or --metrics")
+    from harness.reporting.metrics_endpoint import MetricsEndpoint
+
+    with closing(MetricsEndpoint(metrics)) as endpoint:
+        raise click.exceptions.Exit(run_all(files, replace(options, observers=(endpoint,))))
 
 
 def run_all(files: tuple[str, ...], options: Options) -> int:
@@ -96,7 +108,7 @@ def run_all(files: tuple[str, ...], options: Options) -> int:
     if options.jobs > 1 and len(cells) > 1:
         from harness.cli.jobs import run_in_parallel
 
-        return run_in_parallel([(one.loaded, one.index) for one in cells], options)
+        return run_in_parallel(cells, options)
     used: list[Runtime] = []
 
     def runtime_of(name: str) -> Runtime:
@@ -116,27 +128,30 @@ def run_all(files: tuple[str, ...], options: Options) -> int:
     return code
 
 
-def _run_in_turn(cells: Sequence[_Chosen], runtime_of: Callable[[str], Runtime], options: Options, guard: InterruptGuard) -> int:
-    """One after another; the exit code over all."""
-    listener = listener_for(options)
-    verdicts, refused = [], False
-    for one in cells:
-        _stop_if_told(guard)
-        try:
-            verdicts.append(run_one(one.loaded, runtime_of(one.runtime), options, listener)[0].verdict)
-        except Interrupted:
-            raise
-        except HarnessError as exc:
-            if len(cells) == 1:
+def _run_in_turn(cells: Sequence[Chosen], runtime_of: Callable[[str], Runtime], options: Options, guard: InterruptGuard) -> int:
+    """One after another; the exit code over all. More than one close with a table."""
+    from harness.cli.overview import Overview
+
+    listener, overview = listener_for(options), Overview(len(cells), quiet=options.as_json)
+    try:
+        for number, one in enumerate(cells, 1):
+            _stop_if_told(guard)
+            title = one.title if options.as_json or len(cells) == 1 else f"{one.title}   {number} of {len(cells)}"
+            try:
+                result, _ = run_one(one.loaded, runtime_of(one.runtime), options, _Titled(listener, title))
+            except Interrupted:
                 raise
-            click.echo(f"error: {exc}", err=True)
-            if exc.exit_code == 2:
-                refused = True
+            except HarnessError as exc:
+                if len(cells) == 1:
+                    raise
+                click.echo(f"error in {one.title}: {exc}", err=True)
+                overview.add_error(one.title, exc)
             else:
-                verdicts.append(Verdict.ENVIRONMENT)
-    if refused and Verdict.FAIL not in verdicts:
-        return 2
-    return EXIT_CODES[combine(verdicts)]
+                overview.add(one.title, result)
+    except Interrupted as exc:
+        overview.close(exc.exit_code)
+        raise
+    return overview.close()
 
 
 def _stop_if_told(guard: InterruptGuard) -> None:
@@ -149,20 +164,37 @@ def _stop_if_told(guard: InterruptGuard) -> None:
 
 
 @dataclass(frozen=True)
-class _Chosen:
-    """A cell and its number in its file's matrix."""
+class Chosen:
+    """A cell and its number in its file's matrix. ``title``: what people are told of it."""
 
     loaded: LoadedScenario
     index: int
     runtime: str
+    title: str
 
 
-def _load(paths: list[Path], options: Options) -> list[_Chosen]:
+class _Titled:
+    """A listener that is told which cell begins: the run itself knows its scenario's name alone."""
+
+    def __init__(self, listener: Listener, title: str) -> None:
+        self._listener, self._title = listener, title
+
+    def begun(self, title: str, environment: str) -> None:
+        self._listener.begun(self._title, environment)
+
+    def progress(self, event: Progress) -> None:
+        self._listener.progress(event)
+
+    def finished(self, result: RunResult, folder: Path) -> None:
+        self._listener.finished(result, folder)
+
+
+def _load(paths: list[Path], options: Options) -> list[Chosen]:
     from harness.assembly import registry, wanted_runtime
     from harness.scenario import check_abilities, load_scenarios
 
     known = registry()
-    cells: list[_Chosen] = []
+    cells: list[Chosen] = []
     errors: list[HarnessError] = []
     for path in paths:
         try:
@@ -176,7 +208,7 @@ def _load(paths: list[Path], options: Options) -> list[_Chosen]:
             errors.append(exc)
         else:
             size = len(loaded) // options.repeat
-            numbered = [_Chosen(c, n % size, runtime) for n, c in enumerate(loaded)]
+            numbered = [Chosen(c, n % size, runtime, _title(c, options)) for n, c in enumerate(loaded)]
             cells += [c for c in numbered if options.cell in (None, c.index) and _chosen(c.loaded, options)]
     if errors:
         for extra in errors[1:]:
@@ -185,6 +217,11 @@ def _load(paths: list[Path], options: Options) -> list[_Chosen]:
     if not cells:
         raise UsageError("no scenario is left", hint="--tags and -k leave none; `celery-harness list` shows names and tags")
     return cells
+
+
+def _title(loaded: LoadedScenario, options: Options) -> str:
+    """Scenario and cell, and what tells one repetition from the next."""
+    return loaded.title + (f", seed {loaded.scenario.seed}" if options.repeat > 1 else "")
 
 
 def _chosen(loaded: LoadedScenario, options: Options) -> bool:
@@ -209,7 +246,7 @@ def run_one(loaded: LoadedScenario, runtime: Runtime, options: Options, listener
 
     clock = MonotonicClock()
     run_id, folder = new_run_folder(options.reports)
-    cell = build_cell(loaded, Path.cwd(), clock)
+    cell = replace(build_cell(loaded, Path.cwd(), clock), observers=options.observers, measured=options.measured)
     try:
         result = run_cell(
             cell, runtime, run_id=run_id, folder=folder, clock=clock, listener=listener, writers=default_writers(), keep=options.keep

@@ -12,7 +12,7 @@ from typing import Any
 
 from harness.model.rules import BrokerRules
 
-__all__ = ["Call", "Delivery", "Depth", "Evidence", "FaultRecord", "Held", "History", "Message", "ProcessLife", "SideEvent"]
+__all__ = ["Call", "Delivery", "Depth", "Evidence", "FaultRecord", "Held", "History", "Message", "ProcessLife", "SideEvent", "Usage"]
 
 
 @dataclass(slots=True)
@@ -87,6 +87,8 @@ class Call:
     args: str  # canonical JSON of (args, kwargs), cut at 2,000 characters
     due: float
     sent: float | None = None
+    free: float | None = None  # when its publisher had published the call before; None: not an open loop
+    publisher: int = 0  # which one of an open loop's; from 0
     publish: str = "begun"  # begun, ok, failed, unknown
     error: str = ""
     root_task_id: str = ""
@@ -166,6 +168,20 @@ class Depth:
     ready: int
     unacked: int
     oldest: float = 0.0  # age in seconds of the oldest message that nobody has finished
+    took: float = 0.0  # seconds that the broker's answer took: it is true of some moment of them
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """One sample of what the parts use. ``cpu``: worker -> processor seconds so far; ``memory``: worker -> resident bytes; both with its
+    children's. The broker's are None where it does not say.
+    """
+
+    at: float
+    cpu: dict[str, float] = field(default_factory=dict)
+    memory: dict[str, int] = field(default_factory=dict)
+    broker_memory: int | None = None
+    broker_connections: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +205,7 @@ class History:
     faults: list[FaultRecord] = field(default_factory=list)
     processes: list[ProcessLife] = field(default_factory=list)
     depths: list[Depth] = field(default_factory=list)
+    usage: list[Usage] = field(default_factory=list)  # about one a second
     held: list[Held] = field(default_factory=list)
     rules: BrokerRules = field(default_factory=BrokerRules)  # of the queues, where the broker shows them
     looked: bool = True  # False: the broker could not be asked any more, so `held` says nothing

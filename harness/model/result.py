@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from harness.model.finding import CheckResult, Finding
+from harness.model.measures import Generator, Little, Measure, PerSecond
 from harness.model.verdict import Verdict
 
 __all__ = ["SCHEMA_VERSION", "FaultResult", "Lane", "LogTail", "Reproduction", "RunResult", "Series", "TaskColumns", "Timing"]
@@ -134,6 +135,11 @@ class RunResult(_Frozen):
     checks: tuple[CheckResult, ...] = ()
     timings: tuple[Timing, ...] = ()
     series: Series | None = None
+    measures: tuple[Measure, ...] = ()
+    measures_left_out: str = Field(default="", description="'' or whose measures had no room, in words")
+    per_second: PerSecond | None = None
+    generator: Generator | None = None
+    little: Little | None = None
     lanes: tuple[Lane, ...] = ()
     tasks: TaskColumns | None = None
     logs: tuple[LogTail, ...] = ()

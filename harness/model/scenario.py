@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Union
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
 from harness.model.quantities import Duration, Rate
+from harness.model.trace import Trace
 
 __all__ = [
     "BrokerSpec",
@@ -19,6 +20,7 @@ __all__ = [
     "Chord",
     "Drain",
     "LoadItem",
+    "LocustSpec",
     "Scenario",
     "Step",
     "System",
@@ -158,6 +160,15 @@ class Chord(_Frozen):
     body: Call
 
 
+#: Arrivals whose number follows from their rates over `for`, and what they need.
+_SIZED_BY_TIME = {
+    "ramp": ("rate", "for"),
+    "step": ("rates", "for"),
+    "spike": ("rate", "peak", "peak_at", "peak_for", "for"),
+    "diurnal": ("rate", "period", "for"),
+}
+
+
 class LoadItem(_Frozen):
     """One stream of calls, open loop: arrivals do not wait for answers.
 
@@ -176,13 +187,27 @@ class LoadItem(_Frozen):
     group: tuple[Call, ...] = ()
     chord: Chord | None = None
 
-    arrival: Literal["constant", "ramp", "burst", "poisson"] = "constant"
-    rate: Rate | None = Field(default=None, description="arrivals per time; for a ramp the rate at its end")
+    arrival: Literal["constant", "ramp", "step", "spike", "diurnal", "burst", "poisson", "trace"] = "constant"
+    rate: Rate | None = Field(default=None, description="arrivals per time; ramp: at its end; spike: beside it; diurnal: at noon")
     start_rate: Rate | None = Field(default=None, description="ramp: rate at its start; none: near 0")
+    rates: tuple[Rate, ...] = Field(default=(), description="step: one after the other, each for an equal part of `for`")
+    peak: Rate | None = Field(default=None, description="spike: rate from `peak_at` on, for `peak_for`")
+    peak_at: Duration | None = Field(default=None, description="spike: when it begins, from the start of the stream")
+    peak_for: Duration | None = Field(default=None, gt=0, description="spike: how long it lasts")
+    low: Rate | None = Field(default=None, description="diurnal: rate at midnight, with which it begins; none: near 0")
+    period: Duration | None = Field(default=None, gt=0, description="diurnal: length of a day")
+    trace: str | None = Field(
+        default=None,
+        description="trace: a CSV file with a column `at`, or a run's result.json; relative to this file, or else to the working folder",
+    )
+    speed: Annotated[float, Field(gt=0, le=1000)] = Field(default=1.0, description="trace: 2 plays it twice as fast")
+    prepare: bool = Field(default=False, description="make messages before the load begins, byte for byte as Celery would send them")
+    publishers: Annotated[int, Field(ge=1, le=64)] = Field(default=1, description="connections that share this stream's calls")
     duration: Duration | None = Field(default=None, alias="for", gt=0)
     count: Annotated[int, Field(ge=1, le=10_000_000)] | None = None
     every: Duration | None = Field(default=None, gt=0, description="burst: time between bursts; `count` calls each")
     at: Duration = Field(default=0.0, description="when this stream begins, from the start of the load")
+    _played: Trace | None = PrivateAttr(default=None)
 
     @model_validator(mode="after")
     def _one_kind_and_a_size(self) -> "LoadItem":
@@ -191,11 +216,14 @@ class LoadItem(_Frozen):
             raise ValueError(
                 "a load item holds exactly one of send, chain, group and chord" + (f", not {' and '.join(kinds)}" if kinds else "")
             )
-        if self.arrival == "burst":
-            if self.count is None:
-                raise ValueError("a burst needs `count`, the calls of one burst")
+        if self.arrival in _SIZED_BY_TIME:
+            self._needs(*_SIZED_BY_TIME[self.arrival])
+        elif self.arrival == "burst":
+            self._needs("count")
             if (self.every is None) != (self.duration is None):
                 raise ValueError("repeated bursts need both `every` and `for`")
+        elif self.arrival == "trace":
+            self._needs("trace")
         elif self.rate is None:
             if self.count is None or self.duration is not None:
                 raise ValueError("write `rate` and `for`, or `rate` and `count`, or `count` alone (all at once)")
@@ -203,11 +231,45 @@ class LoadItem(_Frozen):
                 raise ValueError(f"{self.arrival} arrivals need a `rate`")
         elif (self.duration is None) == (self.count is None):
             raise ValueError("with `rate`, write either `for` or `count`")
-        if self.arrival == "ramp" and self.duration is None:
-            raise ValueError("a ramp needs `for`")
-        if self.start_rate is not None and self.arrival != "ramp":
-            raise ValueError("`start_rate` belongs to arrival: ramp")
         return self
+
+    def _needs(self, *keys: str) -> None:
+        missing = [f"`{key}`" for key in keys if getattr(self, "duration" if key == "for" else key) in (None, ())]
+        if missing:
+            raise ValueError(f"arrival: {self.arrival} needs {' and '.join(missing)}")
+
+    @property
+    def played(self) -> Trace:
+        """What is played where `arrival` is ``trace``; the loader has read it (`harness.scenario.traces`)."""
+        if self._played is None:
+            raise ValueError(f"the trace {self.trace} has not been read")
+        return self._played
+
+    def playing(self, trace: Trace) -> "LoadItem":
+        """The same stream, with its trace."""
+        item = self.model_copy()
+        item._played = trace
+        return item
+
+    def planned(self) -> dict[str, Any]:
+        """As the producer's plan has it (docs/journal.md): durations in seconds; `own`: what the calls of a trace say of themselves."""
+        document = self.model_dump(mode="json", by_alias=True)
+        if self._played is not None and self._played.own:
+            document["own"] = [list(call) for call in self._played.own]
+        return document
+
+
+class LocustSpec(_Frozen):
+    """Locust in place of the load: its users make the calls (docs/load.md)."""
+
+    file: str = Field(description="locustfile, relative to the folder that you run in")
+    users: Annotated[int, Field(ge=1, le=100_000)] = Field(default=1, description="at most so many at a time, over all processes")
+    spawn_rate: Rate | None = Field(default=None, description="users started per time; none: all within a second")
+    duration: Duration | None = Field(
+        default=None, alias="for", gt=0, description="none: the locustfile's LoadTestShape says when it is over"
+    )
+    processes: Annotated[int, Field(ge=1, le=64)] = Field(default=1, description="Locust processes that share the users")
+    options: tuple[str, ...] = Field(default=(), description="further options of Locust, e.g. --stop-timeout=5")
 
 
 class Trigger(_Frozen):
@@ -283,7 +345,8 @@ class Scenario(_Frozen):
     matrix: dict[str, tuple[Any, ...]] = {}
     runtime: Literal["auto", "containers", "processes"] = "auto"
     system: System
-    load: tuple[LoadItem, ...] = Field(min_length=1)
+    load: tuple[LoadItem, ...] = ()
+    locust: LocustSpec | None = Field(default=None, description="Locust's users make the calls, in place of `load`")
     timeline: tuple[TimelineItem, ...] = ()
     schedule: tuple[Step, ...] = Field(
         default=(), description="in place of load and timeline: calls and faults one after another, in exactly this order"

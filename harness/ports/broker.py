@@ -12,7 +12,18 @@ from typing import Any, Protocol, runtime_checkable
 from harness.model.history import Held
 from harness.model.rules import BrokerRules
 
-__all__ = ["BrokerInspector", "BrokerKind", "ContainerPlan", "Endpoint", "Login", "RenewsLogins", "ServerPlan", "ShowsRules", "Tls"]
+__all__ = [
+    "BrokerInspector",
+    "BrokerKind",
+    "ContainerPlan",
+    "Endpoint",
+    "Login",
+    "RenewsLogins",
+    "ServerPlan",
+    "ShowsRules",
+    "ShowsUse",
+    "Tls",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +141,14 @@ class ShowsRules(Protocol):
 
     def rules(self) -> BrokerRules:
         """As of its last `look`."""
+
+
+@runtime_checkable
+class ShowsUse(Protocol):
+    """An inspector of a broker that says how much it uses."""
+
+    def use(self) -> tuple[int | None, int | None]:
+        """(memory in bytes, connections of clients), now; None where it does not say. EnvironmentFault or OSError without an answer."""
 
 
 class BrokerKind(Protocol):

@@ -40,7 +40,7 @@ class PassPlan:
 
     name: str
     calls: Sequence[tuple[int, int, int]]  # (number, index of the load item, due in ns after t0)
-    mode: str  # timed, fast, single, live
+    mode: str  # timed, fast, single, live, locust
     order: Sequence[int] = ()
     triggers: Sequence[Mapping[str, Any]] = ()
     alone: bool = False
@@ -73,6 +73,9 @@ class LiveSystem(RunningSystem, Protocol):
 
     def examine(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Import the app in a child without any connection and answer what the scenario asks of it (docs/journal.md, `check`)."""
+
+    def examine_locust(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Import the locustfile in a child without any connection and answer what it holds (docs/journal.md, `locust-check`)."""
 
     def begin_pass(self, plan: PassPlan) -> Path:
         """Empty brokers and stores, run the user's setup, start producer and workers; the folder of the journals."""

@@ -7,7 +7,7 @@ scenario is refused before anything starts, naming both.
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 from harness.ports.broker import BrokerInspector
@@ -16,6 +16,7 @@ from harness.ports.clock import Clock
 __all__ = [
     "InspectsBroker",
     "KillsWorkers",
+    "MeasuresUse",
     "PausesServers",
     "PausesWorkers",
     "RestartsServers",
@@ -134,6 +135,14 @@ class PausesServers(Protocol):
 
     def resume_server(self, part: str) -> None:
         """Thaw; a no-op where it is not frozen."""
+
+
+@runtime_checkable
+class MeasuresUse(Protocol):
+    """Processor time and memory of the workers."""
+
+    def use(self) -> Mapping[str, tuple[float, int]]:
+        """Worker -> (processor seconds of its current life, resident bytes), both with its children's; those that are gone are left out."""
 
 
 @runtime_checkable

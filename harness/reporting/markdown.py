@@ -11,6 +11,7 @@ from harness.model.result import RunResult
 from harness.model.verdict import Verdict
 from harness.reporting.files import write_text
 from harness.reporting.lanes_text import story_lines
+from harness.reporting.latencies import latencies_text, law_text
 from harness.reporting.markup import code_block, code_span, escaped, table
 from harness.reporting.words import cell_text, doubts, exit_meaning, fates_text, headline, place, printable, sentence, state_word, tally
 
@@ -48,6 +49,8 @@ def markdown_text(result: RunResult) -> str:
         bit = {True: "yes", False: "**no**", None: "cannot be told"}
         rows = [[code_span(f.name), escaped(f.planned), bit[f.bit], escaped(f.evidence)] for f in result.faults]
         blocks.append(table(["Fault", "Planned", "Bit", "Evidence"], rows))
+    if latencies := latencies_text(result):
+        blocks.append(escaped(" ".join(filter(None, (f"Latency, {latencies}.", law_text(result))))))
     workers = [lane.name for lane in result.lanes]
     blocks += [_finding(f, workers) for c in result.checks if c.verdict is Verdict.FAIL for f in c.findings]
     blocks.append(_facts(result))

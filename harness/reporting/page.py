@@ -11,6 +11,7 @@ from harness.model.result import RunResult, TaskColumns
 from harness.model.verdict import Verdict
 from harness.reporting.captions import captions, fault_span
 from harness.reporting.story_view import fold_waits, guilty_kinds, lanes_of, marks_of
+from harness.reporting.used import latency_table, use_captions, uses
 from harness.reporting.words import (
     cell_text,
     doubts,
@@ -44,7 +45,9 @@ def page_data(result: RunResult) -> dict[str, Any]:
         "faults": _faults(result),
         "stories": _stories(result),
         "series": result.series.model_dump(mode="json") if result.series and result.series.finished else None,
-        "captions": captions(result),
+        "captions": captions(result) | use_captions(result),
+        "uses": uses(result),
+        "measures": latency_table(result),
         "lanes": [lane.model_dump(mode="json") for lane in result.lanes],
         "tasks": _columns(tasks) if tasks else None,
         "environment": _environment(result),

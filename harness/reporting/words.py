@@ -12,6 +12,7 @@ from harness.model.verdict import Verdict
 
 __all__ = [
     "cell_text",
+    "counted",
     "doubts",
     "exit_meaning",
     "fates_text",
@@ -68,12 +69,16 @@ def cell_text(result: RunResult) -> str:
     return ", ".join(f"{name}={value}" for name, value in result.cell.items())
 
 
-def tally(checks: Iterable[CheckResult]) -> str:
-    """``4 passed, 1 failed, 1 inconclusive``; an empty run says so."""
-    verdicts = [c.verdict for c in checks]
+def counted(verdicts: Iterable[Verdict]) -> str:
+    """``4 passed, 1 failed, 1 inconclusive``; of nothing ''."""
+    found = list(verdicts)
     words = {Verdict.PASS: "passed", Verdict.FAIL: "failed", Verdict.INCONCLUSIVE: "inconclusive", Verdict.ENVIRONMENT: "not judged"}
-    parts = [f"{verdicts.count(verdict)} {word}" for verdict, word in words.items() if verdict in verdicts]
-    return ", ".join(parts) or "no check was judged"
+    return ", ".join(f"{number(found.count(verdict))} {word}" for verdict, word in words.items() if verdict in found)
+
+
+def tally(checks: Iterable[CheckResult]) -> str:
+    """The checks `counted`; an empty run says so."""
+    return counted(c.verdict for c in checks) or "no check was judged"
 
 
 def lead_finding(result: RunResult) -> Finding | None:
@@ -94,6 +99,8 @@ def doubts(result: RunResult) -> list[str]:
         if not fault.healed:
             reasons.append(f"{fault.name} did not heal" + (f": {fault.note}" if fault.note else ""))
     reasons += [f"worker {death}" for death in result.deaths]
+    if result.generator is not None and result.generator.undoes:
+        reasons.append(result.generator.undoes)
     reasons += [f"undeclared service, connection refused: {address}" for address in result.undeclared]
     if not result.checks and not result.error and not result.interrupted:
         reasons.append("no check was judged")
@@ -147,6 +154,8 @@ def _undecided(result: RunResult) -> str:
         return f"{_enumeration(unhealed)} did not heal, so this is not a pass."
     if result.deaths:
         return "A worker died that no fault had killed, so this is not a pass."
+    if result.generator is not None and result.generator.undoes:
+        return "The load generator was the bottleneck, so this is not a pass."
     names = [c.name for c in result.checks if c.verdict is Verdict.INCONCLUSIVE]
     if names:
         return f"{_enumeration(names)} could not be decided."

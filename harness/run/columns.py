@@ -9,11 +9,11 @@ from harness.model.fates import Fate, FateKind
 from harness.model.finding import CheckResult
 from harness.model.history import Call, Delivery, History, Message
 from harness.model.result import TaskColumns
+from harness.model.starts import end_of, started_again
 from harness.model.verdict import Verdict
 
-__all__ = ["end_of", "started_again", "storable", "task_columns"]
+__all__ = ["storable", "task_columns"]
 
-DELIVERED, RETRIED, REDELIVERED, COPIED = range(4)
 SUCCEEDED, WILL_RETRY, FAILED, KILLED, OPEN, DROPPED = range(6)
 
 _OUTCOMES = {"SUCCESS": SUCCEEDED, "RETRY": WILL_RETRY, "FAILURE": FAILED, "RAISED": FAILED}
@@ -30,23 +30,6 @@ def task_columns(history: History, fates: Mapping[str, Fate], checks: Sequence[C
     rows.sort(key=lambda row: (row[4], row[2]))
     columns = list(zip(*rows, strict=True)) or [()] * len(TaskColumns.model_fields)
     return TaskColumns(**dict(zip(TaskColumns.model_fields, columns, strict=True)))
-
-
-def started_again(delivery: Delivery) -> int:
-    """Why this delivery happened: first delivery, retry, redelivery or injected copy."""
-    if delivery.copy:
-        return COPIED
-    earlier = delivery.message.deliveries[0] if delivery.message.deliveries else delivery
-    if delivery.redelivered or earlier is not delivery:
-        return REDELIVERED
-    return RETRIED if delivery.message.is_retry else DELIVERED
-
-
-def end_of(delivery: Delivery) -> float | None:
-    """When it ended: in the process that ran it, or as its main process saw it (a lost pool child, a time limit)."""
-    if delivery.end is None and delivery.outcome.startswith("failed:"):
-        return delivery.ack if delivery.ack is not None else delivery.died
-    return delivery.end
 
 
 def storable(text: str) -> str:

@@ -18,14 +18,17 @@ from harness.model.scenario import Scenario
 from harness.ports.check import Check, CleanPass, Recorded
 from harness.ports.clock import Clock, derived_random
 from harness.ports.fault import Fault
+from harness.ports.observer import Observer
 from harness.ports.reporter import Listener, Progress
 from harness.ports.runtime import LiveSystem, PassPlan, SystemPlan
 from harness.run.examine import check_app, check_redelivery, examination
 from harness.run.judge import judge_all
+from harness.run.locust_load import LocustDriver, check_locust, locust_question
 from harness.run.passes import PassDriver, PassOutcome
 from harness.run.record import record_pass
 from harness.run.steps import Steps
 from harness.run.timeline import Timeline
+from harness.run.watching import Watch
 
 __all__ = ["Cell", "Course", "Guard", "Notes"]
 
@@ -54,6 +57,8 @@ class Cell:
     calls: Sequence[tuple[int, int, int]]  # (number, index of the load item, due in ns), in due order
     load_seconds: float
     where: Callable[..., str]  # a place in the file, e.g. where("load", 0, "send") -> file:line:column
+    observers: Sequence[Observer] = ()  # of the pass with faults
+    measured: bool = False  # its figures count, also where no threshold asks for them
 
 
 @dataclass
@@ -109,6 +114,10 @@ class Course:
         answer = self.system.examine(examination(self.scenario))
         check_app(self.scenario, answer, self.cell.where)
         check_redelivery(self.scenario, str(answer.get("kombu", "")), self.plan.broker.semantics, self.cell.where)
+        if self.scenario.locust is not None:
+            found = self.system.examine_locust(locust_question(self.scenario))
+            check_locust(self.scenario, found, self.cell.where)
+            self.notes.environment["Locust"] = str(found.get("locust", ""))
         self.notes.environment.update(self._versions(answer))
         self.listener.begun(self.cell.name, self._headline(answer))
         self.guard.check()
@@ -141,14 +150,17 @@ class Course:
         steps = self.scenario.schedule
         timeline = Timeline.of(self.scenario.timeline, self.cell.faults(self.cell.seed), by_hand=bool(steps))
         driver = self.driver()
-        outcome = driver.begin(self.pass_plan("faults", "live" if steps else "timed", triggers=timeline.triggers()))
+        mode = "locust" if self.scenario.locust else "live" if steps else "timed"
+        outcome = driver.begin(self.pass_plan("faults", mode, triggers=timeline.triggers()))
+        driver.watch = Watch(self.cell.observers, self.cell.name, self.listener.progress)
         try:
             started = self.clock.now()
             if steps:
                 self._follow(Steps(driver, timeline, self.scenario.drain.timeout))
             else:
                 driver.run_faults(timeline, self.cell.load_seconds)
-            self._timing("run", started, f"{len(self.cell.calls):,} calls", seconds=outcome.load_ended, phase="run")
+            calls = len(driver.live.calls_sent) if self.scenario.locust else len(self.cell.calls)
+            self._timing("run", started, f"{calls:,} calls", seconds=outcome.load_ended, phase="run")
             drained = (outcome.quiet_at or outcome.stopped_at or 0.0) - (outcome.healed_at or 0.0)
             self._timing(
                 "drain",
@@ -163,6 +175,8 @@ class Course:
         except EnvironmentFault:
             self.partial(driver, outcome, timeline, obeys=False)
             raise
+        finally:
+            driver.watch.end()
         self.look(outcome, timeline)
 
     def _follow(self, steps: Steps) -> None:
@@ -222,7 +236,8 @@ class Course:
 
     def driver(self) -> PassDriver:
         """For one pass."""
-        return PassDriver(self.system, self.scenario, self.clock, self.listener.progress, self.guard.check)
+        kind = LocustDriver if self.scenario.locust else PassDriver
+        return kind(self.system, self.scenario, self.clock, self.listener.progress, self.guard.check)
 
     def pass_plan(
         self, name: str, mode: str, *, order: Sequence[int] = (), triggers: Sequence[Mapping[str, Any]] = (), alone: bool = False

@@ -10,6 +10,7 @@ from typing import Any
 
 from harness.errors import ScenarioError
 from harness.model.scenario import Call, LoadItem, Scenario
+from harness.model.trace import OwnCall
 
 __all__ = ["check_app", "check_redelivery", "examination", "task_names"]
 
@@ -25,7 +26,13 @@ def _calls(item: LoadItem) -> list[LoadItem | Call]:
 
 def task_names(item: LoadItem) -> list[str]:
     """All tasks that one stream of the load sends."""
-    return [call.send for call in _calls(item) if call.send]
+    own = [task for _, (task, _, _) in _traced(item) if task]
+    return list(dict.fromkeys([*(call.send for call in _calls(item) if call.send), *own]))
+
+
+def _traced(item: LoadItem) -> tuple[tuple[str, OwnCall], ...]:
+    """What the calls of a trace say of themselves: (file:line, call), one of each kind."""
+    return item.played.kinds if item.arrival == "trace" else ()
 
 
 def _placed_calls(item: LoadItem) -> Iterator[tuple[tuple[str | int, ...], LoadItem | Call, int]]:
@@ -42,16 +49,28 @@ def _placed_calls(item: LoadItem) -> Iterator[tuple[tuple[str | int, ...], LoadI
         yield ("chord", "body"), item.chord.body, 1
 
 
-def _literal_calls(scenario: Scenario) -> list[tuple[tuple[str | int, ...], dict[str, Any]]]:
-    """Calls whose arguments are known before anything runs: where each is written, and what `check` is asked of it."""
-    found = []
+def _literal_calls(scenario: Scenario) -> list[tuple[tuple[str | int, ...] | str, dict[str, Any]]]:
+    """Calls whose arguments are known before anything runs: where each is written (a path of the file, or file:line of a trace), and
+    what `check` is asked of it.
+    """
+    found: list[tuple[tuple[str | int, ...] | str, dict[str, Any]]] = []
     for index, item in enumerate(scenario.load):
+        if traced := _traced(item):
+            found += _traced_calls(item, traced)
+            continue
         for place, call, before in _placed_calls(item):
             if not isinstance(call.args, str):
                 written = call.model_dump(mode="json", include={"args", "kwargs"})
                 asked = {"task": call.send, **written, "before": before}
                 found.append((("load", index, *place), asked))
     return found
+
+
+def _traced_calls(item: LoadItem, traced: Iterable[tuple[str, OwnCall]]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for place, (task, args, kwargs) in traced:
+        if args is not None or not isinstance(item.args, str):
+            given = list(item.args) if args is None else args
+            yield place, {"task": task or item.send, "args": given, "kwargs": item.kwargs if kwargs is None else kwargs, "before": 0}
 
 
 def _line_points(scenario: Scenario) -> list[tuple[int, str, int]]:
@@ -97,7 +116,8 @@ def check_app(scenario: Scenario, answer: dict[str, Any], where: Callable[..., s
     for index, item in enumerate(scenario.load):
         for name in task_names(item):
             if name not in answer.get("tasks", []):
-                place = where("load", index, "send" if item.send else "")
+                named = next((at for at, (task, _, _) in _traced(item) if task == name and name != item.send), "")
+                place = named or where("load", index, "send" if item.send else "")
                 raise ScenarioError(f"task {name} is not registered in {scenario.system.app}", where=place, hint=_nearest(name, registered))
     for index, planned in enumerate(scenario.timeline):
         if planned.when and not fnmatch.filter(answer.get("tasks", []), planned.when.task):
@@ -107,7 +127,8 @@ def check_app(scenario: Scenario, answer: dict[str, Any], where: Callable[..., s
             )
     for (path, asked), wrong in zip(_literal_calls(scenario), answer.get("calls", ()), strict=False):
         if wrong:
-            raise ScenarioError(f"{asked['task']} cannot be called so: {wrong}", where=where(*path, "args"))
+            place = path if isinstance(path, str) else where(*path, "args")
+            raise ScenarioError(f"{asked['task']} cannot be called so: {wrong}", where=place)
     for (index, _, _), trouble in zip(_line_points(scenario), answer.get("points", ()), strict=False):
         if trouble:
             raise ScenarioError(trouble[0], where=where("timeline", index, "when", "reaches"), hint=trouble[1])

@@ -21,7 +21,7 @@ from harness.run.linking import Loose, link
 
 __all__ = ["read_history"]
 
-_SIDE_EVENTS = ("undeclared", "refused", "waiting", "released")
+_SIDE_EVENTS = ("undeclared", "refused", "waiting", "released", "locust")
 #: kombu.transport.native_delayed_delivery.calculate_routing_key: the delay in bits before the routing key proper.
 _DELAY_BITS = re.compile(r"^(?:[01]\.){28}")
 
@@ -149,6 +149,9 @@ class _Fold:
         call.args = record.get("args", "")
         call.due = record["due"] * 1e-9
         call.sent = at
+        if "free" in record:
+            call.free = record["free"] * 1e-9
+            call.publisher = record["p"]
         self.loose.late += bool(record.get("late"))
 
     def on_call_ok(self, record: Record, at: float) -> None:

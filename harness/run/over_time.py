@@ -6,8 +6,10 @@ import math
 from collections.abc import Iterable, Sequence
 
 from harness.model.history import History, ProcessLife
+from harness.model.per_second import horizon
 from harness.model.result import Lane, Series, TaskColumns
-from harness.run.columns import COPIED, REDELIVERED, RETRIED, started_again, storable
+from harness.model.starts import COPIED, REDELIVERED, RETRIED, started_again
+from harness.run.columns import storable
 
 __all__ = ["lanes", "series"]
 
@@ -19,12 +21,12 @@ _MOST = 600
 
 def series(history: History, tasks: TaskColumns) -> Series | None:
     """Rates per second, percentiles of tasks by the step in which they were due, the broker's depth. None: nothing happened."""
-    horizon = _horizon(history)
-    if horizon <= 0:
+    span = horizon(history)
+    if span <= 0:
         return None
-    finest = next((index for length, index in _FINE_UP_TO if horizon <= length), 2)
-    step = next((s for s in _STEPS[finest:] if horizon / s <= _MOST), horizon / _MOST)
-    count = max(1, math.ceil(horizon / step - 1e-9))
+    finest = next((index for length, index in _FINE_UP_TO if span <= length), 2)
+    step = next((s for s in _STEPS[finest:] if span / s <= _MOST), span / _MOST)
+    count = max(1, math.ceil(span / step - 1e-9))
     grid = _Grid(step, count)
     late = grid.lists(zip(tasks.due, tasks.latency, strict=True))
     deliveries = history.deliveries.values()
@@ -101,22 +103,13 @@ def _percentile(ranked: Sequence[float], share: float) -> float | None:
     return round(ranked[max(0, math.ceil(share * len(ranked)) - 1)], 6) if ranked else None
 
 
-def _horizon(history: History) -> float:
-    moments = [history.load_ended, history.healed_at, history.quiet_at]
-    moments += [m for d in history.deliveries.values() for m in (d.at, d.end, d.ack)]
-    moments += [m for f in history.faults for m in (f.begun, f.ended)]
-    moments += [call.due for call in history.calls.values()]
-    moments += [history.depths[-1].at] if history.depths else []
-    return max((m for m in moments if m is not None), default=0.0)
-
-
 def lanes(history: History) -> tuple[Lane, ...]:
     """Each worker by name, over all its lives: up, cut off from the broker, or down in between."""
     by_name: dict[str, list[ProcessLife]] = {}
     for life in history.processes:
         if life.kind == "worker":
             by_name.setdefault(life.name, []).append(life)
-    end = max([_horizon(history), *(m for m in (history.ended, history.stopped_at) if m is not None)])
+    end = max([horizon(history), *(m for m in (history.ended, history.stopped_at) if m is not None)])
     stopped = history.stopped_at if history.stopped_at is not None else end
     return tuple(
         Lane(name=storable(name), spans=_spans(sorted(lives, key=lambda p: p.up), stopped)) for name, lives in sorted(by_name.items())

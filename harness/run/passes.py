@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from harness.errors import EnvironmentFault, ScenarioError
-from harness.model.history import Depth
+from harness.model.history import Depth, Usage
 from harness.model.scenario import Scenario
 from harness.model.world import World, sharing
 from harness.ports.broker import BrokerInspector
@@ -21,10 +21,13 @@ from harness.run.journal import JournalTail
 from harness.run.live import LiveState
 from harness.run.quiet import CALM, Quiet
 from harness.run.timeline import Timeline
+from harness.run.usage import UsageSampler
+from harness.run.watching import Watch
 
 __all__ = ["PassDriver", "PassOutcome"]
 
 _READY_SECONDS = 60.0
+_PREPARE_SECONDS = 0.005  # for each message that is made before the load begins
 _TICK = 0.01
 _DEPTH_EVERY = 0.2
 _PATIENCE = 5.0  # for threads that outlive the calls of a clean pass; longer than that is for good
@@ -45,6 +48,7 @@ class PassOutcome:
     deaths: dict[int, float] = field(default_factory=dict)
     ended: list[Death] = field(default_factory=list)
     depths: list[Depth] = field(default_factory=list)
+    usage: list[Usage] = field(default_factory=list)
     load_ended: float | None = None
     healed_at: float | None = None
     quiet_at: float | None = None
@@ -78,6 +82,8 @@ class PassDriver:
         self._last_record = 0.0
         self._next_depth = 0.0
         self._next_word = clock.now() + _WORD_EVERY
+        self.usage = UsageSampler(system)
+        self.watch = Watch()
         self.quiet = Quiet(self.live, clock, self.depth)
         self._linger_since: float | None = None
         self._for_good: set[int] = set()  # processes with threads that outlived `_PATIENCE`
@@ -92,16 +98,17 @@ class PassDriver:
         before = self.system.observe()
         self.outcome = PassOutcome(folder, self.clock.now(), before)
         wanted = {w.name for w in self.system.started_workers()} | {"producer"}
-        deadline = asked + _READY_SECONDS
+        patience = _READY_SECONDS + _PREPARE_SECONDS * sum(
+            self.scenario.load[item].prepare for _, item, _ in plan.calls if plan.mode == "timed"
+        )
+        deadline = asked + patience
         while not wanted <= set(self.live.ready):
             self.step()
             self._refuse_early_end(wanted)
             self._refuse_trouble(wanted - set(self.live.ready), starting=True)
             if self.clock.now() > deadline:
                 missing = ", ".join(sorted(wanted - set(self.live.ready)))
-                raise EnvironmentFault(
-                    f"not ready after {_READY_SECONDS:.0f} s: {missing}", hint="its log is in the run's folder, under logs/"
-                )
+                raise EnvironmentFault(f"not ready after {patience:.0f} s: {missing}", hint="its log is in the run's folder, under logs/")
         self.outcome.ready_after = self.clock.now() - asked
         self.depth()  # a broker that shows its consumers shows now, while all are there, which queues are worked on
         return self.outcome
@@ -136,7 +143,9 @@ class PassDriver:
         """Read journals, reap processes, sample the broker; the number of new records."""
         self.interrupted()
         assert self._tail is not None
-        count = self.live.feed(self._tail.poll())
+        records = self._tail.poll()
+        count = self.live.feed(records)
+        self.watch.see(records)
         now = self.clock.now()
         if count:
             self._last_record = now
@@ -175,8 +184,13 @@ class PassDriver:
             return None
         self._next_depth = now + _DEPTH_EVERY
         depth = self.depth()
-        if depth is not None:
-            self.outcome.depths.append(Depth(now, *depth))
+        sampled = None if depth is None else Depth(now, *depth, took=self.now() - now)
+        if sampled is not None:
+            self.outcome.depths.append(sampled)
+        usage = self.usage.sample(self.now(), self._inspector if sampled else None)
+        if usage is not None:
+            self.outcome.usage.append(usage)
+        self.watch.sample(sampled, usage)
         return depth
 
     def depth(self) -> tuple[int, int] | None:
@@ -302,12 +316,14 @@ class PassDriver:
         deadline = self.now() + seconds
         while self.now() < deadline:
             self.tick(timeline)
-            if self.quiet.calm_for() > CALM and not self.live.lingering:
+            if self.quiet.calm_for() > CALM and not self.live.lingering and not self.quiet.adrift(timeline):
                 return True
         return self.quiet.calm_for() > CALM
 
     def _drain(self, timeline: Timeline, deadline: float) -> None:
-        """Until the broker is empty and no worker holds anything; or the time is up; or nothing can happen before it is."""
+        """Until the broker is empty, no worker holds anything and none is still to come back; or the time is up; or nothing can
+        happen before it is.
+        """
         outcome = self.outcome
         assert outcome is not None
         next_look = self.now() + 1.0
@@ -320,13 +336,13 @@ class PassDriver:
                 return
             wall_deadline = self.clock.wall() + deadline - self.now()
             if self.now() > next_look and self.clock.now() - self._last_record > CALM and not self.live.busy(wall_deadline):
-                if not self.live.lingering and self._nothing_before(deadline):
+                if not self.live.lingering and not self.live.adrift and self._nothing_before(deadline):
                     outcome.note = "stopped early: the broker gives nothing back before the drain's end"
                     return
                 next_look = self.now() + 1.0
-        if timeline.all_healed and (calm := self.quiet.calm_for()) > CALM:  # what it waited for was a thread alone
+        if timeline.all_healed and (calm := self.quiet.calm_for()) > CALM:  # what it waited for was not work
             outcome.quiet, outcome.quiet_at = True, self.now() - (calm - CALM)
-            outcome.note = f"quiet, but for threads of the app's own in {self.quiet.lingerers()}, waited for until the drain's end"
+            outcome.note = f"quiet, but for {self.quiet.waited_for(timeline)}, waited for until the drain's end"
 
     def _nothing_before(self, deadline: float) -> bool:
         """Everything that the broker holds returns after the deadline, or never: waiting longer changes nothing.
@@ -354,6 +370,7 @@ class PassDriver:
         assert self.outcome is not None
         self.outcome.t0 = self.clock.now() + 0.02
         self.system.tell_producer(f"go {int(self.outcome.t0 * 1e9)}")
+        self.watch.begin(self.outcome.t0)
 
     def stop(self) -> None:
         """Stop workers and producer, read what they wrote last."""

@@ -6,6 +6,7 @@ import heapq
 import os
 import signal
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from harness.model.history import Depth, FaultRecord, Held, History, Message, SideEvent
@@ -51,6 +52,7 @@ def record_pass(
         ended=outcome.ended_at,
     )
     history.looked = look
+    history.usage = list(outcome.usage)
     history.rules = rules
     _ends(history, outcome)
     _add_effects(history, system, outcome.t0)
@@ -86,7 +88,8 @@ def _add_effects(history: History, system: LiveSystem, t0: float) -> None:
     """What the stores saw happen, among the side events: stories tell it at its time."""
     for store, seen in system.effects().items():
         for effect in seen:
-            detail = {"outcome": effect.outcome, "collection": effect.collection, "row": dict(effect.row) if effect.row else None}
+            row = dict(effect.row) if effect.row else None
+            detail = {"outcome": effect.outcome, "collection": effect.collection, "row": row, "status": effect.status}
             history.events.append(SideEvent("effect", effect.at - t0, store, effect.text, detail))
     history.events.sort(key=lambda event: event.at)
 
@@ -122,7 +125,7 @@ def _with_ages(history: History, depths: Sequence[Depth]) -> list[Depth]:
         while open_messages and open_messages[0][1] <= depth.at:
             heapq.heappop(open_messages)
         oldest = depth.at - open_messages[0][0] if open_messages else 0.0
-        aged.append(Depth(depth.at, depth.ready, depth.unacked, oldest))
+        aged.append(replace(depth, oldest=oldest))
     return aged
 
 

@@ -147,6 +147,7 @@ def _result(
         interrupted=notes.stop.what if notes.stop else "",
         signal_number=notes.stop.signal_number if notes.stop else 0,
         error=str(notes.error) if notes.error else "",
+        measured=cell.measured,
     )
 
 

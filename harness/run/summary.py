@@ -9,9 +9,15 @@ from typing import Any
 
 from harness.model.fates import fates
 from harness.model.finding import CheckResult
+from harness.model.generating import generator_of
 from harness.model.history import History
+from harness.model.little import little
+from harness.model.locust_generating import locust_generator
+from harness.model.measuring import measures
+from harness.model.per_second import per_second
 from harness.model.recovering import recoveries
 from harness.model.result import FaultResult, LogTail, Reproduction, RunResult, TaskColumns, Timing
+from harness.model.sampling import Samples
 from harness.model.scenario import Scenario
 from harness.model.verdict import EXIT_CODES, Verdict, combine
 from harness.run.columns import storable, task_columns
@@ -50,17 +56,27 @@ def summarise(
     interrupted: str = "",
     signal_number: int = _SIGINT,
     error: str = "",
+    measured: bool = False,
 ) -> RunResult:
     """The result of one cell. ``history`` None: the faults' pass never ran.
 
     ``semantics`` are the broker's (`BrokerKind.semantics`). ``started``: UTC, ISO 8601. ``took`` in seconds.
     ``interrupted`` and ``error`` say why, or are empty; ``signal_number`` counts only when interrupted.
+    ``measured``: figures are what the run is for, also where no threshold says so.
     """
     faults = _faults(history) if history else ()
     refused = tuple(dict.fromkeys(storable(text) for text in (*undeclared, *_undeclared((*clean, *([history] if history else []))))))
     deaths = _deaths(history) if history else ()
-    verdict = overall(checks, faults, refused, interrupted=bool(interrupted), error=bool(error), deaths=deaths)
-    tasks = task_columns(history, fates(history, semantics or {}), checks) if history else None
+    generator = (locust_generator(history) if scenario.locust else generator_of(history)) if history else None
+    if generator is not None:
+        generator = generator.model_copy(update={"decides": measured or bool(scenario.thresholds or scenario.locust)})
+    bottleneck = generator.undoes if generator else ""
+    verdict = overall(checks, faults, refused, interrupted=bool(interrupted), error=bool(error), deaths=deaths, bottleneck=bottleneck)
+    found = fates(history, semantics or {}) if history else {}
+    tasks = task_columns(history, found, checks) if history else None
+    samples = Samples(history, semantics or {}, found) if history else None
+    rows, left_out = measures(samples) if samples else ((), "")
+    seconds = per_second(samples) if samples else None
     return RunResult(
         run_id=run_id,
         scenario=name,
@@ -85,6 +101,11 @@ def summarise(
         checks=tuple(checks),
         timings=tuple(timings),
         series=series(history, tasks) if history and tasks else None,
+        measures=tuple(row.model_copy(update={key: storable(getattr(row, key)) for key in ("task", "queue", "worker")}) for row in rows),
+        measures_left_out=storable(left_out),
+        per_second=seconds,
+        generator=generator,
+        little=little(history) if history else None,
         lanes=lanes(history) if history else (),
         tasks=tasks,
         logs=(*_refusals(history), *logs) if history else tuple(logs),
@@ -104,17 +125,18 @@ def overall(
     interrupted: bool = False,
     error: bool = False,
     deaths: Sequence[str] = (),
+    bottleneck: str = "",
 ) -> Verdict:
     """Fail, then environment, then inconclusive, then pass.
 
     A fault without evidence that it bit or that did not heal, a worker that died of something else, a refused
-    connection to an undeclared service and an interruption make a pass inconclusive: what was to be shown was not. None
-    of them hides a failure.
+    connection to an undeclared service, a generator that measured itself (``bottleneck`` says how) and an interruption
+    make a pass inconclusive: what was to be shown was not. None of them hides a failure.
     """
     verdicts = [check.verdict for check in checks]
     if error:
         verdicts.append(Verdict.ENVIRONMENT)
-    if interrupted or undeclared or deaths or any(fault.bit is not True or not fault.healed for fault in faults):
+    if interrupted or undeclared or deaths or bottleneck or any(fault.bit is not True or not fault.healed for fault in faults):
         verdicts.append(Verdict.INCONCLUSIVE)
     return combine(verdicts) if checks or error else Verdict.INCONCLUSIVE
 

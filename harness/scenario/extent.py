@@ -7,7 +7,19 @@ from collections.abc import Sequence
 
 from harness.model.scenario import Call, LoadItem
 
-__all__ = ["MAX_CALLS", "at_most_calls", "call_count", "latest_end", "longest_delay", "nominal_end"]
+__all__ = [
+    "MAX_CALLS",
+    "area",
+    "at_most_calls",
+    "bursts",
+    "call_count",
+    "day_area",
+    "day_rate",
+    "latest_end",
+    "levels",
+    "longest_delay",
+    "nominal_end",
+]
 
 #: More calls than this in one load are refused: their plan alone would fill the memory.
 MAX_CALLS = 10_000_000
@@ -22,12 +34,13 @@ _DEVIATIONS = 6.0
 
 def call_count(item: LoadItem) -> int | None:
     """How many calls a stream makes; None where chance decides (Poisson arrivals for a time)."""
+    if item.arrival == "trace":
+        return len(item.played.at)
     if item.arrival == "burst":
         assert item.count is not None
         return item.count * bursts(item)
     if item.count is not None:
         return item.count
-    assert item.rate is not None and item.duration is not None
     if item.arrival == "poisson":
         return None
     return _whole(area(item))
@@ -43,10 +56,44 @@ def at_most_calls(item: LoadItem) -> int:
 
 def area(item: LoadItem) -> float:
     """Arrivals expected in `for`: the integral of the rate."""
-    assert item.rate is not None and item.duration is not None
+    assert item.duration is not None
+    if item.arrival in ("step", "spike"):
+        return math.fsum(seconds * rate for seconds, rate in levels(item))
+    assert item.rate is not None
     if item.arrival == "ramp":
         return ((item.start_rate or 0.0) + item.rate) / 2 * item.duration
+    if item.arrival == "diurnal":
+        return day_area(item, item.duration)
     return item.rate * item.duration
+
+
+def levels(item: LoadItem) -> list[tuple[float, float]]:
+    """(seconds, rate) one after the other, of a stream whose rate only jumps: step and spike."""
+    assert item.duration is not None
+    if item.arrival == "step":
+        return [(item.duration / len(item.rates), rate) for rate in item.rates]
+    assert item.rate is not None and item.peak is not None and item.peak_at is not None and item.peak_for is not None
+    up = min(item.peak_at, item.duration)
+    down = min(item.peak_at + item.peak_for, item.duration)
+    return [(up, item.rate), (down - up, item.peak), (item.duration - down, item.rate)]
+
+
+def day_rate(item: LoadItem, time: float) -> float:
+    """Diurnal: low + (high - low)·(1 - cos 2πt/T)/2, lowest at the beginning and highest after half a period."""
+    middle, swing, turn = _day(item)
+    return middle - swing * math.cos(turn * time)
+
+
+def day_area(item: LoadItem, time: float) -> float:
+    """Diurnal arrivals until a time: the integral of `day_rate`."""
+    middle, swing, turn = _day(item)
+    return middle * time - swing * math.sin(turn * time) / turn
+
+
+def _day(item: LoadItem) -> tuple[float, float, float]:
+    assert item.rate is not None and item.period is not None
+    low = item.low or 0.0
+    return (item.rate + low) / 2, (item.rate - low) / 2, 2 * math.pi / item.period
 
 
 def bursts(item: LoadItem) -> int:
@@ -58,6 +105,8 @@ def bursts(item: LoadItem) -> int:
 
 def nominal_end(item: LoadItem) -> float:
     """Seconds from the start of the load until a stream is over: `at` + `for`, or `at` + count/rate."""
+    if item.arrival == "trace":
+        return item.at + (item.played.at[-1] / item.speed if item.played.at else 0.0)
     if item.duration is not None:
         return item.at + item.duration
     if item.count is not None and item.rate is not None and item.arrival != "burst":
@@ -67,7 +116,7 @@ def nominal_end(item: LoadItem) -> float:
 
 def latest_end(load: Sequence[LoadItem]) -> float:
     """When the whole load is over; with Poisson arrivals a time that is practically never exceeded."""
-    return max(nominal_end(item) + _slack(item) for item in load)
+    return max((nominal_end(item) + _slack(item) for item in load), default=0.0)
 
 
 def _slack(item: LoadItem) -> float:

@@ -19,12 +19,14 @@ from harness.scenario.abilities import check_faults_fit
 from harness.scenario.errors import Problems
 from harness.scenario.extends import read_extended
 from harness.scenario.hosts import check_hosts
+from harness.scenario.locust import check_generator
 from harness.scenario.names import known
 from harness.scenario.phrases import validated
 from harness.scenario.placeholders import cell_title, cells, check_env, check_strays, substitute
 from harness.scenario.references import check_brokers, check_checks, check_services, check_timeline, parts_of
 from harness.scenario.rules import check_names, check_rules
 from harness.scenario.schedule import unrolled
+from harness.scenario.traces import placed_traces, played
 from harness.scenario.tree import Entry, Fields, Scalar, Tree, describe, place_of, plain, planted
 
 __all__ = ["LoadedScenario", "check_abilities", "load_scenarios", "written_out"]
@@ -108,14 +110,16 @@ def _seeded(tree: Fields, seed: int) -> Entry:
 
 
 def _cell(path: Path, whole: Fields, cell: Mapping[str, Tree], registry: Registry, problems: Problems) -> LoadedScenario | None:
-    written = substitute(whole, cell, problems)
+    written = placed_traces(substitute(whole, cell, problems))
     check_strays(written, cell, problems)
     tree = unrolled(written, problems)
     parts = parts_of(tree)
     scenario = validated(Scenario, _without_nulls(tree, "checks"), problems)
+    scenario = played(scenario, tree, problems) if scenario is not None else None
     check_brokers(tree, registry, problems)
     stores = check_services(tree, parts, registry, problems)
     checks = check_checks(tree, parts, registry, problems)
+    check_generator(scenario, tree, [name for name in checks if getattr(registry.checks[name], "needs_clean", False)], problems)
     timeline = check_timeline(tree, parts, registry, problems)
     check_env(tree, parts.offers(registry), problems)
     check_names(tree, problems)

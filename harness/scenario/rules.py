@@ -11,6 +11,7 @@ from harness.ports.network import host_name
 from harness.scenario.errors import Problems
 from harness.scenario.extent import MAX_CALLS, at_most_calls, call_count, latest_end, longest_delay, nominal_end
 from harness.scenario.references import RESERVED
+from harness.scenario.streams import check_streams
 from harness.scenario.tree import Fields, Items, Place, Scalar, Step, Tree, find, place_of
 
 __all__ = ["SWEEP_SECONDS", "check_names", "check_rules"]
@@ -62,7 +63,7 @@ def _check_groups(workers: Fields, problems: Problems) -> None:
 
 def check_rules(scenario: Scenario, tree: Fields, problems: Problems) -> None:
     """The rules that need parsed times."""
-    _check_arrivals(scenario, tree, problems)
+    check_streams(scenario, tree, problems)
     _check_size(scenario, tree, problems)
     _check_drain(scenario, tree, problems)
     _check_timeline(scenario, tree, problems)
@@ -72,20 +73,6 @@ def check_rules(scenario: Scenario, tree: Fields, problems: Problems) -> None:
 
 def _at(tree: Fields, *path: Step) -> Place:
     return place_of(tree, path)
-
-
-def _check_arrivals(scenario: Scenario, tree: Fields, problems: Problems) -> None:
-    """Words that the stream's kind of arrival would silently ignore."""
-    for number, item in enumerate(scenario.load):
-        if item.arrival == "burst" and item.rate is not None:
-            problems.add(place_of(tree, ("load", number, "rate"), key=True), "a burst has no `rate`: its `count` calls come at once")
-        if item.arrival != "burst" and item.every is not None:
-            problems.add(place_of(tree, ("load", number, "every"), key=True), "`every` belongs to arrival: burst")
-        if item.send is None:
-            for key in ("args", "kwargs", "queue", "countdown", "eta", "expires", "priority"):
-                if find(tree, "load", number, key) is not None:
-                    what = f"`{key}` belongs to the single calls of a chain, group or chord, not beside it"
-                    problems.add(place_of(tree, ("load", number, key), key=True), what)
 
 
 def _check_size(scenario: Scenario, tree: Fields, problems: Problems) -> None:
@@ -109,7 +96,7 @@ def _check_drain(scenario: Scenario, tree: Fields, problems: Problems) -> None:
     if waits and redelivery is not None and timeout <= redelivery + SWEEP_SECONDS:
         reason = f"redelivery ({format_duration(redelivery)} and {format_duration(SWEEP_SECONDS)} until the next sweep)"
         _refuse_drain(scenario, tree, ("system", "redelivery"), reason, problems)
-    end = max(map(nominal_end, scenario.load))
+    end = max(map(nominal_end, scenario.load), default=0.0)
     for number, item in enumerate(scenario.load):
         delay = longest_delay(item)
         if delay and nominal_end(item) + delay >= end + timeout:
@@ -137,9 +124,12 @@ def _refuse_drain(scenario: Scenario, tree: Fields, other: tuple[Step, ...], rea
 
 
 def _check_timeline(scenario: Scenario, tree: Fields, problems: Problems) -> None:
-    end, drain = latest_end(scenario.load), scenario.drain.timeout
+    end: float | None = scenario.locust.duration if scenario.locust else latest_end(scenario.load)
+    if end is None:
+        return  # the locustfile says when it is over
+    drain = scenario.drain.timeout
     for number, item in enumerate(scenario.timeline):
         if item.at is not None and item.at > end + drain:
-            load = place_of(tree, ("load",), key=True)
+            load = place_of(tree, ("locust",) if scenario.locust else ("load",), key=True)
             over = f"the load ({load}) ends after {format_duration(end)}, the drain at most {format_duration(drain)} later"
             problems.add(_at(tree, "timeline", number, "at"), f"at {format_duration(item.at)} the run is over: {over}")

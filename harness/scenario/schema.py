@@ -47,7 +47,7 @@ def build_schema(registry: Registry) -> Schema:
     whole = {
         "required": [name for name in root.pop("required") if name != "load"],
         "properties": {"system": {"required": system.pop("required")}},
-        "oneOf": [{"required": ["load"]}, {"required": ["schedule"]}],
+        "oneOf": [{"required": ["load"]}, {"required": ["locust"]}, {"required": ["schedule"]}],
     }
     for name, definition in definitions.items():
         definitions[name] = _open(definition)

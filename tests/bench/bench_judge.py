@@ -138,6 +138,10 @@ def judge(folder: Path, facts: dict[str, Any]) -> dict[str, Any]:
     """Read, fold and judge; seconds of each part."""
     from harness.checks import CHECKS
     from harness.model.history import Depth, Evidence, FaultRecord
+    from harness.model.little import little
+    from harness.model.measuring import measures
+    from harness.model.per_second import per_second
+    from harness.model.sampling import Samples
     from harness.model.scenario import Scenario
     from harness.ports.check import Recorded
     from harness.run.fold import read_history
@@ -170,11 +174,16 @@ def judge(folder: Path, facts: dict[str, Any]) -> dict[str, Any]:
         start = time.perf_counter()
         result = check(check.Parameters.model_validate(parameters.get(name, {}))).judge(recorded)
         checks[name] = {"seconds": round(time.perf_counter() - start, 3), "verdict": str(result.verdict), "summary": result.summary}
+    start = time.perf_counter()
+    rows, _ = measures(samples := Samples(history, recorded.semantics))
+    assert rows and per_second(samples) is not None and little(history) is not None
+    measured = time.perf_counter() - start
     total = time.perf_counter() - began
     return {
         "records": history.records,
         "seconds": round(total, 3),
         "fold_seconds": round(folded - began, 3),
+        "measure_seconds": round(measured, 3),
         "records_per_second": round(history.records / total),
         "peak_rss_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
         "torn": history.torn,

@@ -72,7 +72,7 @@ def session_engine() -> Engine:
     if why := available():
         pytest.skip(f"needs a server: a container engine ({why})")
     engine = Engine.connect()
-    known = {tag for image in engine.client.images.list() for tag in image.tags}
+    known = {tag for found in engine.client.api.images() for tag in found["RepoTags"] or ()}
     if missing := [name for name in _IMAGES if image(name) not in known]:
         pytest.skip(f"needs a server: a container engine with images of {', '.join(missing)} (`celery-harness images build`)")
     return engine

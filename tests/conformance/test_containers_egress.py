@@ -17,6 +17,7 @@ from harness.errors import EnvironmentFault, ScenarioError
 from harness.ports.clock import MonotonicClock
 from harness.scenario import load_scenarios
 from tests.conformance.containers_support import Engine, left_of, session_engine
+from tests.e2e.containers import needs_engine
 
 __all__ = ["session_engine"]  # fixtures
 
@@ -105,6 +106,7 @@ def outside(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[Outside
 
 def system_of(folder: Path, *egress: str) -> Any:
     """Of a scenario that opens these; not started."""
+    needs_engine()
     for name in ("project", "run"):
         (folder / name).mkdir()
     (folder / "project" / "out.py").write_text(APP)

@@ -153,6 +153,7 @@ time.sleep(60)
 """
 
 
+@pytest.mark.usefixtures("alone_with_leftovers")
 def test_workers_end_with_a_killed_harness_and_clean_removes_the_rest(engine: Engine, tmp_path: Path) -> None:
     child = subprocess.Popen(
         [sys.executable, "-c", _KILLED.format(path=sys.path), str(tmp_path)],

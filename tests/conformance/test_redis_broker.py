@@ -13,7 +13,7 @@ from kombu import pools
 from harness.brokers import BROKERS
 from harness.brokers.redis import RedisBroker
 from harness.errors import EnvironmentFault
-from harness.ports.broker import BrokerInspector, BrokerKind
+from harness.ports.broker import BrokerInspector, BrokerKind, ShowsUse
 from harness.ports.clock import derived_random
 from tests.unit.brokers.servers import RedisServer, running
 
@@ -54,6 +54,18 @@ def test_every_kind_says_what_it_does() -> None:
     assert kind.roles == {"broker", "backend", "service"} and kind.further_ports == ()
     assert {"redelivers_on", "pop_before_unacked", "dead_letters"} <= set(kind.semantics)
     assert kind.client_settings(None) == {}
+
+
+def test_it_says_what_it_uses(server: RedisServer, inspector: BrokerInspector) -> None:
+    assert isinstance(inspector, ShowsUse)
+    memory, connections = inspector.use()
+    assert memory is not None and memory > 100_000 and connections == 0, "ours do not count"
+    app = Celery("conformance", broker=server.url("worker"), set_as_current=False)
+    with app.connection() as connection:
+        connection.default_channel.client.ping()
+        app.send_task("pay", args=["x" * 1_000_000])
+        more, others = inspector.use()
+    assert more is not None and more > memory + 1_000_000 and others
 
 
 def test_a_message_is_seen_once_wherever_it_is_and_gone_when_acknowledged(server: RedisServer, inspector: BrokerInspector) -> None:

@@ -18,6 +18,7 @@ def numbers() -> set[str]:
     return {row.split()[1] for row in Path("/proc/sysvipc/shm").read_text().splitlines()[1:]}
 
 
+@pytest.mark.usefixtures("alone_with_leftovers")
 def test_clean_removes_what_a_killed_server_left(tmp_path: Path) -> None:
     for module in ("psycopg", "psycopg2"):
         pytest.importorskip(module)

@@ -1,4 +1,4 @@
-"""``python -m celery_harness_agent worker|producer|check|call``."""
+"""``python -m celery_harness_agent worker|producer|check|call|locust|locust-check``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 
 from celery_harness_agent import settings
 
-_USAGE = "usage: python -m celery_harness_agent worker|producer|check|call [options of celery worker]\n"
+_USAGE = "usage: python -m celery_harness_agent worker|producer|check|call|locust|locust-check [options of celery worker, or of locust]\n"
 
 
 def main(argv: list[str]) -> None:
@@ -28,6 +28,13 @@ def main(argv: list[str]) -> None:
         from celery_harness_agent import call
 
         call.main(settings.load())
+    elif program in ("locust", "locust-check"):
+        from celery_harness_locust import program as of_locust
+
+        if program == "locust":
+            of_locust.main(settings.load(), options)
+        else:
+            of_locust.check(settings.load())
     else:
         sys.stderr.write(_USAGE)
         sys.exit(2)

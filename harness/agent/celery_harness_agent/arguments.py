@@ -9,7 +9,7 @@ from typing import Any, Dict, Iterable, List, Sequence, Tuple
 
 from celery_harness_agent.application import resolve
 
-__all__ = ["Arguments", "calls_of", "draw", "text_of"]
+__all__ = ["Arguments", "calls_of", "draw", "own_tasks", "text_of"]
 
 #: Positional and keyword arguments of one task.
 Arguments = Tuple[List[Any], Dict[str, Any]]
@@ -42,9 +42,25 @@ def draw(seed: int, items: Sequence[dict[str, Any]], calls: Iterable[Sequence[in
     for index, of_item in sorted(numbers.items()):
         rng = random.Random(f"{seed}/args/{index:d}")
         sources = [_source(part, rng, len(of_item)) for part in calls_of(items[index])]
-        for number in of_item:
+        own = items[index].get("own") or ()
+        for turn, number in enumerate(of_item):
             drawn[number] = [next(source) for source in sources]
+            if own:
+                drawn[number] = [_traced(drawn[number][0], own[turn])]
     return drawn
+
+
+def own_tasks(items: Sequence[dict[str, Any]], calls: dict[int, tuple[int, int]]) -> dict[int, str]:
+    """Call number -> the task that a trace names for it. ``calls``: number -> (item index, due)."""
+    rows = {index: iter(item["own"]) for index, item in enumerate(items) if item.get("own")}
+    named = ((number, next(rows[index])[0]) for number, (index, _) in sorted(calls.items()) if index in rows) if rows else ()
+    return {number: task for number, task in named if task}
+
+
+def _traced(pair: Arguments, own: Sequence[Any]) -> Arguments:
+    """With what the line of a trace says of itself: [task, args, kwargs], null where it says nothing."""
+    _, args, kwargs = own
+    return (pair[0] if args is None else args, pair[1] if kwargs is None else kwargs)
 
 
 def text_of(parts: Sequence[Arguments], *, single: bool) -> str:

@@ -11,7 +11,7 @@ Runs alone (``-I -S``, Python 3.8 or later): it imports nothing of the package. 
 --log       where ARGV's output goes
 --stdin     a FIFO or file for its standard input; without it /dev/null
 --answer    created, and open for ARGV as the descriptor in CELERY_HARNESS_OUT
---control   a Unix socket that takes one line per connection: `children`, `signal PID NUMBER`, `group NUMBER`, or `end`: SIGKILL to
+--control   a Unix socket that takes one line per connection: `children`, `use`, `signal PID NUMBER`, `group NUMBER`, or `end`: SIGKILL to
             everything but process 1, answered when all of it is gone
 --lifeline  a FIFO that the harness holds open: when it lets go, everything here ends
 """
@@ -161,6 +161,8 @@ class Init:
     def _answer(self, words: list[str]) -> str:
         if words[0] == "children":
             return " ".join(str(pid) for pid in self._others())
+        if words[0] == "use":
+            return self._use()
         if words[0] == "end":
             return str(int(self._kill_all()))
         if words[0] == "signal":
@@ -187,6 +189,16 @@ class Init:
         """Every process here but this one and the main one: its children, and orphans."""
         found = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
         return sorted(pid for pid in found if pid not in (os.getpid(), self._main) and not _is_zombie(pid))
+
+    def _use(self) -> str:
+        """Processor seconds and resident bytes of all processes here but this one (proc(5), `stat`: utime, stime, cutime, cstime, rss)."""
+        ticks = pages = 0
+        for pid in [self._main, *self._others()]:
+            with contextlib.suppress(OSError, IndexError, ValueError):
+                fields = Path(f"/proc/{pid:d}/stat").read_bytes().rpartition(b") ")[2].split()
+                ticks += sum(int(field) for field in fields[11:15])
+                pages += int(fields[21])
+        return f"{ticks / os.sysconf('SC_CLK_TCK'):.3f} {pages * os.sysconf('SC_PAGE_SIZE'):d}"
 
     def _signal(self, pid: int, number: int) -> bool:
         try:

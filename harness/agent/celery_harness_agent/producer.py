@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import sys
 import threading
-import time
 import traceback
 from datetime import timedelta
 from typing import Any, Iterator, NoReturn
 
-from celery_harness_agent import application, arguments, config, publish
+from celery_harness_agent import application, arguments, config, prepared, publish
 from celery_harness_agent.company import Company
+from celery_harness_agent.connections import OwnPools, own_pool
 from celery_harness_agent.context import CALL, enter_shared, leave_shared
 from celery_harness_agent.frames import Frames
 from celery_harness_agent.guard import Guard
 from celery_harness_agent.journal import Journal, mono, optional, quoted
 from celery_harness_agent.launch import die_with_parent, parent_from_environment
+from celery_harness_agent.outbox import Outbox
+from celery_harness_agent.prepared import PreparedCall
+from celery_harness_agent.publisher import LATE_NS, Due, Link, Publisher, shared_out
 from celery_harness_agent.settings import Settings
 from celery_harness_agent.tracing import exception_name
 from celery_harness_agent.worker import open_journal
@@ -25,8 +29,6 @@ from celery_harness_agent.worker import open_journal
 __all__ = ["main"]
 
 _EX_SOFTWARE = 70
-_LATE_NS = 50_000_000
-_HOPELESS_NS = 60_000_000_000
 
 
 def main(settings: Settings) -> None:
@@ -36,10 +38,11 @@ def main(settings: Settings) -> None:
     journal = open_journal(settings)
     company = Company(journal)
     Guard(settings, Frames(settings.root), journal).install(company.hooks())
-    publish.install(journal, settings.retry_divisor)
+    outbox = Outbox(journal)
+    publish.install(outbox, settings.retry_divisor)
     config.merge_when_loaded(settings.config)
     try:
-        producer = _prepare(settings, journal, company)
+        producer = _prepare(settings, journal, company, outbox)
     except Exception as exc:
         _fail(settings, exc)
     journal.emit(f'{{"k":"ready","m":{mono()}}}\n')
@@ -50,14 +53,14 @@ def main(settings: Settings) -> None:
         journal.emit(f'{{"k":"down","m":{mono()}}}\n')
 
 
-def _prepare(settings: Settings, journal: Journal, company: Company) -> Producer:
+def _prepare(settings: Settings, journal: Journal, company: Company, outbox: Outbox) -> Producer:
     application.use_working_folder()
     app = application.find_app(settings.app)
     config.merge(app.conf, settings.config)
     config.demand_our_servers(app, settings, journal)
     application.register_tasks(app)
     app.set_current()
-    producer = Producer(app, settings.plan, journal, company)
+    producer = Producer(app, settings.plan, journal, company, outbox)
     with contextlib.suppress(Exception), app.producer_or_acquire() as link:  # the first call pays for no connection
         link.connection.ensure_connection(max_retries=1)
     return producer
@@ -73,17 +76,58 @@ def _fail(settings: Settings, exc: Exception) -> NoReturn:
 class Producer:
     """The load of one pass."""
 
-    def __init__(self, app: Any, plan: dict[str, Any], journal: Journal, company: Company) -> None:
+    def __init__(self, app: Any, plan: dict[str, Any], journal: Journal, company: Company, outbox: Outbox) -> None:
         self._app = app
         self._items: list[dict[str, Any]] = plan.get("items") or []
         self._calls = {number: (index, due) for number, index, due in plan.get("calls") or ()}
         self._order: list[int] = plan.get("order") or sorted(self._calls)
         self._mode = plan.get("mode") or "timed"
+        self._journal, self._outbox = journal, outbox
         self._emit, self._end = journal.emit, company.end
         self._stop = threading.Event()
         self._start = mono()
         self._seed: int = plan.get("seed") or 0
+        self._own = arguments.own_tasks(self._items, self._calls)
         self._drawn = arguments.draw(self._seed, self._items, plan.get("calls") or ())
+        self._prepared: dict[int, PreparedCall] = {}
+        self._lists: list[list[Due]] = []
+        self._pools: list[Any] = []  # per publisher; [] where the app's own will do
+        self._links: list[Link] = []  # likewise
+        if self._mode == "timed":
+            self._get_ready()
+
+    def _get_ready(self) -> None:
+        """All that can be done before the load begins."""
+        self._lists = shared_out(self._calls, self._items)
+        wanted = [number for number, (index, _) in self._calls.items() if self._items[index].get("prepare")]
+        if wanted or len(self._lists) > 1:
+            self._pools = [own_pool(self._app) if calls else None for calls in self._lists]
+        if wanted:
+            self._links = [Link(pool, self._outbox) for pool in self._pools]
+            self._prepared = self._prepare(wanted)
+            gc.collect()
+            gc.freeze()  # they live until they are sent: a collector that walks them all would make calls late
+
+    def _prepare(self, numbers: list[int]) -> dict[int, PreparedCall]:
+        broker = self._app.connection_for_write().as_uri()
+        return {number: self._prepared_call(number, broker) for number in sorted(numbers)}
+
+    def _prepared_call(self, number: int, broker: str) -> PreparedCall:
+        item, drawn = self._item_of(number), self._drawn.pop(number)
+        token = enter_shared({CALL: number})
+        try:
+            call = prepared.prepare(self._outbox, broker, lambda: self._publish(item, [item], drawn))
+        finally:
+            leave_shared(token)
+        call.sent = self._of_call(number, item, _text(item, drawn))
+        call.ok = _of_result(number, call.result)
+        return call
+
+    def _item_of(self, number: int) -> dict[str, Any]:
+        """The load item of a call, with the task that a trace names for it."""
+        item = self._items[self._calls[number][0]]
+        task = self._own.get(number)
+        return {**item, "send": task} if task else item
 
     def obey(self, lines: Iterator[str]) -> None:
         """Until `stop`, or the end of the input: whoever speaks to us is gone."""
@@ -97,7 +141,7 @@ class Producer:
                 sender = threading.Thread(target=self._run, args=(self._start,), name="load")
                 sender.start()
             elif words[:1] == ["call"] and len(words) == 2 and self._mode == "single":
-                self._send(int(words[1]), late=False)
+                self._send(int(words[1]), mono())
             elif words[:1] == ["send"] and len(words) > 1 and self._mode == "live":
                 self._send_now(int(words[1]), line.split(None, 2)[2:])
             elif words == ["done"] and self._mode == "live":
@@ -114,59 +158,60 @@ class Producer:
             self._items.append(json.loads(item[0]))
             self._calls[number] = (len(self._items) - 1, mono() - self._start)
             self._drawn.update(arguments.draw(self._seed + number, self._items, [(number, len(self._items) - 1, 0)]))
-        self._send(number, late=False)
+        self._send(number, mono())
 
     def _run(self, start: int) -> None:
+        late = dropped = 0
         if self._mode == "timed":
             late, dropped = self._timed(start)
         elif self._mode == "fast":
-            late, dropped = self._fast()
+            self._fast()
         else:
             return
         self._end(f'{{"k":"load_done","m":{mono()},"late":{late:d},"dropped":{dropped:d}}}\n')
 
     def _timed(self, start: int) -> tuple[int, int]:
-        """Open loop: each call when due, whatever the answers do; nothing is skipped to catch up."""
-        late = dropped = 0
-        for number in sorted(self._calls, key=lambda n: (self._calls[n][1], n)):
-            due = start + self._calls[number][1]
-            if not self._wait_until(due):
-                break
-            behind = mono() - due
-            if behind > _HOPELESS_NS:
-                dropped += 1
-                continue
-            late += behind > _LATE_NS
-            self._send(number, late=behind > _LATE_NS)
-        return late, dropped
+        """Publisher 0 in this thread, each other one in its own; (late, dropped)."""
+        publishers = [Publisher(number, calls, self._send_due) for number, calls in enumerate(self._lists)]
+        own = OwnPools(self._app) if len(publishers) > 1 else None
+        others = [threading.Thread(target=self._alone, args=(own, p, start), name=f"load-{p.number}") for p in publishers[1:]]
+        for thread in others:
+            thread.start()
+        publishers[0].run(start, self._stop)
+        for thread in others:
+            thread.join()
+        return sum(p.late for p in publishers), sum(p.dropped for p in publishers)
 
-    def _wait_until(self, moment: int) -> bool:
-        """False: told to stop meanwhile."""
-        while not self._stop.is_set():
-            left = (moment - mono()) / 1e9
-            if left <= 0:
-                return True
-            if left > 0.002:
-                self._stop.wait(left - 0.001)
-            else:
-                time.sleep(left)
-        return False
+    def _alone(self, own: OwnPools, publisher: Publisher, start: int) -> None:
+        own.use(self._pools[publisher.number])
+        publisher.run(start, self._stop)
 
-    def _fast(self) -> tuple[int, int]:
+    def _fast(self) -> None:
         for number in self._order:
             if self._stop.is_set():
                 break
-            self._send(number, late=False)
-        return 0, 0
+            self._send(number, mono())
 
-    def _send(self, number: int, *, late: bool) -> None:
-        index, due = self._calls[number]
-        item, drawn = self._items[index], self._drawn[number]
+    def _send_due(self, number: int, now: int, free: int, publisher: int) -> None:
+        """One call of an open loop; its record says as well when its publisher was free, and which one that is."""
+        health = f',"late":{now - self._start - self._calls[number][1] > LATE_NS:d},"free":{free - self._start},"p":{publisher}'
+        call = self._prepared.pop(number, None)
+        if call is None:
+            self._send(number, now, health)
+            return
+        self._emit(f'{{"k":"call","m":{now}{call.sent}{health}}}\n')
+        begun = publish.begun()
+        try:
+            self._links[publisher].send(call)
+        except Exception as exc:
+            self._failed(number, exc, begun=publish.begun() > begun)
+        else:
+            self._emit(f'{{"k":"call_ok","m":{mono()}{call.ok}}}\n')
+
+    def _send(self, number: int, now: int, health: str = ',"late":0') -> None:
+        item, drawn = self._item_of(number), self._drawn[number]
         parts = arguments.calls_of(item)
-        self._emit(
-            f'{{"k":"call","m":{mono()},"no":{number},"n":{quoted(parts[0]["send"])},"args":'
-            f'{quoted(arguments.text_of(drawn, single=bool(item.get("send"))))},"due":{due},"late":{late:d}}}\n'
-        )
+        self._emit(f'{{"k":"call","m":{now}{self._of_call(number, parts[0], _text(item, drawn))}{health}}}\n')
         begun = publish.begun()
         token = enter_shared({CALL: number})
         try:
@@ -174,10 +219,13 @@ class Producer:
         except Exception as exc:
             self._failed(number, exc, begun=publish.begun() > begun)
         else:
-            ids = task_ids(result)
-            self._emit(f'{{"k":"call_ok","m":{mono()},"no":{number},"id":{optional(ids[0] if ids else None)},"ids":{json.dumps(ids)}}}\n')
+            self._emit(f'{{"k":"call_ok","m":{mono()}{_of_result(number, result)}}}\n')
         finally:
             leave_shared(token)
+
+    def _of_call(self, number: int, part: dict[str, Any], text: str) -> str:
+        """What the `call` record says beside when it was sent, and how."""
+        return f',"no":{number},"n":{quoted(part["send"])},"args":{text},"due":{self._calls[number][1]}'
 
     def _failed(self, number: int, exc: Exception, *, begun: bool) -> None:
         """Unknown: the connection failed after a publish began, so the broker may have it."""
@@ -213,6 +261,17 @@ class Producer:
         if part.get("eta") is not None:
             options["eta"] = self._app.now() + timedelta(seconds=part["eta"])
         return options
+
+
+def _text(item: dict[str, Any], drawn: list[arguments.Arguments]) -> str:
+    """The arguments of a call, quoted."""
+    return quoted(arguments.text_of(drawn, single=bool(item.get("send"))))
+
+
+def _of_result(number: int, result: Any) -> str:
+    """What the `call_ok` record says beside when."""
+    ids = task_ids(result)
+    return f',"no":{number},"id":{optional(ids[0] if ids else None)},"ids":{json.dumps(ids)}'
 
 
 def task_ids(result: Any) -> list[str]:

@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import re
+import threading
 from datetime import datetime, timezone
 from typing import Any
 
 from celery_harness_agent.context import CALL, CAUSE, COPY, DELIVERY, MESSAGE, call_of, delivery_of, running
 from celery_harness_agent.journal import Journal, mono, optional, quoted
+from celery_harness_agent.outbox import Outbox
 
 _STAMPS = (MESSAGE, CAUSE, CALL, COPY, DELIVERY)
-#: A receiver's return value is ignored; these are kept for their ids by the producer.
-_last: dict[str, int] = {"begun": 0}
+#: A receiver's return value is ignored; this is kept for whoever wants to know what became of a publish. Per thread or greenlet.
+_of_thread = threading.local()
 #: kombu.transport.native_delayed_delivery: the whole seconds of a delay in 28 bits, before the routing key proper.
 _DELAY = re.compile(r"^(?:[01]\.){28}")
 
 
 def begun() -> int:
-    """How many publishes began in this process: shows whether a failed call reached the broker's door."""
-    return _last["begun"]
+    """How many publishes began in this thread: shows whether a failed call reached the broker's door."""
+    return int(getattr(_of_thread, "begun", 0))
 
 
-def install(journal: Journal, divisor: float) -> None:
+def begin() -> None:
+    """Another one begins in this thread."""
+    _of_thread.begun = begun() + 1
+
+
+def install(journal: Journal | Outbox, divisor: float) -> None:
     """Record `publish` before and `published` after each publish: first ones, retries, chains, chord bodies, callbacks."""
     from celery import signals
 
@@ -31,7 +38,7 @@ def install(journal: Journal, divisor: float) -> None:
         _publish_as(rerouted)
 
     def before(sender: Any = None, headers: Any = None, body: Any = None, routing_key: Any = None, exchange: Any = None, **_: Any) -> None:
-        _last["begun"] += 1
+        begin()
         fields = headers if headers and "id" in headers else body if isinstance(body, dict) else {}
         request = running()
         cause, call, message = delivery_of(request), call_of(request), new_id()

@@ -52,6 +52,7 @@ const CH = !Q ? [] : [
     read: t => [['sq', 'retry ' + Q.retried[bin(t)]], ['bar4', 'redelivery ' + Q.redelivered[bin(t)]], ['bar3', 'duplicate ' + Q.duplicated[bin(t)]]] },
   D.lanes.length && { id: 'workers', cls: 'low', h: 14 + 26 * D.lanes.length, title: 'Workers',
     read: t => D.lanes.length > 4 ? [[null, `${D.lanes.filter(w => stateAt(w, t) === 'up').length} of ${D.lanes.length} up`]] : D.lanes.map(w => [null, `${w.name} ${STATE[stateAt(w, t)] || stateAt(w, t)}`]) },
+  ...USES(),
   { id: 'axis', cls: 'axis', h: 26, title: '' },
 ].filter(Boolean);
 

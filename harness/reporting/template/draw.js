@@ -116,6 +116,7 @@ function drawCharts() {
     if (c.id !== 'axis') windows(c, g, H);
     if (c.id === 'track') for (const r of rows) g.push(tag(r.left ? r.x - 6 : r.x + 6, 17 + r.row * 17, r.text, 'note halo', r.left ? 'end' : 'start'));
     for (const [v, t] of c.ticks || []) g.push(s('line', { class: 'grid', x1: PADL, x2: WID - PADR, y1: c.y(v), y2: c.y(v) }), tag(PADL - 6, Math.min(H - 3, c.y(v) + 4), t, 'tick r', 'end'));
+    if (c.rows) for (const [, vs, look] of c.rows) g.push(useLine(c, vs, look));
     DRAW[c.id]?.(c, g, narrow);
     c.svg.replaceChildren(...g.filter(Boolean));
   }

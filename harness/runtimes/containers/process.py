@@ -30,6 +30,8 @@ _START_SECONDS = 60.0
 _NOT_STARTED = 125
 _KILL_SECONDS = 15.0
 _CONTROL_SECONDS = 2.0
+#: Asked once a second, in the run's own loop.
+_USE_SECONDS = 0.2
 
 
 class Life:
@@ -87,6 +89,10 @@ class Life:
     def children(self) -> list[int]:
         """None that we know."""
         return []
+
+    def use(self) -> tuple[float, int] | None:
+        """Nothing that we know."""
+        return None
 
     def kill(self) -> tuple[int, ...]:
         """SIGKILL to everything in it; nothing of it runs any more when this returns."""
@@ -282,6 +288,13 @@ class ContainerProcess(Life):
         found = [self.pid_base + int(pid) for pid in answer.split()]
         self.known_children.update(found)
         return found
+
+    def use(self) -> tuple[float, int] | None:
+        """As init sees it, in a millisecond: the engine takes two seconds to say. None where it is frozen."""
+        if self.paused or not self.alive() or not self.container.done():
+            return None
+        answer = (self.papers.ask("use", seconds=_USE_SECONDS) or "").split()
+        return (float(answer[0]), int(answer[1])) if len(answer) == 2 else None
 
     def _kill_at_once(self) -> bool:
         """Init kills all the others, and says when they are gone: 5 ms in place of the engine's 100, which end it as well."""

@@ -39,6 +39,9 @@ class Managed(Protocol):
     def children(self) -> Sequence[int]:
         """Children that run now."""
 
+    def use(self) -> tuple[float, int] | None:
+        """(processor seconds, resident bytes), with its children's; None where it is gone, or does not say."""
+
     def kill(self) -> tuple[int, ...]:
         """SIGKILL to all of it, orphans too; the pids that were hit."""
 

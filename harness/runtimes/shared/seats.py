@@ -32,12 +32,24 @@ class Seats:
         """Where armed faults count their matches."""
         return self._system.common_folder() / "triggers"
 
-    def settings(self, role: str, name: str, group: str = "", triggers: Sequence[Mapping[str, Any]] = (), *, pid_base: int = 0) -> Path:
-        """Write the settings file of one child. ``group``: of a worker; a producer is a group of its own."""
+    def settings(
+        self,
+        role: str,
+        name: str,
+        group: str = "",
+        triggers: Sequence[Mapping[str, Any]] = (),
+        *,
+        pid_base: int = 0,
+        outside: bool = False,
+    ) -> Path:
+        """Write the settings file of one child. ``group``: of a worker; a producer is a group of its own.
+
+        ``outside``: it runs on this machine, wherever the others do.
+        """
         system, plan = self._system, self._system.plan
         group = "producer" if role == "producer" else group
         user = "producer" if role == "producer" else "worker"
-        ends = {s.spec.name: self._end(s, name, group, user) for s in system.servers}
+        ends = {s.spec.name: self._end(s, name, group, user, outside=outside) for s in system.servers}
         broker, backend = system.broker_server, system.backend_server
         tls: dict[str, Any] = {}
         for server in filter(None, (broker, backend)):
@@ -59,7 +71,7 @@ class Seats:
             plan,
             system.current,
             seat,
-            root=system.working_folder(),
+            root=(plan.root / plan.scenario.system.path).resolve() if outside else system.working_folder(),
             journal=system.journal,
             triggers=triggers,
             trigger_folder=self.trigger_folder,
@@ -74,9 +86,11 @@ class Seats:
             return url.replace("://", f"+{spec.driver}://", 1)
         return url
 
-    def _end(self, server: ServerHandle, client: str, group: str, user: str) -> Endpoint:
-        """A server as one client sees it."""
+    def _end(self, server: ServerHandle, client: str, group: str, user: str, *, outside: bool = False) -> Endpoint:
+        """A server as one client sees it. From outside of a network of containers it is seen as the harness sees it."""
         end = server.endpoint
+        if outside and end.inside:
+            return end.for_app(user, (end.host, end.port))
         direct = end.inside or (end.host, end.port)
         at = self._system.wiring.address(client, group, server.spec.name, direct) if group and end.port else direct
         return end.for_app(user, at)
@@ -88,7 +102,7 @@ class Seats:
     def _store_address(self, store: str, client: str, group: str, direct: tuple[str, int]) -> tuple[str, int]:
         return self._system.wiring.address(client, group, store, direct) if group else direct
 
-    def offers(self, client: str = "", group: str = "", user: str = "worker") -> dict[str, Mapping[str, str]]:
+    def offers(self, client: str = "", group: str = "", user: str = "worker", *, outside: bool = False) -> dict[str, Mapping[str, str]]:
         """What `${{ }}` may name, as this client should see it."""
         found: dict[str, Mapping[str, str]] = {}
         for name, store in self._system.stores.items():
@@ -98,7 +112,7 @@ class Seats:
             found[name] = told
         for server in self._system.servers:
             if server.spec.role != "service":
-                end = self._end(server, client, group, user)
+                end = self._end(server, client, group, user, outside=outside)
                 url = server.spec.kind.url(end, role=server.spec.role)
                 found[server.spec.role] = {"url": url, "host": end.host, "port": str(end.port)}
         return found

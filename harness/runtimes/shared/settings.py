@@ -67,7 +67,7 @@ def settings_document(
     if seat.role == "producer" and current is not None:
         document["plan"] = {
             "seed": plan.scenario.seed,
-            "items": [item.model_dump(mode="json", by_alias=True) for item in current.load or plan.scenario.load],
+            "items": [item.planned() for item in current.load or plan.scenario.load],
             "calls": [list(call) for call in current.calls],
             "mode": current.mode,
             "order": list(current.order),

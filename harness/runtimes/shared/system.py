@@ -26,10 +26,10 @@ from harness.ports.system import Worker
 from harness.runtimes.shared.hosted import Replica
 from harness.runtimes.shared.hosting import Managed, ServerHandle
 from harness.runtimes.shared.leftovers import claim
+from harness.runtimes.shared.locusts import WithLocust
 from harness.runtimes.shared.logs import log_tail
 from harness.runtimes.shared.running import running
 from harness.runtimes.shared.seats import Seats
-from harness.runtimes.shared.serving import Serving
 from harness.runtimes.shared.session import Session
 from harness.runtimes.shared.settings import effective_config, examined
 from harness.runtimes.shared.tls_words import contents, tls_failure
@@ -42,7 +42,7 @@ __all__ = ["LocalSystem"]
 _JUDGED = ("worker", "producer")
 
 
-class LocalSystem(Serving):
+class LocalSystem(WithLocust):
     """See `LiveSystem`. Also the `StoreHost` of its stores. A runtime fills in the abstract methods."""
 
     def __init__(self, plan: SystemPlan, session: Session | None = None) -> None:
@@ -163,7 +163,8 @@ class LocalSystem(Serving):
             assert self.temporary is not None
             own = (self.session.folder, self.temporary)
             answer = self.session.answers.ask(question, self.plan.root.resolve(), self.plan.folder.parent, child, own=own)
-        self._app_transport_options = dict((answer.get("settings") or {}).get("broker_transport_options") or {})
+        if answer.get("ok"):
+            self._app_transport_options = dict((answer.get("settings") or {}).get("broker_transport_options") or {})
         return answer
 
     # --- passes -------------------------------------------------------------------------------------------------
@@ -186,7 +187,7 @@ class LocalSystem(Serving):
         if self.plan.scenario.system.setup:
             self.call_user_code(self.plan.scenario.system.setup)
         self._workers = {}
-        self._start_producer()
+        self.start_producer()
         for group, spec in self.plan.scenario.system.workers.items():
             for number in range(1, (1 if plan.alone else spec.replicas) + 1):
                 self._launch_worker(f"{group}-{number}", group)
@@ -200,11 +201,6 @@ class LocalSystem(Serving):
         for store in self.stores.values():
             store.clear()
         self.wiring.refresh()
-
-    def _start_producer(self) -> None:
-        base = self.fresh_pid_base()
-        settings = self.seats.settings("producer", "producer", pid_base=base)
-        self._producer = self._started(self.spawn("producer", "producer", ["producer"], settings, pid_base=base))
 
     def _started(self, process: Managed) -> Managed:
         self.every_process.append(process)
@@ -258,8 +254,7 @@ class LocalSystem(Serving):
                 process.kill()  # children that outlived their parent hold messages nobody will ack
             status, at = process.status or 0, process.down or 0.0
             if process.kind not in _JUDGED and not process.expected_end:
-                for server in self.servers:
-                    server.save_log()
+                self.save_logs()
                 tail = "\n  ".join(log_tail(process.log))
                 raise EnvironmentFault(
                     f"{process.name} ended by itself with status {status}; its last lines:\n  {tail}", where=str(process.log)
@@ -326,6 +321,11 @@ class LocalSystem(Serving):
     def touched(self) -> tuple[int, ...]:
         """All stores' counters."""
         return tuple(store.touched() for store in self.stores.values())
+
+    def use(self) -> Mapping[str, tuple[float, int]]:
+        """See `MeasuresUse`."""
+        found = {name: worker.process.use() for name, worker in sorted(self._workers.items())}
+        return {name: used for name, used in found.items() if used is not None}
 
     def broker(self) -> BrokerInspector:
         """A fresh inspector after each restart of the server; the caller need not close it."""

@@ -13,11 +13,14 @@ from hypothesis import strategies as st
 
 from harness.load.arrivals import PlannedCall, arrivals, load_seconds, plan_calls
 from harness.model.scenario import LoadItem
+from harness.model.trace import Trace
 from harness.scenario.extent import at_most_calls, call_count, latest_end, nominal_end
 
 RATES = st.integers(1, 2000).map(lambda tenths: f"{tenths / 10:g}/s")
 SPANS = st.integers(1, 20_000).map(lambda ms: f"{ms}ms")
 SEEDS = st.integers(0, 2**63 - 1)
+TIMES = st.lists(st.floats(0, 100), min_size=1, max_size=40)
+SHAPES_DRAWN = ("all", "rate", "counted", "ramp", "burst", "bursts", "poisson", "poisson counted", "step", "spike", "diurnal", "trace")
 
 
 def item(**fields: Any) -> LoadItem:
@@ -31,7 +34,7 @@ def due(fields: LoadItem, seed: int = 0) -> list[float]:
 @st.composite
 def items(draw: st.DrawFn) -> LoadItem:
     at = draw(SPANS)
-    kind = draw(st.sampled_from(["all", "rate", "counted", "ramp", "burst", "bursts", "poisson", "poisson counted"]))
+    kind = draw(st.sampled_from([*SHAPES_DRAWN]))
     count = draw(st.integers(1, 60))
     fields: dict[str, dict[str, Any]] = {
         "all": {"count": count},
@@ -42,8 +45,18 @@ def items(draw: st.DrawFn) -> LoadItem:
         "bursts": {"arrival": "burst", "count": count, "every": "700ms", "for": draw(SPANS)},
         "poisson": {"arrival": "poisson", "rate": draw(RATES), "for": draw(SPANS)},
         "poisson counted": {"arrival": "poisson", "rate": draw(RATES), "count": count},
+        "step": {"arrival": "step", "rates": draw(st.lists(RATES, min_size=1, max_size=5)), "for": draw(SPANS)},
+        "spike": spike(draw(RATES), draw(RATES), draw(st.integers(0, 5000)), draw(st.integers(1, 5000)), draw(st.integers(0, 5000))),
+        "diurnal": {"arrival": "diurnal", "rate": "200/s", "low": draw(st.none() | RATES), "period": draw(SPANS), "for": draw(SPANS)},
+        "trace": {"arrival": "trace", "trace": "t.csv", "speed": draw(st.floats(0.1, 10))},
     }
-    return item(at=at, **fields[kind])
+    made = item(at=at, **fields[kind])
+    return made.playing(Trace(tuple(sorted(draw(TIMES))))) if kind == "trace" else made
+
+
+def spike(rate: str, peak: str, before: int, during: int, after: int) -> dict[str, Any]:
+    times = {"peak_at": f"{before}ms", "peak_for": f"{during}ms", "for": f"{before + during + after}ms"}
+    return {"arrival": "spike", "rate": rate, "peak": peak, **times}
 
 
 @settings(deadline=None, max_examples=150)
@@ -96,6 +109,83 @@ def test_a_ramp_follows_the_integral_of_its_rate(start: int, end: int, seconds: 
 def test_a_level_ramp_is_constant() -> None:
     level = due(item(arrival="ramp", rate="20/s", start_rate="20/s", **{"for": "3s"}))
     assert level == pytest.approx(due(item(rate="20/s", **{"for": "3s"})))
+
+
+def integral(rates: list[tuple[float, float]], time: float) -> float:
+    """Of a rate that is constant for so many seconds, one after the other: [(seconds, rate)]."""
+    reached = 0.0
+    for seconds, rate in rates:
+        reached += rate * min(max(time, 0.0), seconds)
+        time -= seconds
+    return reached
+
+
+@settings(deadline=None, max_examples=100)
+@given(rates=st.lists(st.integers(1, 300), min_size=1, max_size=6), seconds=st.integers(1, 20))
+@example(rates=[10, 20, 40], seconds=3)
+@example(rates=[1, 300, 1], seconds=1)
+def test_steps_follow_the_integral_of_their_rates(rates: list[int], seconds: int) -> None:
+    times = due(item(arrival="step", rates=[f"{rate}/s" for rate in rates], **{"for": f"{seconds}s"}))
+    levels = [(seconds / len(rates), float(rate)) for rate in rates]
+    assert len(times) == math.ceil(round(integral(levels, seconds), 6))
+    for number, time in enumerate(times):
+        assert integral(levels, time) == pytest.approx(number, abs=1e-6)
+
+
+@settings(deadline=None, max_examples=100)
+@given(rate=st.integers(1, 100), peak=st.integers(1, 1000), parts=st.tuples(*[st.integers(0, 4000)] * 3))
+@example(rate=10, peak=100, parts=(1000, 1000, 1000))
+@example(rate=10, peak=100, parts=(0, 1000, 0))
+def test_a_spike_follows_the_integral_of_its_rate(rate: int, peak: int, parts: tuple[int, int, int]) -> None:
+    before, during, after = parts[0], parts[1] + 1, parts[2]
+    times = due(item(**spike(f"{rate}/s", f"{peak}/s", before, during, after)))
+    levels = [(before / 1000, rate), (during / 1000, peak), (after / 1000, rate)]
+    assert len(times) == max(1, math.ceil(round(integral(levels, 100.0), 6)))
+    for number, time in enumerate(times):
+        assert integral(levels, time) == pytest.approx(number, abs=1e-6)
+
+
+def test_a_spike_by_hand() -> None:
+    times = due(item(**spike("1/s", "4/s", 2000, 1000, 2000)))
+    assert times == [0.0, 1.0, 2.0, 2.25, 2.5, 2.75, 3.0, 4.0]
+
+
+@settings(deadline=None, max_examples=60)
+@given(low=st.none() | st.integers(1, 50), more=st.integers(0, 200), period=st.integers(1, 20), seconds=st.integers(1, 20))
+@example(low=None, more=0, period=7, seconds=13)
+@example(low=50, more=0, period=1, seconds=20)
+def test_a_day_follows_the_integral_of_its_rate(low: int | None, more: int, period: int, seconds: int) -> None:
+    least = low or 0
+    high = least + more + (0 if low else 1)
+    lowest = {"low": f"{low}/s"} if low else {}
+    times = due(item(arrival="diurnal", rate=f"{high}/s", period=f"{period}s", **lowest, **{"for": f"{seconds}s"}))
+
+    def area(time: float) -> float:
+        """Independently of the code: the mean rate plus what the cosine leaves."""
+        return (high + least) / 2 * time - (high - least) * period / (4 * math.pi) * math.sin(2 * math.pi * time / period)
+
+    assert len(times) == max(1, math.ceil(round(area(seconds), 6)))
+    for number, time in enumerate(times):
+        assert area(time) == pytest.approx(number, abs=1e-6)
+
+
+def test_a_day_of_one_rate_is_constant() -> None:
+    level = due(item(arrival="diurnal", rate="20/s", low="20/s", period="1s", **{"for": "3s"}))
+    assert level == pytest.approx(due(item(rate="20/s", **{"for": "3s"})))
+
+
+def test_a_day_is_fullest_at_noon() -> None:
+    times = due(item(arrival="diurnal", rate="100/s", low="10/s", period="10s", **{"for": "10s"}))
+    per_second = [sum(second <= time < second + 1 for time in times) for second in range(10)]
+    assert per_second == pytest.approx(per_second[::-1], abs=1)
+    assert sorted(per_second[:5]) == per_second[:5]
+    assert len(times) == 550
+
+
+def test_a_trace_is_played_at_its_speed() -> None:
+    played = item(arrival="trace", trace="t.csv", speed=2, at="1s").playing(Trace((0.0, 1.0, 5.0)))
+    assert due(played) == [1.0, 1.5, 3.5]
+    assert load_seconds([played], 0) == 3.5
 
 
 def chernoff(mean: float, probability: float = 1e-12) -> float:

@@ -48,7 +48,7 @@ def test_every_writer_writes_its_file_and_nothing_else(tmp_path: Path) -> None:
     assert (
         sorted(p.name for p in tmp_path.iterdir())
         == sorted(p.name for p in written)
-        == ["junit.xml", "report.html", "result.json", "summary.md"]
+        == ["junit.xml", "measures.csv", "per-second.csv", "report.html", "result.json", "summary.md"]
     )
 
 

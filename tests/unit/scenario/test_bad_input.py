@@ -136,6 +136,35 @@ CASES = [
     Case("send of a pattern in a chord", item("chord: {header: [{send: a}], body: {send: «b c}}, count: 1"), ("full name of one task",)),
     Case("rate of a burst", item("send: a, arrival: burst, count: 3, «rate: 5/s"), ("a burst has no `rate`",)),
     Case("every of no burst", item("send: a, rate: 5/s, for: 2s, «every: 1s"), ("`every` belongs to arrival: burst",)),
+    Case("step without rates", {"load": "load:\n- «{send: a, arrival: step, for: 5s}"}, ("arrival: step needs `rates`",)),
+    Case(
+        "step with a rate", item("send: a, arrival: step, rates: [1/s], «rate: 1/s, for: 5s"), ("a step has no `rate`: the steps' rates",)
+    ),
+    Case(
+        "spike without a peak",
+        {"load": "load:\n- «{send: a, arrival: spike, rate: 1/s, for: 5s}"},
+        ("needs `peak` and `peak_at` and `peak_for`",),
+    ),
+    Case(
+        "spike that goes on after the stream",
+        item("send: a, arrival: spike, rate: 1/s, for: 5s, peak: 9/s, peak_at: 3s, «peak_for: 3s"),
+        ("the peak is over after 6.0 s, the stream after 5.0 s",),
+    ),
+    Case("ramp of a count", item("send: a, arrival: ramp, rate: 1/s, for: 5s, «count: 3"), ("a ramp has no `count`",)),
+    Case("start of no ramp", item("send: a, rate: 1/s, for: 5s, «start_rate: 1/s"), ("`start_rate` belongs to arrival: ramp",)),
+    Case("day upside down", item("send: a, arrival: diurnal, rate: 1/s, «low: 2/s, period: 1s, for: 5s"), ("`low` is above `rate`",)),
+    Case("peak of a day", item("send: a, arrival: diurnal, rate: 1/s, period: 1s, for: 5s, «peak: 2/s"), ("belongs to arrival: spike",)),
+    Case("arrival of a trace without one", {"load": "load:\n- «{send: a, arrival: trace}"}, ("arrival: trace needs `trace`",)),
+    Case("trace beside a rate", item("send: a, rate: 1/s, for: 5s, «trace: t.csv"), ("`trace` belongs to arrival: trace",)),
+    Case("trace that is not there", item("send: a, arrival: trace, trace: «t.csv"), ("the trace t.csv cannot be read: No such file",)),
+    Case("too fast a trace", item("send: a, arrival: trace, trace: t.csv, speed: «9000"), ("`speed` is at most 1000",)),
+    Case("no publisher", item("send: a, count: 1, publishers: «0"), ("`publishers` is at least 1",)),
+    Case("prepared chain", item("chain: [{send: a}], count: 1, «prepare: true"), ("a chain cannot be prepared",)),
+    *(
+        Case(f"prepared {key}", item(f"send: a, count: 1, prepare: true, «{key}: 1s"), (f"`{key}` counts from the publish",))
+        for key in ("countdown", "eta", "expires")
+    ),
+    Case("too many prepared", item("send: a, rate: 10000/s, for: 60s, «prepare: true"), ("about 600,000 messages would be prepared",)),
     Case("countdown beside a chain", item("chain: [{send: a}], count: 1, «countdown: 1s"), ("`countdown` belongs to the single calls",)),
     Case("too many calls", {"load": "«load: [{send: a, rate: 1000/ms, for: 1h}]"}, ("3,600,000,000 calls; at most 10,000,000",)),
     # names

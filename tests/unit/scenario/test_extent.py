@@ -33,6 +33,10 @@ def item(**fields: Any) -> LoadItem:
         ({"rate": "5/s", "count": 20, "arrival": "poisson"}, 20, 4.0),
         ({"rate": "5/s", "for": "4s", "arrival": "poisson"}, None, 4.0),
         ({"rate": "1000/s", "for": "1h"}, 3_600_000, 3600.0),
+        ({"arrival": "step", "rates": ["10/s", "20/s", "40/s"], "for": "3s"}, 70, 3.0),
+        ({"arrival": "spike", "rate": "10/s", "peak": "50/s", "peak_at": "2s", "peak_for": "1s", "for": "5s", "at": "1s"}, 90, 6.0),
+        ({"arrival": "diurnal", "rate": "30/s", "low": "10/s", "period": "10s", "for": "20s"}, 400, 20.0),
+        ({"arrival": "diurnal", "rate": "30/s", "period": "10s", "for": "10s"}, 150, 10.0),
     ],
 )
 def test_count_and_end(fields: dict[str, Any], count: int | None, end: float) -> None:

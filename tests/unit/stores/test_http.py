@@ -130,6 +130,7 @@ def test_an_answer_from_400_on_is_no_effect(api: Api) -> None:
 def test_the_first_n_fail(api: Api) -> None:
     assert [api.send({}, f"k{n}")[0] for n in range(4)] == [503, 503, 200, 200]
     assert [row["key"] for row in api.rows()] == ["k2", "k3"]
+    assert [(e.outcome, e.status) for e in api.store.effects()] == [("refused", 503)] * 2 + [("accepted", 200)] * 2
 
 
 @programmed(fail="once", fail_status=500)
@@ -151,6 +152,7 @@ def test_dropped_after_the_effect_and_answered_when_repeated(api: Api) -> None:
     assert len(api.rows()) == 1
     assert api.send({"amount": 1}, "k") == (200, {"ok": True})
     assert len(api.rows()) == 1
+    assert [(e.outcome, e.status) for e in api.store.effects()] == [("accepted", 0), ("repeated", 200)], "0: no answer was sent"
     with pytest.raises(http.client.RemoteDisconnected):
         api.send({"amount": 2})
     assert api.send({"amount": 2}) == (200, {"ok": True})

@@ -1,0 +1,160 @@
+"""The pass with faults where Locust's users make the calls: its process is the producer."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from harness.errors import EnvironmentFault, ScenarioError
+from harness.model.scenario import Scenario
+from harness.ports.clock import Clock
+from harness.ports.reporter import Progress
+from harness.ports.runtime import LiveSystem, PassPlan
+from harness.run.locust_outcomes import LocustLive, Outcomes
+from harness.run.passes import PassDriver, PassOutcome
+from harness.run.quiet import Quiet
+from harness.run.timeline import Timeline
+
+__all__ = ["LocustDriver", "check_locust", "locust_question"]
+
+_GRACE = 60.0  # what Locust may take beyond its `for` until its users have stopped
+_LEAVE = 20.0  # for its last statistics, once it was told to stop
+_ROWS = 400  # of outcomes in one line
+_HINT_EXTRA = "pip install 'celery-harness[load]' into the environment that holds your app"
+
+
+class LocustDriver(PassDriver):
+    """As the others; meanwhile Locust is told what became of its calls."""
+
+    def __init__(
+        self,
+        system: LiveSystem,
+        scenario: Scenario,
+        clock: Clock,
+        say: Callable[[Progress], None],
+        interrupted: Callable[[], None],
+    ) -> None:
+        super().__init__(system, scenario, clock, say, interrupted)
+        self.live: LocustLive = LocustLive(Outcomes(clock.wall() - clock.now()))
+        self.quiet = Quiet(self.live, clock, self.depth)
+        self._gone = False
+
+    def begin(self, plan: PassPlan) -> PassOutcome:
+        """See `PassDriver`; a locustfile that cannot be used is the scenario's fault."""
+        try:
+            return super().begin(plan)
+        except EnvironmentFault:
+            self._refuse_wrong_load()
+            raise
+
+    def step(self, wait: float = 0.01) -> int:
+        """One turn; then Locust is told what is new."""
+        count = super().step(wait)
+        self._tell_outcomes()
+        return count
+
+    def _tell_outcomes(self) -> None:
+        news = self.live.outcomes.take()
+        if self._gone or not news:
+            return
+        for pid, rows in news.items():
+            for at in range(0, len(rows), _ROWS):
+                line = json.dumps({str(pid): rows[at : at + _ROWS]}, separators=(",", ":"))
+                try:
+                    self.system.tell_producer(f"ended {line}")
+                except EnvironmentFault:  # it has ended, which is seen next
+                    self._gone = True
+                    return
+
+    def run_faults(self, timeline: Timeline, load_seconds: float) -> None:
+        """Load and timeline, then heal, drain, and let Locust write its statistics."""
+        outcome = self.outcome
+        assert outcome is not None
+        self.go()
+        timeline.t0, timeline.clock = outcome.t0, self.now
+        end = max(load_seconds, timeline.last_time())
+        while not (self.live.load_done and self.now() >= end):
+            self.tick(timeline)
+            self._refuse_wrong_load()
+            if not self.live.load_done:
+                self._refuse_its_death(outcome)
+            if load_seconds and not self.live.load_done and self.now() > load_seconds + _GRACE + self.scenario.drain.timeout:
+                raise EnvironmentFault("Locust did not stop its users", where=str(self._log()))
+        self.end(timeline)
+
+    def stop(self) -> None:
+        """Locust first: what it knows of the last calls goes into its statistics."""
+        assert self.outcome is not None
+        while self.step(0.0):
+            pass
+        with contextlib.suppress(EnvironmentFault):
+            self.system.tell_producer("stop")
+        deadline = self.clock.now() + _LEAVE
+        while not self._left(self.outcome) and self.clock.now() < deadline:
+            self._gone = True  # it reads no more
+            super().step()
+        super().stop()
+
+    def _left(self, outcome: PassOutcome) -> bool:
+        return any(death.kind == "producer" for death in outcome.ended)
+
+    def _refuse_its_death(self, outcome: PassOutcome) -> None:
+        for death in outcome.ended:
+            if death.kind == "producer":
+                self._refuse_wrong_load()
+                tail = "\n  ".join(self._last_lines())
+                raise EnvironmentFault(
+                    f"Locust ended with status {death.status} in the middle of the load; its last lines:\n  {tail}", where=str(self._log())
+                )
+
+    def _refuse_wrong_load(self) -> None:
+        """ScenarioError where a user was about to send what there is not."""
+        for said in self.live.said:
+            if said.get("what") == "wrong":
+                raise ScenarioError(str(said["text"]), where=str(said.get("where") or ""))
+
+    def _log(self) -> Path:
+        logs = self.system.logs()
+        return logs.get("locust") or logs.get("producer") or Path()
+
+    def _last_lines(self) -> list[str]:
+        found: list[str] = []
+        for name in ("locust", "producer"):
+            log = self.system.logs().get(name)
+            if log is not None:
+                found += log.read_text(errors="replace").splitlines()[-12:]
+        return found
+
+
+def locust_question(scenario: Scenario) -> dict[str, Any]:
+    """What the agent's program `locust-check` is asked."""
+    assert scenario.locust is not None
+    return {"file": scenario.locust.file}
+
+
+def check_locust(scenario: Scenario, answer: Mapping[str, Any], where: Callable[..., str]) -> None:
+    """ScenarioError for a locustfile that fails to import, holds no user class, or names a task that there is not."""
+    spec = scenario.locust
+    assert spec is not None
+    error = answer.get("error") or {}
+    if not answer.get("ok"):
+        if error.get("kind") == "locust":
+            raise ScenarioError(str(error.get("what")), where=where("locust"), hint=_HINT_EXTRA)
+        place = f"{error['file']}:{error['line']}" if error.get("file") else where("locust", "file")
+        trace = f"\n{error['traceback'].rstrip()}" if error.get("traceback") else ""
+        raise ScenarioError(f"{error.get('what')}{trace}", where=place)
+    if not answer.get("users"):
+        raise ScenarioError(
+            f"{spec.file} holds no user class", where=where("locust", "file"), hint="write class Shopper(CeleryUser), with an @task"
+        )
+    if spec.duration is None and not answer.get("shape"):
+        raise ScenarioError(
+            "`for` is missing, and the locustfile has no LoadTestShape that says when the load is over",
+            where=where("locust"),
+            hint="write for: 30s",
+        )
+    for line, what in answer.get("wrong") or ():
+        raise ScenarioError(str(what), where=f"{spec.file}:{line}")

@@ -1,0 +1,105 @@
+"""Locust: a process of this machine in every runtime, since it is the outside world to the system under test."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+from abc import abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.model.scenario import LocustSpec
+from harness.ports.runtime import PassPlan
+from harness.runtimes.processes.children import ask, child_environment, interpreter
+from harness.runtimes.processes.process import spawn
+from harness.runtimes.shared.hosting import Managed
+from harness.runtimes.shared.serving import Serving
+
+if TYPE_CHECKING:
+    from harness.runtimes.shared.seats import Seats
+
+__all__ = ["WithLocust", "locust_options"]
+
+_LOOPBACK = "127.0.0.1"
+
+
+class WithLocust(Serving):
+    """What a system does about Locust; mixed into it."""
+
+    seats: Seats
+    current: PassPlan | None
+    _producer: Managed | None
+
+    @abstractmethod
+    def log_file(self, name: str) -> Path:
+        """Of a process or server."""
+
+    @abstractmethod
+    def fresh_pid_base(self) -> int:
+        """What is added to the pids of the next process."""
+
+    @abstractmethod
+    def _started(self, process: Managed) -> Managed:
+        """It belongs to the system from now on."""
+
+    def start_producer(self) -> None:
+        """Whoever makes the calls of this pass."""
+        if self.current is not None and self.current.mode == "locust":
+            settings = self.seats.settings("producer", "producer", outside=True)
+            self._producer = self._started(self._spawn_locust("producer", settings))
+            return
+        base = self.fresh_pid_base()
+        settings = self.seats.settings("producer", "producer", pid_base=base)
+        self._producer = self._started(self.spawn("producer", "producer", ["producer"], settings, pid_base=base))
+
+    def examine_locust(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """See `LiveSystem`."""
+        settings = self.seats.settings("check", "locust-check")
+        python, folder, env = self._locust_child(settings, self.seats.dead_ends())
+        asked = {**request, "file": str(self._locustfile(request["file"]))}
+        return ask("locust-check", python, asked, env=env, cwd=folder, log=self.log_file("locust"))
+
+    def _spawn_locust(self, name: str, settings: Path) -> Managed:
+        """In place of the agent's producer. Its standard output is in logs/producer.log, its own log in logs/locust.log."""
+        spec = self.plan.scenario.locust
+        assert spec is not None
+        python, folder, env = self._locust_child(settings, self.seats.offers(name, name, name, outside=True))
+        options = locust_options(spec, self._locustfile(spec.file), self.plan.folder / "locust", self.log_file("locust"))
+        command = [python, "-m", "celery_harness_agent", "locust", *options]
+        log = self.log_file(name)
+        return spawn(name, name, command, env=env, cwd=folder, log=log, clock=self.clock, stdin=subprocess.PIPE)
+
+    def _locust_child(self, settings: Path, offers: Mapping[str, Mapping[str, str]]) -> tuple[str, Path, dict[str, str]]:
+        """Interpreter, working folder and environment, on this machine."""
+        spec = self.plan.scenario.system
+        folder = (self.plan.root / spec.path).resolve()
+        env = child_environment(self.plan.run_id, self.seats.app_env(offers), folder, settings)
+        return interpreter(spec.python, self.plan.root), folder, env
+
+    def _locustfile(self, file: str) -> Path:
+        return (self.plan.root / file).resolve()
+
+
+def locust_options(spec: LocustSpec, file: Path, csv: Path, log: Path) -> list[str]:
+    """Of its command line. Its own ports are free ones, on loopback; `--web-port` among the options asks for the page."""
+    given = {option.partition("=")[0] for option in spec.options}
+    options = [f"--locustfile={file}", f"--users={spec.users}", f"--spawn-rate={spec.spawn_rate or spec.users:g}", f"--logfile={log}"]
+    if spec.duration is not None:
+        options.append(f"--run-time={round(spec.duration)}")
+    if "--csv" not in given:
+        options.append(f"--csv={csv}")
+    options += ["--autostart", f"--web-host={_LOOPBACK}"] if "--web-port" in given else ["--headless"]
+    if given & {"--master-bind-port", "--expect-workers"}:
+        options += ["--master", *([] if "--master-bind-host" in given else [f"--master-bind-host={_LOOPBACK}"])]
+    elif spec.processes > 1:
+        port = _free_port()
+        options += [f"--processes={spec.processes}", f"--master-bind-host={_LOOPBACK}", f"--master-bind-port={port}"]
+        options += [f"--master-host={_LOOPBACK}", f"--master-port={port}"]
+    return [*options, *spec.options]
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((_LOOPBACK, 0))
+        return int(probe.getsockname()[1])

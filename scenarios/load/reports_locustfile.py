@@ -1,0 +1,20 @@
+"""Readers who ask for a report, some of them with priority, through options of `apply_async`."""
+
+import random
+
+from locust import between, task
+
+from harness.locust import CeleryUser
+from sample_tasks.reports_world import REPORTS
+
+
+class Reader(CeleryUser):
+    """Asks for reports."""
+
+    app = "sample_tasks.reports:app"
+    wait_time = between(0.2, 0.6)
+
+    @task
+    def ask(self) -> None:
+        """A report that is due within a minute, or not wanted any more."""
+        self.celery.apply("reports.generate", [random.randint(1, REPORTS), 100], expires=60)
