@@ -105,12 +105,17 @@ def test_a_generator_that_measured_itself_demotes_a_pass_and_hides_no_failure() 
         run.done(number, number / 10)
         run.history.calls[number].free = (number - 1) / 10
         run.history.calls[number].sent = number / 10 + (0.08 if number > 80 else 0.0)
-    result = summary(run.history)
+    result = summary(run.history, measured=True)
     assert (result.verdict, result.exit_code) == (Verdict.INCONCLUSIVE, 4)
     assert result.generator is not None and result.generator.bottleneck.startswith("20 of 100 calls were sent more than 50 ms late")
     assert headline(result) == "The load generator was the bottleneck, so this is not a pass."
     assert doubts(result) == [result.generator.bottleneck]
-    assert summary(run.history, [check(Verdict.FAIL)]).exit_code == 1
+    assert summary(run.history, [check(Verdict.FAIL)], measured=True).exit_code == 1
+    nobody_asked = summary(run.history)
+    assert nobody_asked.verdict is Verdict.PASS and not doubts(nobody_asked)
+    assert nobody_asked.generator is not None and nobody_asked.generator.bottleneck == result.generator.bottleneck
+    asked = SCENARIO.model_copy(update={"thresholds": {"end_to_end_latency": ("p(95) < 2s",)}})
+    assert summary(run.history, scenario=asked).verdict is Verdict.INCONCLUSIVE
 
 
 def test_exit_codes() -> None:
