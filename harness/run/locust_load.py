@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
+import queue
+import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,7 @@ class LocustDriver(PassDriver):
         super().__init__(system, scenario, clock, say, interrupted)
         self.live: LocustLive = LocustLive(Outcomes(clock.wall() - clock.now()))
         self.quiet = Quiet(self.live, clock, self.depth)
-        self._gone = False
+        self._teller: _Teller | None = None
 
     def begin(self, plan: PassPlan) -> PassOutcome:
         """See `PassDriver`; a locustfile that cannot be used is the scenario's fault."""
@@ -57,17 +58,15 @@ class LocustDriver(PassDriver):
         return count
 
     def _tell_outcomes(self) -> None:
-        news = self.live.outcomes.take()
-        if self._gone or not news:
-            return
-        for pid, rows in news.items():
+        for pid, rows in self.live.outcomes.take().items():
             for at in range(0, len(rows), _ROWS):
-                line = json.dumps({str(pid): rows[at : at + _ROWS]}, separators=(",", ":"))
-                try:
-                    self.system.tell_producer(f"ended {line}")
-                except EnvironmentFault:  # it has ended, which is seen next
-                    self._gone = True
-                    return
+                self._tell("ended " + json.dumps({str(pid): rows[at : at + _ROWS]}, separators=(",", ":")))
+
+    def _tell(self, line: str) -> None:
+        if self._teller is None:
+            self._teller = _Teller(self.system.tell_producer)
+            self._teller.start()
+        self._teller.lines.put(line)
 
     def run_faults(self, timeline: Timeline, load_seconds: float) -> None:
         """Load and timeline, then heal, drain, and let Locust write its statistics."""
@@ -90,13 +89,19 @@ class LocustDriver(PassDriver):
         assert self.outcome is not None
         while self.step(0.0):
             pass
-        with contextlib.suppress(EnvironmentFault):
-            self.system.tell_producer("stop")
+        self._tell("stop")
         deadline = self.clock.now() + _LEAVE
         while not self._left(self.outcome) and self.clock.now() < deadline:
-            self._gone = True  # it reads no more
             super().step()
         super().stop()
+
+    def dismiss_producer(self) -> None:
+        """It was told, and may not read any more."""
+
+    def finish_quietly(self) -> None:
+        """See `PassDriver`; and nobody is told anything any more."""
+        self._tell("stop")
+        super().finish_quietly()
 
     def _left(self, outcome: PassOutcome) -> bool:
         return any(death.kind == "producer" for death in outcome.ended)
@@ -127,6 +132,25 @@ class LocustDriver(PassDriver):
             if log is not None:
                 found += log.read_text(errors="replace").splitlines()[-12:]
         return found
+
+
+class _Teller(threading.Thread):
+    """Writes lines to Locust, which may not read for a while: nobody else waits for that. It ends with Locust."""
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        super().__init__(name="celery-harness-teller", daemon=True)
+        self.lines: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._tell = tell
+
+    def run(self) -> None:
+        """Until Locust has ended, which the driver sees by itself, or was told to stop."""
+        line = ""
+        while line != "stop":
+            line = self.lines.get()
+            try:
+                self._tell(line)
+            except EnvironmentFault:
+                return
 
 
 def locust_question(scenario: Scenario) -> dict[str, Any]:

@@ -375,8 +375,7 @@ class PassDriver:
     def stop(self) -> None:
         """Stop workers and producer, read what they wrote last."""
         assert self.outcome is not None
-        with contextlib.suppress(EnvironmentFault):
-            self.system.tell_producer("stop")
+        self.dismiss_producer()
         self.outcome.stopped_at = self.now()
         # A quiet system holds nothing that a warm shutdown could still finish or give back, and Celery's takes two seconds.
         self.system.stop_workers(0.0 if self.outcome.quiet else _STOP_GRACE)
@@ -388,6 +387,11 @@ class PassDriver:
         while self.step(0.0):
             pass
         self._reap()
+
+    def dismiss_producer(self) -> None:
+        """It may go."""
+        with contextlib.suppress(EnvironmentFault):
+            self.system.tell_producer("stop")
 
     def finish_quietly(self) -> None:
         """After an interruption: what can still be read."""
