@@ -28,7 +28,7 @@ from harness.run.folders import new_run_folder, settle_folder
 from harness.run.runner import run_cell
 from harness.scenario import LoadedScenario, check_abilities, load_scenarios
 
-__all__ = ["CellRunner", "GateScenario", "load_plan", "replay_of", "warm_runner"]
+__all__ = ["CellRunner", "GateScenario", "load_plan", "placed", "replay_of", "warm_runner"]
 
 #: Characters of a summary: an environment's failure may bring a whole log; all of it is in the run's own report.
 _LONGEST = 400
@@ -154,7 +154,7 @@ class CellRunner:
         if self._there is None:
             self._there = RUNTIMES[self._name][0]()
             self._there.keep()
-        return self._run(cell, _placed(cell.loaded, self._root), self._there, root, reports, [], repetition=True)
+        return self._run(cell, placed(cell.loaded, self._root), self._there, root, reports, [], repetition=True)
 
     def leave(self) -> None:
         """Stop what was kept for the other tree; also twice, never raises."""
@@ -218,7 +218,7 @@ def _summary(result: RunResult) -> str:
     return shortened(" ".join(told.split()), _LONGEST)
 
 
-def _placed(loaded: LoadedScenario, root: Path) -> LoadedScenario:
+def placed(loaded: LoadedScenario, root: Path) -> LoadedScenario:
     """With its interpreter's path made absolute: a virtual environment lies in the working tree only."""
     system = loaded.scenario.system
     if "/" not in system.python or Path(system.python).is_absolute():

@@ -16,7 +16,7 @@ from harness.model.quantities import format_duration
 from harness.model.verdict import Verdict
 from harness.scenario import LoadedScenario
 
-__all__ = ["PairRuns", "Suspect"]
+__all__ = ["PairRuns", "Suspect", "elsewhere"]
 
 #: The first run in a fresh checkout compiles the app, so it is not counted.
 _UNCOUNTED = 1
@@ -95,7 +95,7 @@ class PairRuns:
 
     def _decide(self, suspect: Suspect, checkout: Checkout) -> None:
         tree, folder = checkout.project, checkout.beside
-        if why := _elsewhere(suspect.cell.loaded, tree):
+        if why := elsewhere(suspect.cell.loaded, tree):
             suspect.leave(why)
             return
         self.live(f"{suspect.cell.planned.title}  at the baseline's commit")
@@ -144,7 +144,7 @@ class PairRuns:
         return from_pairs(measure, pairs, self.tolerance)
 
 
-def _elsewhere(loaded: LoadedScenario, tree: Path) -> str:
+def elsewhere(loaded: LoadedScenario, tree: Path) -> str:
     """Why the app of the checkout would not be the one that is imported; '' where it is.
 
     The folder of the project comes first on the path of every child, before whatever is installed.

@@ -237,8 +237,10 @@ def listener_for(options: Options) -> Listener:
     return LISTENERS["json" if options.as_json else "console"]()
 
 
-def run_one(loaded: LoadedScenario, runtime: Runtime, options: Options, listener: Listener) -> tuple[RunResult, Path]:
-    """One cell, with its report; the result and its folder."""
+def run_one(
+    loaded: LoadedScenario, runtime: Runtime, options: Options, listener: Listener, root: Path | None = None
+) -> tuple[RunResult, Path]:
+    """One cell, with its report; the result and its folder. ``root``: of the project; None: the working folder."""
     from harness.assembly import build_cell, default_writers
     from harness.ports.clock import MonotonicClock
     from harness.run.folders import new_run_folder, settle_folder
@@ -246,7 +248,7 @@ def run_one(loaded: LoadedScenario, runtime: Runtime, options: Options, listener
 
     clock = MonotonicClock()
     run_id, folder = new_run_folder(options.reports)
-    cell = replace(build_cell(loaded, Path.cwd(), clock), observers=options.observers, measured=options.measured)
+    cell = replace(build_cell(loaded, root or Path.cwd(), clock), observers=options.observers, measured=options.measured)
     try:
         result = run_cell(
             cell, runtime, run_id=run_id, folder=folder, clock=clock, listener=listener, writers=default_writers(), keep=options.keep
