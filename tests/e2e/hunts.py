@@ -68,7 +68,8 @@ _CARDS = {
 }
 _ORDERS = _document(
     "orders_world",
-    {"pay": {"queues": ["payments"], "concurrency": 2}},
+    # One task per worker: with a place free a worker that is killed may be taking a message, which Redis then loses (F67).
+    {"pay": {"queues": ["payments"], "replicas": 2, "concurrency": 1}},
     {"no_loss": {}, "idempotent": {"observe": ["db", "card_api"], "ignore": ["orders.updated_at"]}},
     system=_CARDS,
 )
