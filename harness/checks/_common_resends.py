@@ -14,6 +14,7 @@ from typing import Any
 
 from harness.checks._common import NOTICED_LATE
 from harness.model.history import Delivery, FaultRecord, History, Message
+from harness.model.ways import cuts_broker, on_way
 from harness.ports.check import Recorded
 
 __all__ = ["Resends", "Resent", "cuts_broker", "on_way"]
@@ -22,13 +23,17 @@ __all__ = ["Resends", "Resent", "cuts_broker", "on_way"]
 _POLICY: Mapping[str, Any] = {"max_retries": 3}
 #: When a publish that failed was given up is not recorded: it counts as under way for so many seconds only.
 _AT_LEAST = 2.0
+#: Faults that end connections. Others delay what passes: the client tries again only if a timeout of its own ends the connection.
+_ENDS_CONNECTIONS = ("broker.restart", "broker.kill", "net.partition", "net.disconnect")
+#: Seconds. A publish that took less while connections could not be had was not tried again meanwhile.
+_HELD_UP = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Resent:
-    """Why a delivery may be of a message that was sent again. ``fault``: what cut the publisher off; None: a connection that it lost.
+    """Why a delivery may be of a message that was sent again. ``fault``: what disturbed the publisher; None: a connection that it lost.
 
-    ``sure``: the connection is known to have been lost or disturbed during the publish, and the client to try again.
+    ``sure``: the history shows that the connection was lost during the publish, once for each copy, and the client tries again.
     """
 
     fault: FaultRecord | None
@@ -66,39 +71,35 @@ class Resends:
     def why(self, delivery: Delivery, before: int) -> Resent | None:
         """Why the client may have sent it again; None: nothing shows that. ``before``: copies of it that were sent again already."""
         message = delivery.message
-        if not self.flags or delivery.redelivered or message.begun is None or before >= max(1.0, self.tries):
+        most = max(1.0, self.tries)
+        if not self.flags or delivery.redelivered or message.begun is None or before >= most:
             return None
         name, pid = self._publisher(message)
         until = message.ok if message.ok is not None else message.begun + _AT_LEAST
         hit = [f for f in self.faults if on_way(f, name) and _overlaps(f, message.begun, until)]
         known = [f for f in hit if f.evidence.bit]
-        if known:
+        if known and message.failed:  # it lost the connection of its every try
             return Resent(known[0], self.again)
-        if self._lost_connection(pid, message.begun, until):
-            return Resent(None, self.again)
-        return Resent(hit[0], False) if hit else None
+        lost: list[FaultRecord | None] = [f for f in known if _cut_during(f, message.begun, until)]
+        cuts = self._lost_connections(pid, message.begun, until)
+        lost += [None] * (cuts - len(lost))  # a fault, and the loss that the worker noted of it, are one
+        if before < len(lost):
+            return Resent(lost[before], self.again)
+        perhaps = [f for f in hit if f not in lost]
+        return Resent(perhaps[0], False) if perhaps else None
 
     def _publisher(self, message: Message) -> tuple[str, int]:
         """(name, pid of its main process): the producer (its pid is of no use here), or the worker whose task published it."""
         cause = self.history.deliveries.get(message.cause)
         return (cause.worker, cause.pid) if cause is not None else ("" if message.cause else "producer", 0)
 
-    def _lost_connection(self, pid: int, begun: float, until: float) -> bool:
-        """A worker notes the loss of the connection that it consumes by; that of its publishes goes the same way to the same broker."""
-        return any(begun <= cut <= until + NOTICED_LATE for p in self.history.processes if p.pid == pid for cut in p.disconnected)
+    def _lost_connections(self, pid: int, begun: float, until: float) -> int:
+        """A worker notes the loss of the connection that it consumes by; that of its publishes goes the same way to the same broker.
 
-
-def cuts_broker(fault: FaultRecord) -> bool:
-    """Does this kind of fault disturb somebody's connection to the broker?"""
-    return fault.name in ("broker.restart", "broker.kill", "broker.pause", "net.disconnect") or (
-        fault.name.startswith("net.") and "broker" in fault.target.split(" and ")
-    )
-
-
-def on_way(fault: FaultRecord, client: str) -> bool:
-    """Does one that `cuts_broker` disturb this client: a worker (pay-1), or 'producer'? Its target may name the worker's group as well."""
-    parts = fault.target.split(" and ")
-    return fault.name.startswith("broker.") or client in parts or client.rpartition("-")[0] in parts
+        It may note it late; but a publish that was answered at once had lost nothing before.
+        """
+        latest = until + (NOTICED_LATE if until - begun >= _HELD_UP else 0.0)
+        return sum(begun <= cut <= latest for p in self.history.processes if p.pid == pid for cut in p.disconnected)
 
 
 def _overlaps(fault: FaultRecord, begun: float, until: float) -> bool:
@@ -106,3 +107,15 @@ def _overlaps(fault: FaultRecord, begun: float, until: float) -> bool:
     first = fault.begun if fault.begun is not None else math.inf
     last = fault.ended if fault.ended is not None else math.inf
     return begun <= last and first <= until
+
+
+def _cut_during(fault: FaultRecord, begun: float, until: float) -> bool:
+    """Did it end the publish's connection? Once at most: there is no other connection before it is over.
+
+    It does so where it begins or, by closing what it held (a blackhole), where it ends. What began and was answered at once in between
+    it let pass.
+    """
+    if fault.name not in _ENDS_CONNECTIONS or fault.begun is None:
+        return False
+    ended = fault.ended if fault.ended is not None else math.inf
+    return begun <= fault.begun <= until or begun <= ended <= until or until - begun >= _HELD_UP

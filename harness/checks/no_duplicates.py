@@ -10,12 +10,13 @@ from typing import ClassVar
 from pydantic import BaseModel
 
 from harness.checks._common import by_fault, count, inconclusive, tasks_of, user_line, visibility_timeout
-from harness.checks._common_resends import Resends, Resent, on_way
+from harness.checks._common_resends import Resends, Resent
 from harness.checks.story import build_story
 from harness.model.finding import EXPLANATIONS, CheckResult, Finding, Word
 from harness.model.history import Delivery, FaultRecord, History, Message
 from harness.model.quantities import format_duration
 from harness.model.verdict import Verdict
+from harness.model.ways import on_way
 from harness.ports.check import CheckParameters, Recorded
 
 __all__ = ["NoDuplicates"]
@@ -36,7 +37,10 @@ _SENT_FIX = (
     "Make the task safe to run beside itself (a lock, or a row that is claimed); task_publish_retry=False sends once, and leaves it to "
     "the caller what to do about an error."
 )
-_SENT_ADVICE = "repeat the run with a fault that is known to bite; a publish is tried again only with task_publish_retry=True"
+_SENT_ADVICE = (
+    "repeat the run with a fault that is known to bite and cuts connections (broker.restart, net.partition), or with none; a publish is "
+    "tried again only with task_publish_retry=True"
+)
 
 
 @dataclass(slots=True)
@@ -221,11 +225,11 @@ def _account(thread: list[Delivery], ways: _WaysBack, accounts: _Accounts) -> No
         rerouted = next((d for d in pool if ways.dead_lettered(d)), None)
         if rerouted is None and (why := ways.resends.why(delivery, sent_again)) is not None:
             sent_again += 1
-            beside = next((d for d in pool if _ran_beside(d, delivery, ways)), None) if why.sure else None
+            beside = next((d for d in pool if _ran_beside(d, delivery, ways)), None)
             if beside is None:
                 accounts.resent.append((delivery, why))
-            else:
-                accounts.duplicates.append(_Duplicate(delivery, beside, SENT_BESIDE))
+            else:  # whoever sent it, it ran beside itself
+                accounts.duplicates.append(_Duplicate(delivery, beside, SENT_BESIDE if why.sure else BESIDE_RUNNING))
         elif (payer := next((d for d in pool if ways.explain(d, delivery)), None)) is None:
             accounts.duplicates.append(_Duplicate(delivery, pool[-1], _state_of(pool[-1], delivery)))
         else:

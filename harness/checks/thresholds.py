@@ -77,7 +77,7 @@ class Thresholds:
                 cache[selector] = _samples(samples, selector)
             verdicts.append(_judge(key, threshold, *cache[selector], of_rates=selector.metric == "throughput"))
         law = little(recorded.history) if any(s.metric != "throughput" for _, s, _ in self.wanted) else None
-        broken = law if law is not None and not law.holds else None
+        broken = law if law is not None and law.holds is False else None
         if broken:
             verdicts = [v if v.key.startswith("throughput") else _doubted(v) for v in verdicts]
         missed = [v for v in verdicts if v.verdict is Verdict.FAIL]

@@ -124,7 +124,8 @@ def test_a_message_that_a_task_published_is_looked_for_on_the_link_of_its_worker
 
 def test_each_try_makes_one_copy_and_no_more() -> None:
     b = Build(config={"task_publish_retry_policy": {"max_retries": 1}})
-    reset(b)
+    reset(b, ended=1.5)
+    reset(b, begun=2.0)
     sent = twice(b)
     b.run(sent, 4.0, redelivered=False)
     assert judge(b).numbers["duplicated"] == 1.0
@@ -163,3 +164,64 @@ def test_a_dead_letter_that_the_broker_publishes_anew_was_not_sent_again() -> No
     b.deliver(sent, 1.1, reject=1.2)
     b.run(sent, 3.3, pid=2, redelivered=False)
     assert (judge(b, RABBITMQ).verdict, judge(b, RABBITMQ).numbers["sent_again"]) == (Verdict.PASS, 0.0)
+
+
+@pytest.mark.parametrize("later", [3.3, 20.0])
+@pytest.mark.parametrize("name", ["net.latency", "net.bandwidth", "broker.pause"])
+@pytest.mark.parametrize("lasted", [(0.0, 60.0), (1.02, 1.12)])
+def test_what_only_delays_loses_no_connection_so_nobody_knows_that_it_was_sent_again(
+    name: str, later: float, lasted: tuple[float, float]
+) -> None:
+    b = Build()
+    b.fault(name, *lasted, target="broker" if name == "broker.pause" else "producer and broker")
+    sent = b.call(1.0, ok=1.05)
+    b.run(sent, 1.1)
+    b.run(sent, later, pid=2, redelivered=False)
+    result = judge(b, RABBITMQ)
+    assert (result.verdict, result.numbers["sent_again"]) == (Verdict.INCONCLUSIVE, 0.0)
+    assert "its connection was lost" not in result.summary and "cuts connections" in result.advice
+
+
+def test_copies_that_run_at_one_time_are_duplicated_also_where_nobody_knows_who_sent_them() -> None:
+    b = Build()
+    b.fault("net.latency", 0.0, 60.0, target="producer and broker")
+    twice(b, took=5.0)
+    result = judge(b, RABBITMQ)
+    assert (result.verdict, result.findings[0].cause) == (Verdict.FAIL, no_duplicates.BESIDE_RUNNING)
+    assert "sent twice" in result.findings[0].sentence
+
+
+def test_a_publish_that_was_answered_at_once_within_a_cut_did_not_lose_its_connection_by_it() -> None:
+    b = Build()
+    reset(b, begun=0.0, ended=60.0)
+    sent = twice(b, ok=1.05)
+    assert judge(b, RABBITMQ).verdict is Verdict.INCONCLUSIVE
+    sent.ok = 2.0
+    assert judge(b, RABBITMQ).verdict is Verdict.PASS, "held up while no connection could be had: the broker was up before the fault's end"
+
+
+def test_one_cut_makes_one_copy() -> None:
+    b = Build()
+    reset(b)
+    sent = twice(b)
+    b.run(sent, 5.0, redelivered=False)
+    b.run(sent, 6.0, redelivered=False)
+    result = judge(b, RABBITMQ)
+    assert (result.verdict, result.numbers["sent_again"], result.numbers["duplicated"]) == (Verdict.FAIL, 1.0, 2.0)
+
+
+def test_a_publish_that_failed_lost_the_connection_of_every_try() -> None:
+    b = Build()
+    b.fault("broker.pause", 1.02, 30.0, target="broker")
+    sent = twice(b, ok=None, publish="failed", failed="kombu.exceptions.OperationalError")
+    b.run(sent, 31.0, redelivered=False)
+    assert (judge(b).verdict, judge(b).numbers["sent_again"]) == (Verdict.PASS, 2.0)
+
+
+@pytest.mark.parametrize(("cut", "ok", "verdict"), [(4.0, 1.05, Verdict.FAIL), (1.04, 1.05, Verdict.PASS), (4.0, 2.0, Verdict.PASS)])
+def test_a_connection_that_was_lost_after_the_answer_explains_nothing(cut: float, ok: float, verdict: Verdict) -> None:
+    b = Build()
+    cause = b.run(b.call(0.5, task="app.parent"), 0.6, pid=1)
+    twice(b, cause=cause.id, ok=ok)
+    b.history.processes[0].disconnected.append(cut)
+    assert judge(b).verdict is verdict

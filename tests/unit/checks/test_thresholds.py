@@ -189,3 +189,15 @@ def test_a_link_that_was_never_published_never_ended() -> None:
     b = run(20)
     b.history.calls[1].task_ids = ("t1", "t1-next")
     assert verdict(b, {"end_to_end_latency": ["max < 2s"]}) is Verdict.FAIL
+
+
+def test_starved_messages_and_failed_publishes_are_slower_than_any_threshold() -> None:
+    b = run(120)
+    for n in range(880):
+        b.held(b.call(n / 20), "ready")
+    assert verdict(b, {"queue_wait": ["p(99) < 1s"]}) is Verdict.FAIL
+    assert "p99 never" in b.judge("thresholds", {"queue_wait": ["p(99) < 1s"]}).summary
+    b = run(120)
+    for n in range(880):
+        b.call(n / 20, publish="failed")
+    assert verdict(b, {"publish_latency": ["p(99) < 1s"]}) is Verdict.FAIL
