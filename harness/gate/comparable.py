@@ -68,7 +68,7 @@ def remarks(before: Sequence[RunResult], after: Sequence[RunResult], *, meant: b
     for label, side in (("A", before), ("B", after)):
         failed = sum(result.verdict is Verdict.FAIL for result in side)
         unsure = sum(result.verdict is Verdict.INCONCLUSIVE for result in side)
-        doubted = sum(result.little is not None and not result.little.holds for result in side)
+        doubted = sum(result.little is not None and result.little.holds is False for result in side)
         itself = sum(result.generator is not None and bool(result.generator.bottleneck) for result in side)
         closed = any(result.generator is not None and result.generator.kind == "locust" for result in side)
         of = f" of {len(side)}" if len(side) > 1 else ""

@@ -12,29 +12,16 @@ from typing import Literal, NamedTuple, cast
 
 from harness.gate.dependent import Sample, quantile_of
 from harness.model.comparing import ComparedMetric, Statistic
-from harness.model.fate import FateKind
 from harness.model.measures import MetricName
 from harness.model.result import FaultResult, RunResult
-from harness.model.sampling import PHASES
+from harness.model.sampling import NEVER, PHASES
 
-__all__ = ["NEVER", "SHARES", "Counts", "Figures", "Key", "Part"]
+__all__ = ["SHARES", "Counts", "Figures", "Key", "Part"]
 
 SHARES: dict[Statistic, float] = {"p50": 0.50, "p95": 0.95, "p99": 0.99}
 
-#: Fates of a task that never gave an answer: those that `harness.model.sampling` counts as infinite.
-NEVER = frozenset(
-    kind.value
-    for kind in (
-        FateKind.LOST,
-        FateKind.STRANDED,
-        FateKind.UNKNOWN,
-        FateKind.DISCARDED,
-        FateKind.EXPIRED,
-        FateKind.REJECTED,
-        FateKind.DEAD_LETTERED,
-        FateKind.UNPUBLISHED,
-    )
-)
+#: As a result's columns write them.
+_NEVER = frozenset(kind.value for kind in NEVER)
 #: As many as let one sample lie beyond the percentile, and five at least. The rule of `thresholds`.
 _ENOUGH = {"p50": 5, "p95": 20, "p99": 100}
 _ENOUGH_ENDS = 20
@@ -246,7 +233,7 @@ def _second(at: float) -> int:
 def _call(group: Sequence[tuple[float, str, float | None, str]]) -> _Call:
     due, task, _, _ = min(group, key=lambda row: row[0])
     ends = [at + late for at, _, late, _ in group if late is not None]
-    if any(fate in NEVER for *_, fate in group):
+    if any(fate in _NEVER for *_, fate in group):
         return _Call(task, due, math.inf)
     return _Call(task, due, max(ends) - due if ends else None)
 

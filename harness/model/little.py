@@ -39,6 +39,17 @@ _BATCH = 5
 #: Student's t, 99 %, by the number of batches less one; above these it is near to that of the normal distribution.
 _T99 = {1: 63.66, 2: 9.92, 3: 5.84, 4: 4.60, 5: 4.03, 6: 3.71, 7: 3.50, 8: 3.36, 9: 3.25}
 _NEVER = math.inf
+#: An error by which records of a fifth of all messages might be missing unseen is no agreement; a difference beyond it counts all the same.
+_LARGE = 0.2
+#: Messages: a broker counts whole ones, so where there are but a few no error is smaller than about that.
+_WHOLE = 1.0
+#: Which part of the error is the largest, in the order of their sum.
+_WORDS = (
+    "too much happened between its samples",
+    "of too many messages journals cannot tell when the broker had them",
+    "its samples are too few for how much they vary",
+    "the backlog changed too much in so short a run",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +82,18 @@ def little(history: History) -> Little | None:
     beyond = [counted[d] - min(max(counted[d], low[d]), high[d]) for d in samples]
     mean, least, most, seen = (_mean(spans, values, watched) for values in (counted, low, high, exact))
     drift = _STALE * sum(abs(exact[span[-1]] - exact[span[0]]) for span in spans) / watched
-    error = abs(seen - computed) + max(most - seen, seen - least) + _half_width(beyond) + drift
+    parts = (abs(seen - computed), max(most - seen, seen - least), _half_width(beyond), drift)
+    error = math.fsum(parts)
     agree = abs(mean - computed) <= error
-    return Little(counted=round(mean, 3), computed=round(computed, 3), error=round(error, 3), samples=len(samples), holds=agree)
+    silent = agree and error > max(_WHOLE, _LARGE * max(mean, computed))
+    return Little(
+        counted=round(mean, 3),
+        computed=round(computed, 3),
+        error=round(error, 3),
+        samples=len(samples),
+        holds=None if silent else agree,
+        silent=_WORDS[parts.index(max(parts))] if silent else "",
+    )
 
 
 def _spans(depths: Sequence[Depth]) -> list[list[Depth]]:

@@ -8,6 +8,7 @@ from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from harness.model.fate import Fate, FateKind
@@ -18,13 +19,14 @@ from harness.model.memory import collector_paused
 from harness.model.recovering import healing, recoveries
 from harness.model.starts import end_of
 
-__all__ = ["LATENCIES", "PHASES", "Part", "Phases", "Samples"]
+__all__ = ["LATENCIES", "NEVER", "PHASES", "Part", "Phases", "Samples"]
 
 LATENCIES: tuple[MetricName, ...] = ("publish_latency", "queue_wait", "run_time", "end_to_end_latency")
 PHASES = ("healthy", "faulty", "recovery")
 
-#: Tasks that ended in one of these never gave an answer: slower than any threshold. Not REVOKED: nobody waits for what the user took back.
-_NEVER = frozenset(
+#: Tasks that ended in one of these never gave an answer: slower than any threshold. Not REVOKED: nobody waits for what the user took back;
+#: nor SCHEDULED: its time has not come.
+NEVER = frozenset(
     {
         FateKind.LOST,
         FateKind.STRANDED,
@@ -109,7 +111,7 @@ class Samples:
     def __init__(self, history: History, semantics: Mapping[str, Any], found: Mapping[str, Fate] | None = None) -> None:
         """``semantics``: the broker's. ``found``: `fates` of this history, where they are known."""
         self.history, self.phases = history, Phases(history)
-        self._semantics, self._fates = semantics, found
+        self._semantics, self._found = semantics, found
         self._parts: dict[MetricName, dict[Part, list[float]]] = {}
         self._by_second: dict[MetricName, dict[int, list[float]]] = {}
 
@@ -141,6 +143,18 @@ class Samples:
         values.sort()  # linear, nearly: it is runs that are in order
         return values
 
+    @cached_property
+    def _fates(self) -> Mapping[str, Fate]:
+        return fates(self.history, self._semantics) if self._found is None else self._found
+
+    @cached_property
+    def _queues(self) -> Mapping[str, tuple[str, ...]]:
+        """Task -> where its calls go."""
+        queues: dict[str, set[str]] = defaultdict(set)
+        for call in self.history.calls.values():
+            queues[call.task].update(message.queue for message in call.messages[:1])
+        return {task: tuple(sorted(names)) for task, names in queues.items()}
+
     def _each(self, metric: MetricName) -> Iterator[tuple[float, Part, float]]:
         """(when its call was due, what it belongs to, seconds)."""
         if metric == "end_to_end_latency":
@@ -149,20 +163,38 @@ class Samples:
         for call in self.history.calls.values():
             phase = self.phases.at(call.due)
             for message in call.messages:
-                for worker, value in _of_message(message, metric):
+                for worker, value in self._of_message(call, message, metric):
                     yield call.due, Part(message.task, (message.queue,), worker, phase), value
+            if metric == "publish_latency" and not call.messages and call.publish != "ok":
+                yield call.due, Part(call.task, self._queues[call.task], "", phase), math.inf
+
+    def _of_message(self, call: Call, message: Message, metric: MetricName) -> Iterator[tuple[str, float]]:
+        """(worker, seconds). What never came to its end is not left out: only the survivors' would be a lie."""
+        if metric == "publish_latency":
+            if message.cause or message.begun is None:
+                return
+            if message.ok is not None:
+                yield "", message.ok - message.begun
+            elif call.publish != "ok":  # it failed, or nobody knows; else its record alone is lost
+                yield "", math.inf
+        elif metric == "run_time":
+            for delivery in message.deliveries:
+                if delivery.start is not None and delivery.end is not None:
+                    yield delivery.worker, delivery.end - delivery.start
+        elif message.begun is not None:
+            first = min(((d.start, d.worker) for d in message.deliveries if d.start is not None), default=None)
+            if first is not None:
+                ready = max(message.begun, message.eta) if message.eta is not None else message.begun
+                yield first[1], max(0.0, first[0] - ready)
+            elif (fate := self._fates.get(message.task_id)) is not None and fate.kind in NEVER:
+                yield "", math.inf
 
     def _end_to_end(self) -> Iterator[tuple[float, Part, float]]:
         """From the moment when the call was due until the last end of anything that it caused; infinite if it never had one."""
-        if self._fates is None:
-            self._fates = fates(self.history, self._semantics)
-        queues: dict[str, set[str]] = defaultdict(set)
-        for call in self.history.calls.values():
-            queues[call.task].update(message.queue for message in call.messages[:1])
         for call in self.history.calls.values():
             value = _answered(call, self._fates)
             if value is not None:
-                went = (call.messages[0].queue,) if call.messages else tuple(sorted(queues[call.task]))
+                went = (call.messages[0].queue,) if call.messages else self._queues[call.task]
                 yield call.due, Part(call.task, went, "", self.phases.at(call.due)), value
 
     def throughput(self, *, task: str = "", queue: str = "", phase: str = "") -> tuple[list[float], float]:
@@ -194,31 +226,15 @@ class Samples:
 
 def _answered(call: Call, found: Mapping[str, Fate]) -> float | None:
     """Seconds from due to the last end; None for a call that nobody waits for (revoked)."""
-    if not call.messages or any(id in found and found[id].kind in _NEVER for id in call.task_ids):
+    if not call.messages or any(id in found and found[id].kind in NEVER for id in call.task_ids):
         return math.inf
     last: float | None = None
     for message in call.messages:
         fate = found.get(message.task_id)
-        if fate is not None and fate.kind in _NEVER:
+        if fate is not None and fate.kind in NEVER:
             return math.inf
         for delivery in message.deliveries:
             end = end_of(delivery)
             if end is not None and (last is None or end > last):
                 last = end
     return None if last is None else last - call.due
-
-
-def _of_message(message: Message, metric: MetricName) -> Iterator[tuple[str, float]]:
-    """(worker, seconds)."""
-    if metric == "publish_latency":
-        if message.ok is not None and message.begun is not None and not message.cause:
-            yield "", message.ok - message.begun
-    elif metric == "run_time":
-        for delivery in message.deliveries:
-            if delivery.start is not None and delivery.end is not None:
-                yield delivery.worker, delivery.end - delivery.start
-    elif message.begun is not None:
-        first = min(((d.start, d.worker) for d in message.deliveries if d.start is not None), default=None)
-        if first is not None:
-            ready = max(message.begun, message.eta) if message.eta is not None else message.begun
-            yield first[1], max(0.0, first[0] - ready)

@@ -36,14 +36,15 @@ def of_whole_load(result: RunResult) -> list[Measure]:
 
 
 def law_text(result: RunResult) -> str:
-    """What Little's law says of the run, where it does not hold; else ''."""
+    """What Little's law says of the run, where it does not hold, and why it says nothing where it cannot tell; else ''."""
     law = result.little
     if law is None or law.holds:
         return ""
-    return (
-        f"Latencies are in doubt: the broker held {law.counted:,.1f} messages in the mean, which by the journals should be "
-        f"{law.computed:,.1f} ± {law.error:,.1f} (Little's law)."
+    held = (
+        f"the broker held {law.counted:,.1f} messages in the mean, which by the journals should be "
+        f"{law.computed:,.1f} ± {law.error:,.1f} (Little's law)"
     )
+    return f"Latencies are in doubt: {held}." if law.holds is False else f"Nothing confirms these latencies: {held}; {law.silent}."
 
 
 def _shown(seconds: float | None) -> str:

@@ -8,12 +8,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from harness.model.history import Depth, Usage
+from harness.model.moments import moment
 
 __all__ = ["LiveFigures"]
 
@@ -22,6 +22,8 @@ _LABELS = ("task", "queue")
 _DELAY_BITS = re.compile(r"^(?:[01]\.){28}")
 #: Seconds; a factor of about two apart, from a publish on this machine to a broker that hung.
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
+#: Seconds for which is remembered what is over: on Redis a message may come back after its end; a late retry ends its call's next task.
+_KEPT = 600.0
 _COUNTERS = {
     "published": "Messages that tasks and the producer published: calls, retries, links of a canvas",
     "delivered": "Messages handed to a worker",
@@ -73,10 +75,13 @@ class LiveFigures:
             for n, text in _HISTOGRAMS.items()
         }
         self._gauges = {n: Gauge(f"celery_harness_{n}", text, registry=self.registry) for n, text in _GAUGES.items()}
+        self._now = self._looked = 0.0  # of the youngest record; when `_forget` has something to do
         self._due: dict[int, float] = {}
+        self._calls: dict[int, float] = {}  # when a call of `_due` was last heard of, or will be
+        self._ended: dict[str, float] = {}  # message -> its last end
         self._messages: dict[str, _Message] = {}
         self._of: dict[str, tuple[str, _Message, float]] = {}  # open delivery -> (id of its message, that, start)
-        self._early: dict[str, list[Mapping[str, Any]]] = {}  # delivery -> records that came before its receipt
+        self._early: dict[str, list[tuple[float, Mapping[str, Any]]]] = {}  # delivery -> records that came before its receipt, and when
         self._open: dict[str, float] = {}  # message -> published, oldest first
         self._used: Usage | None = None
         self._kinds: dict[str, Callable[[Mapping[str, Any], float], None]] = {
@@ -88,7 +93,28 @@ class LiveFigures:
         for record in records:
             handle = self._kinds.get(record["k"])
             if handle is not None:
-                handle(record, (record["m"] - self._t0_ns) * 1e-9)
+                at = (record["m"] - self._t0_ns) * 1e-9
+                self._now = max(self._now, at)
+                handle(record, at)
+        self._forget()
+
+    def _forget(self) -> None:
+        """What nothing was heard of for long: a soak has millions of calls. Now and then, since all of it is looked through."""
+        before = self._now - _KEPT
+        if before < self._looked:
+            return
+        self._looked = before + _KEPT / 10
+        for number in [number for number, at in self._calls.items() if at < before]:
+            del self._calls[number], self._due[number]
+        for id in [id for id, at in self._ended.items() if at < before]:
+            del self._ended[id]
+            self._messages.pop(id, None)  # one whose publish was read after its end
+        for id in [id for id, waiting in self._early.items() if waiting[0][0] < before]:
+            del self._early[id]
+
+    def _heard_of(self, call: int, at: float) -> None:
+        if call in self._due:
+            self._calls[call] = max(at, self._calls[call])
 
     def sample(self, depth: Depth | None, usage: Usage | None) -> None:
         """What was just sampled."""
@@ -117,12 +143,14 @@ class LiveFigures:
 
     def _on_call(self, record: Mapping[str, Any], at: float) -> None:
         self._due[record["no"]] = record["due"] * 1e-9
+        self._calls[record["no"]] = at
 
     def _on_publish(self, record: Mapping[str, Any], at: float) -> None:
         message = self._message(record)
         message.begun = at
         message.ready = max(at, self._eta(record.get("eta")) or at)
         self._counters["published"].labels(*message.labels).inc()
+        self._heard_of(message.call, message.ready)
         if not message.deliveries:
             self._open[record["msg"]] = at
 
@@ -140,7 +168,8 @@ class LiveFigures:
             self._counters["duplicated"].labels(*message.labels).inc()
         elif record.get("re") or message.deliveries > 1:
             self._counters["redelivered"].labels(*message.labels).inc()
-        self.see(self._early.pop(record["d"], ()))
+        for early, waiting in self._early.pop(record["d"], ()):
+            self._kinds[waiting["k"]](waiting, early)
 
     def _on_start(self, record: Mapping[str, Any], at: float) -> None:
         message = self._delivered(record)
@@ -158,7 +187,9 @@ class LiveFigures:
             return
         id, _, start = self._of.pop(record["d"])
         self._open.pop(id, None)
-        self._messages.pop(id, None)  # a soak has millions; one that comes again says itself what it is
+        self._messages.pop(id, None)  # one that comes again says itself what it is
+        self._ended[id] = at
+        self._heard_of(message.call, at)
         self._times["run"].labels(*message.labels).observe(at - start)
         state = record["s"]
         word = {"SUCCESS": "succeeded", "DEDUPLICATED": "succeeded", "RETRY": "retried", "FAILURE": "failed"}.get(state)
@@ -171,7 +202,7 @@ class LiveFigures:
         """The message that the record speaks of; None: its receipt is not read yet, and the record waits for it."""
         known = self._of.get(record["d"])
         if known is None:
-            self._early.setdefault(record["d"], []).append(record)
+            self._early.setdefault(record["d"], []).append(((record["m"] - self._t0_ns) * 1e-9, record))
             return None
         return known[1]
 
@@ -180,12 +211,11 @@ class LiveFigures:
         if found is None:
             labels = (str(record.get("n") or ""), _DELAY_BITS.sub("", str(record.get("q") or "")))
             found = _Message(labels, None, None, record.get("call") or 0, not record.get("cause"))
+            if record["msg"] in self._ended:
+                found.deliveries, found.started = 1, True
             self._messages[record["msg"]] = found
         return found
 
     def _eta(self, text: Any) -> float | None:
-        """ISO 8601, as Celery writes it; without a zone it is UTC."""
-        if not text or self._wall is None:
-            return None
-        moment = datetime.fromisoformat(str(text).replace("Z", "+00:00"))
-        return (moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).timestamp() - self._wall
+        wall = moment(text) if text else None
+        return None if wall is None or self._wall is None else wall - self._wall

@@ -55,20 +55,20 @@ def test_lost_records_break_it(seed: int) -> None:
     b = served(seed, pause=(10.0, 20.0))
     for id in list(b.history.messages)[::10]:
         del b.history.messages[id]
-    assert not law(b).holds
+    assert law(b).holds is False
 
 
 def test_ends_that_came_too_early_break_it() -> None:
     b = served(pause=(10.0, 20.0))
     for delivery in b.history.deliveries.values():
         delivery.ack = (delivery.message.ok or 0) + ((delivery.ack or 0) - (delivery.message.ok or 0)) * 0.8
-    assert not law(b).holds
+    assert law(b).holds is False
 
 
 def test_somebody_else_in_the_queue_breaks_it() -> None:
     b = served()
     b.history.depths = [Depth(d.at, d.ready + 3, d.unacked, took=d.took) for d in b.history.depths]
-    assert not law(b).holds
+    assert law(b).holds is False
 
 
 def test_time_without_samples_is_left_out_on_both_sides() -> None:
@@ -94,7 +94,24 @@ def test_what_journals_cannot_tell_widens_the_error() -> None:
     for message in list(b.history.messages.values())[:50]:
         message.deliveries[0].ack = None  # its worker was killed, and whether its ack had left nobody knows
     found = law(b)
-    assert found.holds and found.error > sure + 5
+    assert found.error > sure + 5 and found.holds is None and "journals cannot tell" in found.silent
+
+
+def test_an_error_as_large_as_the_figure_says_nothing() -> None:
+    b = served(calls=100, rate=12.0, pause=(2.0, 6.0))
+    b.history.depths = [Depth(d.at, 0 if n % 10 < 5 else 2 * (d.ready + d.unacked), 0, took=d.took) for n, d in enumerate(b.history.depths)]
+    found = law(b)
+    assert found.error > 5 and found.holds is None and "too few for how much they vary" in found.silent
+    result = b.judge("thresholds", {"end_to_end_latency": ["p(50) < 60s"]})
+    assert result.verdict is Verdict.PASS and "Little" not in result.summary, "it is no doubt either"
+
+
+def test_a_difference_beyond_even_a_large_error_counts() -> None:
+    b = served(pause=(10.0, 20.0))
+    for message in list(b.history.messages.values())[:50]:
+        message.deliveries[0].ack = None
+    b.history.depths = [Depth(d.at, d.ready + 500, d.unacked, took=d.took) for d in b.history.depths]
+    assert law(b).holds is False
 
 
 def test_copies_and_messages_at_rest_are_accounted_for() -> None:
@@ -107,9 +124,10 @@ def test_copies_and_messages_at_rest_are_accounted_for() -> None:
     b.history.depths = [
         Depth(d.at, d.ready + sum(1 for begin, end in copies if begin <= d.at < end), d.unacked, took=d.took) for d in b.history.depths
     ]
-    assert law(b).holds
-    b.held(b.call(1.0), "dead_letter")
-    assert law(b).holds
+    found = law(b)
+    assert found.holds
+    b.held(b.call(1.0), "dead_letter")  # when it went there, the broker alone knows: one message more or less
+    assert law(b).holds is not False and law(b).error == pytest.approx(found.error + 1.0, abs=0.1)
 
 
 def test_where_it_does_not_hold_latencies_that_are_met_are_doubted_and_nothing_else() -> None:

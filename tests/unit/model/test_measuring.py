@@ -83,3 +83,32 @@ def test_too_many_rows_are_left_out_and_said(monkeypatch: pytest.MonkeyPatch) ->
     assert "app.t29" in tasks and "app.t00" not in tasks
     assert left.startswith("no measures of their own have those with the fewest samples: task app.t") and " more" in left
     assert {m.metric for m in found if not m.task} == set(LATENCIES)
+
+
+def test_what_never_started_waits_for_ever() -> None:
+    b = Build()
+    for n in range(3):
+        b.done(float(n))
+    b.deliver(b.call(3.0), died=4.0, died_by=0, ack=3.2)  # lost in a worker's memory
+    b.held(b.call(4.0), "resting")  # in a queue that nobody consumes
+    b.call(5.0, publish="failed", failed="ConnectionError")
+    lost = b.retry(b.call(6.0), 1.0)  # its first message was started, its second never
+    b.deliver(b.call(7.0), revoked="revoked", ack=7.2)  # nobody waits for it
+    b.held(b.call(8.0, eta=500.0), "delayed")  # its time has not come
+    b.deliver(lost, 8.0, died=9.0, died_by=0, ack=8.1)
+    row = rows_of(b)["queue_wait", "", "", "", ""].summary
+    assert (row.count, row.never, row.p99) == (8, 4, None)
+    assert rows_of(b)["queue_wait", "", "", "w-1", ""].summary.never == 0
+
+
+@pytest.mark.parametrize("outcome", ["failed", "unknown", "begun"])
+def test_a_publish_that_failed_or_stayed_unknown_takes_for_ever(outcome: str) -> None:
+    b = Build()
+    b.done(1.0)
+    b.call(2.0, publish=outcome)
+    number = b.call(3.0, publish=outcome).call
+    b.history.calls[number].messages.clear()
+    b.call(4.0, ok=None)  # it went well, and its own record is lost
+    b.message("link", ok=None, cause="d1")  # a task's own publish is none of the load's
+    row = rows_of(b)["publish_latency", "", "celery", "", ""].summary
+    assert (row.count, row.never, row.p99) == (3, 2, None)
