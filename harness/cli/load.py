@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.cli.run import Options, listener_for, run_all, run_one
-from harness.errors import HarnessError, UsageError
+from harness.cli.run import Chosen, Options, run_all, run_in_turn
+from harness.errors import UsageError
 from harness.model.quantities import parse_duration, parse_rate
 from harness.model.scenario import LocustSpec
-from harness.model.verdict import EXIT_CODES, combine
 
 if TYPE_CHECKING:
     from harness.scenario import LoadedScenario
@@ -58,11 +58,12 @@ def load(
     """Put the system of scenario FILE under load and judge it."""
     changes: dict[str, Any] = {"file": locustfile or None, "users": users, "processes": processes}
     changes["spawn_rate"] = _parsed("--spawn-rate", spawn_rate if "/" in spawn_rate or not spawn_rate else f"{spawn_rate}/s", parse_rate)
-    changes["duration"] = _parsed("--run-time", f"{run_time}s" if run_time.isdigit() else run_time, parse_duration)
+    seconds = _parsed("--run-time", f"{run_time}s" if run_time.isdigit() else run_time, parse_duration)
+    changes["duration"] = None if seconds is None else math.ceil(seconds)  # Locust counts whole seconds
     extra = [f"--web-port={web}"] if web else []
     extra += [f"--csv={Path(csv).resolve()}"] if csv else []
     extra += (
-        [f"--master-bind-port={master_port or 5557}", f"--expect-workers={expect_workers or 1}"] if master_port or expect_workers else []
+        [f"--master-bind-port={master_port or _MASTER}", f"--expect-workers={expect_workers or 1}"] if master_port or expect_workers else []
     )
     options = Options(runtime=runtime, reports=reports, seed=seed, as_json=as_json, measured=True)
     given = {name: value for name, value in changes.items() if value is not None}
@@ -73,13 +74,16 @@ def _parsed(option: str, text: str, parse: Any) -> Any:
     if not text:
         return None
     try:
-        return parse(text)
+        value = parse(text)
     except ValueError as exc:
         raise UsageError(f"{option}: {exc}") from None
+    if value <= 0:
+        raise UsageError(f"{option} {text} is no load: Locust takes 0 for no limit")
+    return value
 
 
 def _run(file: str, changes: dict[str, Any], extra: list[str], options: Options) -> int:
-    from harness.assembly import choose_runtime, registry, wanted_runtime
+    from harness.assembly import registry, wanted_runtime
     from harness.cli.look import scenario_files
     from harness.scenario import check_abilities, load_scenarios
 
@@ -98,32 +102,26 @@ def _run(file: str, changes: dict[str, Any], extra: list[str], options: Options)
     name = wanted_runtime(chosen[0], options.runtime)
     for cell in chosen:
         check_abilities(cell, known.runtimes[name])
-    listener = listener_for(options)
-    verdicts = []
-    for cell in chosen:
-        try:
-            verdicts.append(run_one(cell, choose_runtime(name), options, listener)[0].verdict)
-        except HarnessError as exc:
-            if len(chosen) == 1 or exc.exit_code != 3:
-                raise
-            click.echo(f"error in {cell.title}: {exc}", err=True)
-    return EXIT_CODES[combine(verdicts)] if len(verdicts) == len(chosen) else 3
+    return run_in_turn([Chosen(cell, number, name, cell.title) for number, cell in enumerate(chosen)], options)
 
 
 def with_locust(loaded: LoadedScenario, changes: dict[str, Any], extra: list[str]) -> LoadedScenario:
     """The scenario with Locust in place of its load. ``changes``: fields of `LocustSpec`; ``extra``: options of Locust's command line.
 
-    Checks that need calls which are known before the run are left out, and the text that repeats the run has none of them.
+    Checks that need calls which are known before the run are left out, and the text that repeats the run has none of them; nor has it
+    ``extra``, which is about who looks on, and where.
     """
     from harness.assembly import registry
     from harness.scenario.locust import check_locustfile
 
     spec = loaded.scenario.locust
+    if loaded.scenario.schedule:
+        what = "a `schedule` says when each of its calls is made, and its faults hang on that: Locust's users cannot take their place"
+        raise UsageError(what, hint="write a scenario with `locust` and a `timeline`")
     if "file" in changes and (trouble := check_locustfile(changes["file"])):
         raise UsageError(trouble[0], hint=trouble[1])
     before = spec.model_dump() if spec else {}
     spec = LocustSpec.model_construct(**{**LocustSpec.model_construct().model_dump(), **before, **changes})
-    spec = spec.model_copy(update={"options": (*spec.options, *extra)})
     if any(item.when is not None and item.when.call is not None for item in loaded.scenario.timeline):
         raise UsageError("a fault of this scenario waits for one call by its number, and Locust's calls have none before the run")
     known = registry()
@@ -131,7 +129,8 @@ def with_locust(loaded: LoadedScenario, changes: dict[str, Any], extra: list[str
     for name in out:
         click.echo(f"note: {name} is left out: it needs calls that are known before the run, and Locust's are not", err=True)
     kept = {name: value for name, value in loaded.scenario.checks.items() if name not in out}
-    scenario = loaded.scenario.model_copy(update={"load": (), "schedule": (), "locust": spec, "checks": kept})
+    running = spec.model_copy(update={"options": (*spec.options, *extra)})
+    scenario = loaded.scenario.model_copy(update={"load": (), "locust": running, "checks": kept})
     checks = {name: value for name, value in loaded.checks.items() if name not in out}
     return dataclasses.replace(loaded, scenario=scenario, checks=checks, text=_text(loaded.text, spec, out))
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from harness.run.signals import InterruptGuard
     from harness.scenario import LoadedScenario
 
-__all__ = ["Chosen", "Options", "run", "run_all"]
+__all__ = ["Chosen", "Options", "listener_for", "run", "run_all", "run_in_turn", "run_one"]
 
 
 @dataclass(frozen=True)
@@ -95,9 +95,7 @@ def run(
 
 def run_all(files: tuple[str, ...], options: Options) -> int:
     """All cells of all files; the exit code. Every file is loaded before anything starts."""
-    from harness.assembly import choose_runtime
     from harness.cli.look import scenario_files
-    from harness.run.signals import InterruptGuard
 
     cells = _load(scenario_files(files), options)
     if options.dry_run:
@@ -109,6 +107,14 @@ def run_all(files: tuple[str, ...], options: Options) -> int:
         from harness.cli.jobs import run_in_parallel
 
         return run_in_parallel(cells, options)
+    return run_in_turn(cells, options)
+
+
+def run_in_turn(cells: Sequence[Chosen], options: Options) -> int:
+    """One after another, each on its runtime; the exit code over all."""
+    from harness.assembly import choose_runtime
+    from harness.run.signals import InterruptGuard
+
     used: list[Runtime] = []
 
     def runtime_of(name: str) -> Runtime:

@@ -15,6 +15,7 @@ from itertools import pairwise
 
 from harness.model.history import Call, History
 from harness.model.measures import Generator
+from harness.model.ways import slows_publishers
 
 __all__ = ["generator_of"]
 
@@ -24,9 +25,14 @@ LATE = 0.05
 _SHARE, _FEW = 0.01, 10
 #: A publisher that has calls waiting and goes on within this time has not lagged: it has written its records.
 _GRAIN = 0.001
-#: A publisher that is busy for so much of any such time has nothing in reserve. Loads that are over sooner are looked at as a whole.
-_FULL, _WINDOW, _SHORTEST = 0.95, 5.0, 2.0
+#: A publisher that is busy for so much of any such time has nothing in reserve. What is over sooner, a load or the time between two
+#: faults, is looked at as a whole.
+_FULL, _WINDOW = 0.95, 5.0
+#: In less time than this a single slow publish makes a few calls late; so many must have waited for it to say anything.
+_SHORT, _MANY = 2.0, 20
 _STEP = 0.1
+#: A publisher without a fault in its way for less than this, and less than this share of its load, was hardly seen.
+_SEEN, _SEEN_SHARE = 2.0, 0.1
 #: With a tenth of its time in reserve a publisher has caught up on what a fault held up after nine times as long.
 _CATCHING_UP = 9.0
 
@@ -51,7 +57,9 @@ def generator_of(history: History) -> Generator | None:
     if not sent:
         return None
     lags = sorted(call.lag for call in sent)
-    busiest = max((_busiest(calls, history) for calls in by_publisher.values()), key=lambda found: (found.late > 0, found.share))
+    busiest = max(
+        (_busiest(calls, history) for calls in by_publisher.values()), key=lambda found: (found.late > 0, found.unseen, found.share)
+    )
     dropped = history.dropped_arrivals
     return Generator(
         kind="open",
@@ -106,42 +114,59 @@ def _rate(count: int, moments: Sequence[float]) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class _Busiest:
-    """The fullest window (to a tenth of a second) in which no fault was felt; of those that made calls late, if there are any."""
+    """The fullest window (to a tenth of a second) in which no fault was in the way; of those that made calls late, if there are any.
+
+    ``unseen``: calls that waited for the publisher, where there was hardly such a time.
+    """
 
     share: float = 0.0
     late: int = 0
     span: _Span | None = None
+    unseen: int = 0
 
 
 def _busiest(calls: Sequence[_Sent], history: History) -> _Busiest:
     best = _Busiest()
     work = _Work(calls)
-    window = max(_SHORTEST, min(_WINDOW, calls[-1].over - calls[0].sent))
-    for begin, end in _undisturbed(calls, history):
+    whole = calls[-1].over - calls[0].sent
+    spans = [(begin, end) for begin, end in _undisturbed(calls, history) if end - begin >= min(_STEP, whole)]
+    for begin, end in spans:
+        window = min(_WINDOW, end - begin)
         for step in range(math.floor((end - begin - window) / _STEP) + 1):
             start = begin + step * _STEP
-            share = work.between(start, start + window) / window
+            share = work.between(start, start + window) / window if window else 0.0
             late = work.late(start, start + window) if share >= _FULL else 0
+            if window < _SHORT and late < _MANY:
+                late = 0
             if (late > 0, share) > (best.late > 0, best.share) or best.span is None:
                 best = _Busiest(share, late, (start, start + window))
+    if sum(end - begin for begin, end in spans) < min(_SEEN, _SEEN_SHARE * whole) and not best.late:
+        return _Busiest(unseen=work.lates[-1])
     return best
 
 
 class _Work:
-    """How long a publisher published until any moment."""
+    """How long a publisher was at work until any moment, and how many calls had to wait for it.
+
+    While a call waits all its time is work, what it spends between two publishes too: it has no more to give.
+    """
 
     def __init__(self, calls: Sequence[_Sent]) -> None:
-        self.begins = [call.sent for call in calls]
+        self.begins = [call.free if call.free > call.due else call.sent for call in calls]
         self.done = [0.0]
         self.lates = [0]
         self.ends = [call.over for call in calls]
-        due = math.nan
-        for call in calls:
+        burst = 0.0  # how much sooner the publisher would have been free without calls that were due at once with another one
+        for number, call in enumerate(calls):
             # Of calls that are due at once all but the first are late by their number: so it was asked for.
-            waited = call.due != due and call.free - call.due > LATE
-            self.done.append(self.done[-1] + max(0.0, call.over - call.sent))
-            self.lates.append(self.lates[-1] + waited)
-            due = call.due
+            follows = number > 0 and calls[number - 1].due == call.due
+            leads = not follows and number + 1 < len(calls) and calls[number + 1].due == call.due
+            waited = call.free - call.due
+            burst = 0.0 if leads else max(0.0, min(burst, waited))
+            self.done.append(self.done[-1] + max(0.0, call.over - self.begins[number]))
+            self.lates.append(self.lates[-1] + (not follows and waited - burst > LATE))
+            if follows:
+                burst += call.over - max(call.due, call.free)
 
     def until(self, moment: float) -> float:
         """Seconds of work."""
@@ -154,15 +179,15 @@ class _Work:
         return self.until(end) - self.until(begin)
 
     def late(self, begin: float, end: float) -> int:
-        """Calls sent in this time that had waited for the publisher."""
+        """Calls taken up in this time that had waited for the publisher, and not for a burst alone."""
         return self.lates[bisect_left(self.begins, end)] - self.lates[bisect_left(self.begins, begin)]
 
 
 def _undisturbed(calls: Sequence[_Sent], history: History) -> list[_Span]:
-    """The times in which a fault neither was on nor was being caught up on."""
+    """The times in which no fault that slows publishers was on or was being caught up on."""
     free = [(calls[0].sent, calls[-1].over)]
     for fault in history.faults:
-        if fault.begun is None:
+        if fault.begun is None or not slows_publishers(fault):
             continue
         ended = fault.ended if fault.ended is not None else _healed(history, calls)
         until = _caught_up(calls, ended, ended + _CATCHING_UP * (ended - fault.begun))
@@ -193,13 +218,18 @@ _ADVICE = "lower the rate, write `prepare: true`, or give the stream more `publi
 def _bottleneck(lags: Sequence[float], dropped: int, busiest: _Busiest, history: History) -> str:
     lagging = len(lags) - bisect_left(lags, math.nextafter(LATE, math.inf))
     if dropped:
-        held_up = "shorten the fault that held the publisher up, " if history.faults else ""
+        held_up = "shorten the fault that held the publisher up, " if any(map(slows_publishers, history.faults)) else ""
         return f"{dropped:,} of {len(lags) + dropped:,} calls were dropped, 60 s late before they could be sent: {held_up}{_ADVICE}"
     if busiest.late and busiest.span:
         begin, end = busiest.span
         return (
-            f"a publisher was busy for {busiest.share:.0%} of the time from {begin:.1f} s to {end:.1f} s, without a fault, "
+            f"a publisher was busy for {busiest.share:.0%} of the time from {begin:.1f} s to {end:.1f} s, without a fault in its way, "
             f"and calls waited for it: {_ADVICE}"
+        )
+    if busiest.unseen >= _FEW and busiest.unseen > _SHARE * len(lags):
+        return (
+            f"{busiest.unseen:,} of {len(lags):,} calls waited for their publisher, and hardly ever was there no fault in its way, so "
+            f"nobody can tell which of the two made them late: let the load last longer than the fault, or {_ADVICE}"
         )
     if lagging >= _FEW and lagging > _SHARE * len(lags):
         return (

@@ -80,12 +80,14 @@ class Generator(_Frozen):
     worst_gap: float | None = Field(description="longest time between two calls beyond what was asked for")
     busy: float | None = Field(description="the busiest publisher's share of its busiest 5 s without a fault")
     bottleneck: str = Field(default="", description="'' or why the run measured its generator, in words")
+    failed: str = Field(default="", description="'' or that the generator itself calls its load failed: Locust's exit status, in words")
+    unmeasured: str = Field(default="", description="'' or what nobody has measured about the generator, in words")
     decides: bool = Field(default=True, description="the run was to measure: thresholds, Locust, `load`; a bottleneck then undoes a pass")
 
     @property
     def undoes(self) -> str:
         """'' or why a pass counts for nothing."""
-        return self.bottleneck if self.decides else ""
+        return "; ".join(filter(None, (self.bottleneck, self.failed))) if self.decides else ""
 
 
 class Little(_Frozen):
@@ -95,4 +97,5 @@ class Little(_Frozen):
     computed: float
     error: float = Field(description="what the difference may be: what samples and journals cannot tell, and the 99 % interval of the rest")
     samples: int
-    holds: bool
+    holds: bool | None = Field(description="null: the error is too large for that to mean anything")
+    silent: str = Field(default="", description="'' or what makes the error too large, in words")

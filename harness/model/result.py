@@ -144,6 +144,7 @@ class RunResult(_Frozen):
     tasks: TaskColumns | None = None
     logs: tuple[LogTail, ...] = ()
     deaths: tuple[str, ...] = Field(default=(), description="workers that ended in the pass with faults, and not by a fault")
+    unmade: str = Field(default="", description="'' or how many calls of the load were never made, in words; a pass is then none")
     undeclared: tuple[str, ...] = Field(default=(), description="connections that were refused: undeclared services")
     plan: str = Field(default="", description="the scenario file as it was run")
     reproduce: tuple[Reproduction, ...] = ()

@@ -99,6 +99,8 @@ def doubts(result: RunResult) -> list[str]:
         if not fault.healed:
             reasons.append(f"{fault.name} did not heal" + (f": {fault.note}" if fault.note else ""))
     reasons += [f"worker {death}" for death in result.deaths]
+    if result.unmade:
+        reasons.append(result.unmade)
     if result.generator is not None and result.generator.undoes:
         reasons.append(result.generator.undoes)
     reasons += [f"undeclared service, connection refused: {address}" for address in result.undeclared]
@@ -154,8 +156,11 @@ def _undecided(result: RunResult) -> str:
         return f"{_enumeration(unhealed)} did not heal, so this is not a pass."
     if result.deaths:
         return "A worker died that no fault had killed, so this is not a pass."
+    if result.unmade:
+        return "Not all calls of the load were made, so this is not a pass."
     if result.generator is not None and result.generator.undoes:
-        return "The load generator was the bottleneck, so this is not a pass."
+        what = "The load generator was the bottleneck" if result.generator.bottleneck else "Locust calls its own load failed"
+        return f"{what}, so this is not a pass."
     names = [c.name for c in result.checks if c.verdict is Verdict.INCONCLUSIVE]
     if names:
         return f"{_enumeration(names)} could not be decided."

@@ -69,6 +69,7 @@ class Notes:
     environment: dict[str, str] = field(default_factory=dict)
     clean: list[CleanPass] = field(default_factory=list)
     history: History | None = None
+    planned: int | None = None  # calls of an open loop that came to its end
     semantics: Mapping[str, Any] = field(default_factory=dict)
     results: list[CheckResult] = field(default_factory=list)
     logs: list[LogTail] = field(default_factory=list)
@@ -159,6 +160,7 @@ class Course:
                 self._follow(Steps(driver, timeline, self.scenario.drain.timeout))
             else:
                 driver.run_faults(timeline, self.cell.load_seconds)
+                self.notes.planned = None if self.scenario.locust else len(self.cell.calls)
             calls = len(driver.live.calls_sent) if self.scenario.locust else len(self.cell.calls)
             self._timing("run", started, f"{calls:,} calls", seconds=outcome.load_ended, phase="run")
             drained = (outcome.quiet_at or outcome.stopped_at or 0.0) - (outcome.healed_at or 0.0)

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, timezone
 from pathlib import Path
 from sys import intern
 from typing import Any
 
 from harness.model.history import Call, Delivery, Depth, FaultRecord, Held, History, Message, ProcessLife, SideEvent
 from harness.model.memory import collector_paused
+from harness.model.moments import moment
 from harness.run.journal import Header, JournalReader, Record, read_header
 from harness.run.linking import Loose, link
 
@@ -130,15 +130,9 @@ class _Fold:
         return delivery
 
     def _moment(self, text: Any) -> float | None:
-        """An ETA or expiry as Celery writes it (ISO 8601; without a zone it is UTC), on the history's clock."""
-        if not text or self.wall_offset is None:
-            return None
-        if isinstance(text, (int, float)):
-            wall = float(text)
-        else:
-            moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
-            wall = (moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).timestamp()
-        return wall - self.wall_offset - self.t0
+        """An ETA or expiry, on the history's clock."""
+        wall = moment(text) if text else None
+        return None if wall is None or self.wall_offset is None else wall - self.wall_offset - self.t0
 
     # --- what the producer records
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
+
+from harness.model.moments import moment
 
 __all__ = ["LiveState", "OpenDelivery"]
 
@@ -117,7 +118,7 @@ class LiveState:
 
     def _deliver(self, r: Mapping[str, Any]) -> None:
         if r["d"] not in self.ended:
-            self.open[r["d"]] = OpenDelivery(r["_pid"], r["msg"], r["id"], _wall(r.get("eta")))
+            self.open[r["d"]] = OpenDelivery(r["_pid"], r["msg"], r["id"], moment(r.get("eta")))
         elif r["msg"]:
             self.finished.add(r["msg"])
 
@@ -191,15 +192,6 @@ class LiveState:
         self.connected[pid] = False
         for delivery in [d for d, o in self.open.items() if o.pid == pid and not o.started_by]:
             self.dropped[delivery] = self.open.pop(delivery)
-
-
-def _wall(eta: Any) -> float | None:
-    if not eta:
-        return None
-    try:
-        return datetime.fromisoformat(str(eta).replace("Z", "+00:00")).timestamp()
-    except ValueError:
-        return None
 
 
 _HANDLERS: dict[str, Any] = {

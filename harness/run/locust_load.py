@@ -89,6 +89,9 @@ class LocustDriver(PassDriver):
         assert self.outcome is not None
         while self.step(0.0):
             pass
+        self.step(0.0)  # one turn in which nothing came: see `Outcomes`
+        self.live.outcomes.close(round(self.clock.now() * 1e9))
+        self._tell_outcomes()
         self._tell("stop")
         deadline = self.clock.now() + _LEAVE
         while not self._left(self.outcome) and self.clock.now() < deadline:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
+from harness.model.moments import moment
 from harness.run.live import LiveState
 
 __all__ = ["LocustLive", "Outcomes"]
@@ -17,6 +17,10 @@ Row = tuple[str, int, str, float | None, str]
 
 #: A record of something whose publish was not read yet is looked at again so often.
 _PATIENCE = 200
+#: So long after its end a call may still be delivered once more, and be told of. Then it is forgotten: a soak has millions. ns.
+_GRACE = 60 * 10**9
+#: What `end to end` of a call that is still open when Locust is told to stop fails with.
+_NOT_ENDED = "not ended"
 _REFUSED = {"unknown": "not registered", "invalid": "invalid message", "undecodable": "cannot be decoded"}
 
 
@@ -26,12 +30,16 @@ class _Call:
     due: int  # ns
     task: str
     open: set[str] = field(default_factory=set)  # messages that have not ended
+    messages: list[str] = field(default_factory=list)
+    deliveries: list[str] = field(default_factory=list)
     last: int = 0  # ns: the latest end
     failure: str = ""
+    told: bool = False  # its `end to end`
 
 
 @dataclass(slots=True)
 class _Message:
+    id: str  # of its task
     call: int
     task: str
     ready: float  # seconds: when it could have been started
@@ -43,6 +51,9 @@ class Outcomes:
 
     The numbers are those that the report takes from the whole history later (docs/load.md): queue wait until the first start of a
     message, run of each execution, end to end until everything that the call caused has ended.
+
+    A task's end may be read before a message that it had published: a file later in the turn. So a call is over when nothing is open
+    after one more turn.
     """
 
     def __init__(self, wall: float) -> None:
@@ -53,6 +64,9 @@ class Outcomes:
         self._of_task: dict[str, str] = {}  # task id -> its latest message
         self._starts: dict[str, int] = {}
         self._rows: dict[int, list[Row]] = defaultdict(list)
+        self._ending: list[int] = []  # calls of which nothing was open when the last turn ended
+        self._over_since: deque[tuple[int, int]] = deque()  # (ns, call) of those that were told
+        self._latest = 0  # ns: of all records
         self._again: list[tuple[int, Mapping[str, Any]]] = []
         self._handlers: dict[str, Callable[[Mapping[str, Any]], bool]] = {
             "call": self._call,
@@ -69,10 +83,26 @@ class Outcomes:
     def see(self, records: Iterable[Mapping[str, Any]]) -> None:
         """New ones, in the order of each file; between files the clock orders them, as all are of one kernel."""
         waiting, self._again = self._again, []
+        ending, self._ending = self._ending, []
         fresh = [(0, record) for record in records if record["k"] in self._handlers]
         for tries, record in sorted([*waiting, *fresh], key=lambda one: one[1]["m"]):
             if not self._handlers[record["k"]](record) and tries < _PATIENCE:
                 self._again.append((tries + 1, record))
+            self._latest = max(self._latest, record["m"])
+        for number in ending:
+            if not self._calls[number].open:
+                self._tell_end(number)
+        while self._over_since and self._latest - self._over_since[0][0] > _GRACE:
+            self._forget(self._over_since.popleft()[1])
+
+    def close(self, now: int) -> None:
+        """Nothing is seen any more: what is open ``now`` (CLOCK_MONOTONIC, ns) was never sent, was lost, or takes longer than the drain."""
+        for number, call in self._calls.items():
+            if call.told:
+                continue
+            if call.open or not call.messages:
+                call.last, call.failure = now, call.failure or _NOT_ENDED
+            self._tell_end(number)
 
     def take(self) -> dict[int, list[Row]]:
         """Per process (pid of the one that made the calls) what is new."""
@@ -93,21 +123,22 @@ class Outcomes:
         if call is None:
             return False
         call.open.add(r["msg"])
+        if r["msg"] not in self._messages:
+            call.messages.append(r["msg"])
         self._of_task[str(r["id"])] = r["msg"]
-        self._messages[r["msg"]] = _Message(number, r["n"], max(r["m"] / 1e9, self._eta(r.get("eta"))))
+        self._messages[r["msg"]] = _Message(str(r["id"]), number, r["n"], max(r["m"] / 1e9, self._eta(r.get("eta"))))
         return True
 
     def _eta(self, text: Any) -> float:
         """On CLOCK_MONOTONIC; 0 for none."""
-        if not text:
-            return 0.0
-        moment = datetime.fromisoformat(str(text).replace("Z", "+00:00"))
-        return moment.timestamp() - self._wall
+        wall = moment(text) if text else None
+        return 0.0 if wall is None else wall - self._wall
 
     def _deliver(self, r: Mapping[str, Any]) -> bool:
         if r["msg"] not in self._messages:
             return not r.get("call")
         self._deliveries[r["d"]] = r["msg"]
+        self._calls[self._messages[r["msg"]].call].deliveries.append(r["d"])
         return True
 
     def _start(self, r: Mapping[str, Any]) -> bool:
@@ -159,7 +190,25 @@ class Outcomes:
         call.open.discard(id)
         call.last, call.failure = max(call.last, at), call.failure or failure
         if not call.open:
-            self._rows[call.pid].append(("e", message.call, call.task, (call.last - call.due) / 1e9, call.failure))
+            self._ending.append(message.call)
+
+    def _tell_end(self, number: int) -> None:
+        """Once for each call, whatever comes after it."""
+        call = self._calls[number]
+        if not call.told:
+            call.told = True
+            self._over_since.append((self._latest, number))
+            self._rows[call.pid].append(("e", number, call.task, (call.last - call.due) / 1e9, call.failure))
+
+    def _forget(self, number: int) -> None:
+        call = self._calls.pop(number, None)
+        if call is None:
+            return
+        for id in call.messages:
+            self._of_task.pop(self._messages.pop(id).id, None)
+        for delivery in call.deliveries:
+            self._deliveries.pop(delivery, None)
+            self._starts.pop(delivery, None)
 
     def _tell(self, message: _Message, kind: str, seconds: float, failure: str = "") -> None:
         call = self._calls[message.call]

@@ -273,12 +273,12 @@ class PassDriver:
         self.go()
         timeline.t0, timeline.clock = outcome.t0, self.now
         end = max(load_seconds, timeline.last_time())
+        latest = load_seconds + _READY_SECONDS + self.scenario.drain.timeout
         while not (self.live.load_done and self.now() >= end):
             self.tick(timeline)
-            if self.live.load_done is False and self.now() > load_seconds + _READY_SECONDS + self.scenario.drain.timeout:
-                raise EnvironmentFault(
-                    "the producer did not finish its load", hint="its log is in the run's folder, under logs/producer.log"
-                )
+            dead = any(death.kind == "producer" for death in outcome.ended)
+            if not self.live.load_done and (dead or self.now() > latest):
+                raise EnvironmentFault("the producer did not finish its load", hint="its log is in the run's folder: logs/producer.log")
         self.end(timeline)
 
     def end(self, timeline: Timeline) -> None:

@@ -148,6 +148,7 @@ def _result(
         signal_number=notes.stop.signal_number if notes.stop else 0,
         error=str(notes.error) if notes.error else "",
         measured=cell.measured,
+        planned=notes.planned,
     )
 
 

@@ -57,12 +57,14 @@ def summarise(
     signal_number: int = _SIGINT,
     error: str = "",
     measured: bool = False,
+    planned: int | None = None,
 ) -> RunResult:
     """The result of one cell. ``history`` None: the faults' pass never ran.
 
     ``semantics`` are the broker's (`BrokerKind.semantics`). ``started``: UTC, ISO 8601. ``took`` in seconds.
     ``interrupted`` and ``error`` say why, or are empty; ``signal_number`` counts only when interrupted.
     ``measured``: figures are what the run is for, also where no threshold says so.
+    ``planned``: how many calls an open loop was to make that came to its end; None: nobody knows.
     """
     faults = _faults(history) if history else ()
     refused = tuple(dict.fromkeys(storable(text) for text in (*undeclared, *_undeclared((*clean, *([history] if history else []))))))
@@ -71,7 +73,10 @@ def summarise(
     if generator is not None:
         generator = generator.model_copy(update={"decides": measured or bool(scenario.thresholds or scenario.locust)})
     bottleneck = generator.undoes if generator else ""
-    verdict = overall(checks, faults, refused, interrupted=bool(interrupted), error=bool(error), deaths=deaths, bottleneck=bottleneck)
+    unmade = _unmade(history, planned) if history else ""
+    verdict = overall(
+        checks, faults, refused, interrupted=bool(interrupted), error=bool(error), deaths=deaths, bottleneck=bottleneck, unmade=unmade
+    )
     found = fates(history, semantics or {}) if history else {}
     tasks = task_columns(history, found, checks) if history else None
     samples = Samples(history, semantics or {}, found) if history else None
@@ -110,6 +115,7 @@ def summarise(
         tasks=tasks,
         logs=(*_refusals(history), *logs) if history else tuple(logs),
         deaths=deaths,
+        unmade=unmade,
         undeclared=refused,
         plan=storable(plan),
         reproduce=tuple(reproduce) or _reproduction(file, cell, seed),
@@ -126,19 +132,30 @@ def overall(
     error: bool = False,
     deaths: Sequence[str] = (),
     bottleneck: str = "",
+    unmade: str = "",
 ) -> Verdict:
     """Fail, then environment, then inconclusive, then pass.
 
     A fault without evidence that it bit or that did not heal, a worker that died of something else, a refused
-    connection to an undeclared service, a generator that measured itself (``bottleneck`` says how) and an interruption
-    make a pass inconclusive: what was to be shown was not. None of them hides a failure.
+    connection to an undeclared service, a generator that measured itself (``bottleneck`` says how), calls that were
+    never made (``unmade`` says how many) and an interruption make a pass inconclusive: what was to be shown was not.
+    None of them hides a failure.
     """
     verdicts = [check.verdict for check in checks]
     if error:
         verdicts.append(Verdict.ENVIRONMENT)
-    if interrupted or undeclared or deaths or bottleneck or any(fault.bit is not True or not fault.healed for fault in faults):
+    doubtful = interrupted or undeclared or deaths or bottleneck or unmade
+    if doubtful or any(fault.bit is not True or not fault.healed for fault in faults):
         verdicts.append(Verdict.INCONCLUSIVE)
     return combine(verdicts) if checks or error else Verdict.INCONCLUSIVE
+
+
+def _unmade(history: History, planned: int | None) -> str:
+    """An open loop makes every call of its plan, or says that it dropped it."""
+    made, dropped = len(history.calls), history.dropped_arrivals
+    if planned is None or made + dropped == planned:
+        return ""
+    return f"{planned:,} calls were to be made, and the producer recorded {made:,}, and {dropped:,} that it dropped: see logs/producer.log"
 
 
 def _deaths(history: History) -> tuple[str, ...]:

@@ -180,3 +180,48 @@ def test_a_trace_says_what_is_sent(tmp_path: Path) -> None:
         sent = [(r["n"], json.loads(r["args"])) for r in kinds(run.records(), "call")]
         assert sent == [("shop.add", [[1, 2], {}]), ("shop.ok", [[], {"x": 5}]), ("shop.ok", [[1], {}])]
         assert [r["n"] for r in kinds(run.records(), "publish")] == ["shop.add", "shop.ok", "shop.ok"]
+
+
+@pytest.mark.parametrize(
+    ("raised", "named"), [("SystemExit(0)", "builtins.SystemExit"), ("asyncio.CancelledError()", "asyncio.exceptions.CancelledError")]
+)
+@pytest.mark.parametrize("publishers", [1, 2])
+def test_a_thread_that_the_users_code_ends_ends_the_load(tmp_path: Path, raised: str, named: str, publishers: int) -> None:
+    with bench(tmp_path, app="ending:app") as run:
+        (run.project / "ending.py").write_text(
+            "import asyncio\nfrom celery import Celery, Task\napp = Celery('ending')\ncalls = []\n"
+            "class Own(Task):\n    def apply_async(self, args=None, kwargs=None, **options):\n"
+            f"        calls.append(1)\n        if len(calls) == 4:\n            raise {raised}\n"
+            "        return super().apply_async(args, kwargs, **options)\n\n"
+            "@app.task(name='ending.work', base=Own)\ndef work():\n    pass\n"
+        )
+        plan = [[n, 0, n * 10_000_000] for n in range(1, 41)]
+        process = run.producer([{"send": "ending.work", "publishers": publishers}], plan, "timed")
+        tell(process, f"go {time.monotonic_ns()}")
+        assert process.wait(DEADLINE) == 70, run.logs()
+        assert not kinds(run.records(), "load_done")
+        assert len(kinds(run.records(), "call_ok")) < 40
+        assert f"the producer cannot go on with its load: {named}\n" in run.logs()
+
+
+def test_what_other_threads_publish_meanwhile_goes_its_own_way(tmp_path: Path) -> None:
+    """Such as a heartbeat of the app's: only what the call itself publishes is held back, and only that is of the call."""
+    with bench(tmp_path, app="beating:app") as run:
+        (run.project / "beating.py").write_text(
+            "import threading\nfrom celery import Celery, Task\napp = Celery('beating')\n"
+            "app.conf.task_routes = {'beating.beat': {'queue': 'beats'}}\n\n@app.task(name='beating.beat')\ndef beat():\n    pass\n\n"
+            "class Own(Task):\n    def apply_async(self, args=None, kwargs=None, **options):\n"
+            "        other = threading.Thread(target=beat.delay)\n        other.start()\n        other.join()\n"
+            "        return super().apply_async(args, kwargs, **options)\n\n"
+            "@app.task(name='beating.work', base=Own)\ndef work():\n    pass\n"
+        )
+        process = run.producer([{"send": "beating.work", "prepare": True}], [[n, 0, 0] for n in range(1, 4)], "timed")
+        client = run.redis.client()
+        assert client.llen("beats") == 3, "they are there before the load begins"
+        early = kinds(run.records(), "publish", "published")
+        assert [(r["k"], r["call"]) for r in early if r["k"] == "publish"] == [("publish", 0)] * 3
+        assert len(early) == 6
+        tell(process, f"go {time.monotonic_ns()}")
+        run.wait_record("load_done", process=process)
+        assert (client.llen("beats"), client.llen("celery")) == (3, 3)
+        assert sorted(r["call"] for r in kinds(run.records(), "publish")) == [0, 0, 0, 1, 2, 3]

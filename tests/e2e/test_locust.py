@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import threading
@@ -183,9 +184,23 @@ def work(n):
     users = USERS.replace('self.celery.send("shop.work", 1)', 'self.celery.send_and_wait("shop.work", 3, timeout=0.5)')
     made = project(tmp_path, users=users)
     (tmp_path / "shop.py").write_text(app)
-    done = made.run("load", str(scenario(made, locust={"file": "users.py", "users": 2, "for": "3s"})))
-    assert done.returncode == 0, done.stdout + done.stderr
+    spec = {"file": "users.py", "users": 2, "for": "3s"}
+    done = made.run("load", str(scenario(made, locust=spec)))
+    assert done.returncode == 4, done.stdout + done.stderr
+    assert "Locust calls its own load failed" in done.stdout
+    assert re.fullmatch(r"Locust ended with exit 1: \d+ of \d+ requests failed, 0 exceptions", made.result()["generator"]["failed"])
     found = failures(tmp_path / "reports/latest/locust")
     twos = found["run", "TaskFailed('builtins.ValueError')"]
     assert twos > 0 and found["end to end", "TaskFailed('builtins.ValueError')"] == twos
     assert found["end to end", "TaskTimeout('not ended after 0.5 s')"] > 0
+    done = made.run("load", str(scenario(made, locust={**spec, "options": ["--exit-code-on-error=0"]})))
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_run_is_what_its_scenario_says_and_not_what_locusts_own_files_and_variables_do(tmp_path: Path) -> None:
+    made = project(tmp_path, users=USERS)
+    (tmp_path / "locust.conf").write_text("stop-timeout = no number\n")
+    made.env.update(LOCUST_RUN_TIME="1s", LOCUST_EXIT_CODE_ON_ERROR="9", LOCUST_USERS="no number", HOME=str(tmp_path))
+    (tmp_path / ".locust.conf").write_text("only-summary = no\nno-such-option = 1\nusers = many\n")
+    done = made.run("load", str(scenario(made, locust={"file": "users.py", "for": "2s"})))
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -39,6 +39,72 @@ def test_without_the_harness_on_the_broker_that_is_named(tmp_path: Path, more: t
     assert math.isfinite(float(found["end to end"]["95%"]))
 
 
+#: An app that undoes what it is told as it is imported: (its lines, what is said).
+INSISTS = {
+    "on a result backend": ('os.environ["CELERY_RESULT_BACKEND"] = "redis://127.0.0.1:9/3"', "has its results at redis://127.0.0.1:9/3"),
+    "on a broker": ('os.environ["CELERY_BROKER_WRITE_URL"] = "redis://127.0.0.1:9/0"', "publishes to redis://:**@127.0.0.1:9/0"),
+}
+
+
+@pytest.mark.parametrize("name", INSISTS)
+def test_an_app_that_insists_on_a_server_of_its_own_is_refused(tmp_path: Path, name: str) -> None:
+    line, said = INSISTS[name]
+    project(tmp_path, users=USERS)
+    (tmp_path / "shop.py").write_text((tmp_path / "shop.py").read_text() + f"\n{line}\n")
+    with redis_server(tmp_path) as url:
+        out = _sent_nothing(tmp_path, url)
+    assert said in out
+
+
+TWO_APPS = """import locust
+from celery import Celery
+
+from harness.locust import CeleryUser
+from locust import constant, task
+
+first = Celery("servers")
+second = Celery("servers")
+
+
+class Insisting(Celery):
+    def connection_for_write(self, url=None, *args, **kwargs):
+        return super().connection_for_write("redis://127.0.0.1:9/0", *args, **kwargs)
+
+
+second.__class__ = Insisting
+
+
+class One(CeleryUser):
+    app = first
+    wait_time = constant(0.1)
+
+    @task
+    def send(self):
+        pass
+
+
+class Two(One):
+    app = second
+"""
+
+
+def test_a_second_app_of_the_same_name_is_held_against_the_servers_too(tmp_path: Path) -> None:
+    project(tmp_path, users=TWO_APPS)
+    with redis_server(tmp_path) as url:
+        out = _sent_nothing(tmp_path, url)
+    assert "servers publishes to redis://:**@127.0.0.1:9/0" in out
+
+
+def _sent_nothing(folder: Path, url: str) -> str:
+    """What Locust says with users who must not publish."""
+    options = ("-f", "users.py", "--headless", "-u", "2", "-r", "2", "-t", "2s", "--csv", "out", "--host", f"{url}/0")
+    child = locust(folder, *options, "--result-backend", f"{url}/1")
+    out, _ = child.communicate(timeout=60)
+    assert child.returncode != 0, out
+    assert not rows(folder / "out"), out
+    return out
+
+
 def test_importing_the_harness_never_imports_locust() -> None:
     code = (
         "import sys, pkgutil, importlib, harness\n"

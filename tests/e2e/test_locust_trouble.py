@@ -25,6 +25,86 @@ def test_a_lost_worker_of_locust_is_said_and_makes_a_pass_inconclusive(tmp_path:
     assert "Locust lost its worker" in made.result()["generator"]["bottleneck"]
 
 
+def test_a_worker_of_locust_that_is_lost_as_the_load_ends_is_said(tmp_path: Path) -> None:
+    made = project(tmp_path, users=USERS + KILLS_A_WORKER)
+    done = made.run("load", str(scenario(made, locust={"file": "users.py", "users": 4, "for": "3s", "processes": 2})))
+    assert done.returncode == 4, done.stdout + done.stderr
+    assert "Locust lost its worker" in made.result()["generator"]["bottleneck"]
+
+
+KILLS_A_WORKER = """
+
+import os
+import signal
+
+from locust import events
+from locust.runners import WorkerRunner
+
+
+@events.test_stop.add_listener
+def die(environment, **_):
+    if isinstance(environment.runner, WorkerRunner) and environment.runner.worker_index == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+VERDICT = """
+
+from locust import events
+
+
+@events.quitting.add_listener
+def decide(environment, **_):
+    environment.process_exit_code = 5
+"""
+
+
+def test_what_the_locustfile_decides_as_it_quits_undoes_a_pass(tmp_path: Path) -> None:
+    made = project(tmp_path, users=USERS + VERDICT)
+    done = made.run("load", str(scenario(made, locust={"file": "users.py", "users": 2, "for": "2s"})))
+    assert done.returncode == 4, done.stdout + done.stderr
+    assert made.result()["generator"]["failed"].startswith("Locust ended with exit 5: 0 of ")
+
+
+LISTENERS = {
+    "raises StopUser": "raise StopUser",
+    "raises StopTest": "raise StopTest",
+    "raises InterruptTaskSet": "raise InterruptTaskSet",
+    "ends the load": "environments[0].runner.quit()",
+}
+
+
+@pytest.mark.parametrize("name", LISTENERS)
+def test_a_listener_of_the_locustfiles_that_ends_something_does_not_deafen_locust(tmp_path: Path, name: str) -> None:
+    users = USERS + LISTENER.replace("DO", LISTENERS[name])
+    made = project(tmp_path, users=users)
+    done = made.run("load", str(scenario(made, locust={"file": "users.py", "users": 2, "for": "4s"})))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert made.result()["calls"] >= 2
+    assert "SIGTERM" not in (tmp_path / "reports/latest/logs/locust.log").read_text(), "it ended by itself, when it was told to stop"
+    assert not processes_of(tmp_path)
+
+
+LISTENER = """
+
+from locust import events
+from locust.exception import InterruptTaskSet, StopUser
+try:
+    from locust.exception import StopTest
+except ImportError:
+    StopTest = StopUser
+
+environments = []
+events.init.add_listener(lambda environment, **_: environments.append(environment))
+
+
+@events.request.add_listener
+def heed(request_type, **_):
+    if request_type == "end to end":
+        DO
+"""
+
+
 BAD = {
     "no such file": ({}, {"file": "nobody.py", "for": "2s"}, "no locustfile nobody.py"),
     "not python": ({}, {"file": "s.yaml", "for": "2s"}, "is not a Python file"),
@@ -74,3 +154,26 @@ def test_ctrl_c_stops_all_and_leaves_a_partial_report(tmp_path: Path) -> None:
     assert harness.returncode == 130, out + err
     assert made.result()["interrupted"] and made.result()["calls"] > 0
     wait_until(lambda: not processes_of(tmp_path), "nothing is left", 20)
+
+
+def test_ctrl_c_with_a_locust_that_hears_nothing_stops_all_and_leaves_a_partial_report(tmp_path: Path) -> None:
+    made = project(tmp_path, users=USERS)
+    harness = made.command("load", str(scenario(made, locust={"file": "users.py", "users": 8, "for": "60s"})))
+    try:
+        deaf = wait_until(lambda: _locust_that_sends(tmp_path), "Locust sends", 60)
+        os.kill(deaf, signal.SIGSTOP)
+        harness.send_signal(signal.SIGINT)
+        out, err = harness.communicate(timeout=60)
+    finally:
+        harness.kill()
+    assert harness.returncode == 130, out + err
+    assert made.result()["interrupted"] and made.result()["calls"] > 0
+    wait_until(lambda: not processes_of(tmp_path), "nothing is left", 20)
+
+
+def _locust_that_sends(folder: Path) -> int | None:
+    for process in processes_of(folder):
+        journals = list(folder.glob(f"reports/*/journal/faults/{process.pid}-*.journal")) if "locust" in process.cmdline() else []
+        if journals and b'"k":"call_ok"' in journals[0].read_bytes():
+            return process.pid
+    return None

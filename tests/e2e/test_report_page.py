@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from harness.reporting import HtmlWriter
+from tests.e2e.support import wait_until
 from tests.unit.reporting import sample
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -142,7 +143,8 @@ def test_rows_are_windowed_searched_and_addressed(opened: Callable[..., Any]) ->
     assert re.fullmatch(r"20 of 10,000", page.locator(".find > .quiet").inner_text())
     page.get_by_role("searchbox").fill("")
     page.locator(".list").evaluate("e => { e.scrollTop = e.scrollHeight; }")
-    page.wait_for_function("[...document.querySelectorAll('.list tbody tr')].some(r => r.getAttribute('aria-rowindex') === '10001')")
+    last = "[...document.querySelectorAll('.list tbody tr')].some(r => r.getAttribute('aria-rowindex') === '10001')"
+    wait_until(lambda: page.evaluate(last), "the last row is drawn")  # wait_for_function would eval, which the page's own policy forbids
     page.get_by_role("button", name="EFFECT 2").click()
     assert page.locator(".list tbody tr").count() == 2
     assert page.evaluate("getComputedStyle(document.querySelector('.heat0')).fill") != ""

@@ -10,7 +10,7 @@ from typing import Any, Mapping
 from celery_harness_agent.journal import Journal, mono, quoted
 from celery_harness_agent.settings import EX_CONFIG, Settings
 
-__all__ = ["NO_BACKEND", "demand_our_servers", "effective", "force_addresses", "merge", "merge_when_loaded"]
+__all__ = ["NO_BACKEND", "backend_address", "demand_our_servers", "effective", "force_addresses", "merge", "merge_when_loaded"]
 
 NO_BACKEND = "disabled://"
 _BROKER_VARIABLES = {
@@ -175,11 +175,12 @@ def _addresses(app: Any, settings: Settings) -> dict[str, tuple[str, bool]]:
     for part, connect in (("read", app.connection_for_read), ("write", app.connection_for_write)):
         connection = connect()
         found[part] = (connection.as_uri(), is_ours(connection, settings))
-    found["backend"] = _backend_address(app, settings)
+    found["backend"] = backend_address(app, settings)
     return found
 
 
-def _backend_address(app: Any, settings: Settings) -> tuple[str, bool]:
+def backend_address(app: Any, settings: Settings) -> tuple[str, bool]:
+    """Of the result backend in effect, password masked, and whether it is the one that the settings name. Connects to nothing."""
     from celery.app import backends
 
     backend = app.backend

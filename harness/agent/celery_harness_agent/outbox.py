@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from typing import Any, Callable, Tuple
 
 from celery_harness_agent.journal import Journal
@@ -21,12 +22,19 @@ class Outbox:
     def __init__(self, journal: Journal) -> None:
         self.new_id: Callable[[], str] = journal.new_id
         self._emit = journal.emit
-        self.held: list[Any] | None = None  # a list: records are put there and not written
+        self._held: list[Any] | None = None
+        self._holder = 0
+
+    def hold(self, held: list[Any] | None) -> None:
+        """From now on records of this thread are put there and not written; None: no more."""
+        self._holder = threading.get_ident()
+        self._held = held
 
     def emit(self, line: str) -> None:
         """As the journal's."""
-        if self.held is not None:
-            self.held.append(line)
+        held = self._held
+        if held is not None and self._holder == threading.get_ident():
+            held.append(line)
             return
         self._emit(line)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import threading
 from typing import Any, Callable, Iterator
 
 from celery_harness_agent.journal import mono
@@ -55,7 +56,7 @@ def prepare(outbox: Outbox, broker: str, call: Callable[[], Any]) -> PreparedCal
     BadPreparation for a message that depends on the moment at which it is sent.
     """
     held: list[Any] = []
-    outbox.held = held
+    outbox.hold(held)
     result = error = None
     try:
         with captured(held, broker):
@@ -65,7 +66,7 @@ def prepare(outbox: Outbox, broker: str, call: Callable[[], Any]) -> PreparedCal
     except Exception as exc:
         error = exc
     finally:
-        outbox.held = None
+        outbox.hold(None)
     return PreparedCall([_timeless(step) if isinstance(step, str) else step for step in held], result, error)
 
 
@@ -80,21 +81,26 @@ def _timeless(line: str) -> Retimed:
 
 @contextlib.contextmanager
 def captured(held: list[Any], broker: str) -> Iterator[None]:
-    """Everything that is published meanwhile, by whichever thread, is put into ``held`` instead."""
+    """What this thread publishes meanwhile is put into ``held`` instead; what others publish goes its way."""
     from kombu.messaging import Producer
 
     publish: Any = Producer.publish
     last: Any = Producer._publish
     policies: list[Any] = []
+    own = threading.get_ident()
 
     def outer(self: Any, *args: Any, **options: Any) -> Any:
+        if threading.get_ident() != own:
+            return publish(self, *args, **options)
         policies.append(options.get("retry_policy") or {} if options.get("retry") else None)
         try:
             return publish(self, *args, **options)
         finally:
             policies.pop()
 
-    def inner(self: Any, *args: Any, **options: Any) -> None:
+    def inner(self: Any, *args: Any, **options: Any) -> Any:
+        if threading.get_ident() != own:
+            return last(self, *args, **options)
         where = self.connection.as_uri()
         if where != broker:
             raise BadPreparation(f"a message goes to {where} instead of {broker}: leave out `prepare`")
@@ -102,6 +108,7 @@ def captured(held: list[Any], broker: str) -> Iterator[None]:
         for index in (_HEADERS, _PROPERTIES):  # what a receiver does to them after the publish does not reach the broker
             given[index] = dict(given[index])
         held.append(Held(tuple(given), options, policies[-1] if policies else None))
+        return None
 
     Producer.publish, Producer._publish = outer, inner  # type: ignore[method-assign,assignment]
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import json
+import os
 import sys
 import threading
 import traceback
@@ -15,6 +16,7 @@ from celery_harness_agent import application, arguments, config, prepared, publi
 from celery_harness_agent.company import Company
 from celery_harness_agent.connections import OwnPools, own_pool
 from celery_harness_agent.context import CALL, enter_shared, leave_shared
+from celery_harness_agent.failures import is_connection_error
 from celery_harness_agent.frames import Frames
 from celery_harness_agent.guard import Guard
 from celery_harness_agent.journal import Journal, mono, optional, quoted
@@ -71,6 +73,14 @@ def _fail(settings: Settings, exc: Exception) -> NoReturn:
     sys.stderr.write(f"harness agent: the producer cannot prepare the load of {settings.app}: {exc}\n")
     sys.stderr.flush()
     sys.exit(_EX_SOFTWARE)
+
+
+def _give_up(exc: BaseException) -> NoReturn:
+    """A thread cannot go on with its calls, such as where the user's code raised SystemExit: a load with a gap is none."""
+    traceback.print_exception(type(exc), exc, exc.__traceback__)
+    sys.stderr.write(f"harness agent: the producer cannot go on with its load: {exception_name(exc)}\n")
+    sys.stderr.flush()
+    os._exit(_EX_SOFTWARE)
 
 
 class Producer:
@@ -161,6 +171,12 @@ class Producer:
         self._send(number, mono())
 
     def _run(self, start: int) -> None:
+        try:
+            self._load(start)
+        except BaseException as exc:
+            _give_up(exc)
+
+    def _load(self, start: int) -> None:
         late = dropped = 0
         if self._mode == "timed":
             late, dropped = self._timed(start)
@@ -183,8 +199,11 @@ class Producer:
         return sum(p.late for p in publishers), sum(p.dropped for p in publishers)
 
     def _alone(self, own: OwnPools, publisher: Publisher, start: int) -> None:
-        own.use(self._pools[publisher.number])
-        publisher.run(start, self._stop)
+        try:
+            own.use(self._pools[publisher.number])
+            publisher.run(start, self._stop)
+        except BaseException as exc:
+            _give_up(exc)
 
     def _fast(self) -> None:
         for number in self._order:
@@ -229,7 +248,7 @@ class Producer:
 
     def _failed(self, number: int, exc: Exception, *, begun: bool) -> None:
         """Unknown: the connection failed after a publish began, so the broker may have it."""
-        unknown = begun and _is_connection_error(exc)
+        unknown = begun and is_connection_error(exc)
         self._emit(
             f'{{"k":"call_failed","m":{mono()},"no":{number},"e":{quoted(exception_name(exc))},"text":'
             f'{quoted(str(exc)[:300])},"unknown":{unknown:d}}}\n'
@@ -283,11 +302,3 @@ def task_ids(result: Any) -> list[str]:
     if members is None:
         return [*before, str(result.id)]
     return before + [identity for member in members for identity in task_ids(member) if identity not in before]
-
-
-def _is_connection_error(exc: BaseException) -> bool:
-    from kombu.exceptions import KombuError, OperationalError
-
-    if isinstance(exc, OperationalError):
-        return True
-    return isinstance(exc, OSError) or (not isinstance(exc, KombuError) and "ConnectionError" in type(exc).__name__)

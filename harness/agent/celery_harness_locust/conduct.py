@@ -43,6 +43,8 @@ class Conductor:
         self._clients: dict[int, str] = {}  # pid -> Locust's id of a worker
         self._lost: set[str] = set()
         self._finishing = False
+        self._listener: Any = None  # the greenlet that hears the harness
+        self._warns = hasattr(locust.events, "cpu_warning")
         self._environment: Any = None
 
     def join(self) -> None:
@@ -52,7 +54,7 @@ class Conductor:
         locust.events.test_stopping.add_listener(self._test_stopping)
         locust.events.test_stop.add_listener(self._test_stop)
         locust.events.quitting.add_listener(self._quitting)
-        if hasattr(locust.events, "cpu_warning"):
+        if self._warns:
             locust.events.cpu_warning.add_listener(self._busy)
         _write_before_closing()
 
@@ -69,7 +71,7 @@ class Conductor:
             runner.send_message(_HERE, {"pid": self._member.pid})
             return
         runner.quit = self._finishing_first(runner)
-        gevent.spawn(self._listen)
+        self._listener = gevent.spawn(self._listen)
         if isinstance(runner, MasterRunner):
             self._await_workers(runner, environment.parsed_options.expect_workers)
             gevent.spawn(self._watch, runner)
@@ -138,13 +140,27 @@ class Conductor:
     def _watch(self, runner: Any) -> None:
         """A worker that is gone takes its users with it: Locust starts them elsewhere, and goes on with other numbers."""
         while not self._finishing:
-            for pid, client in self._clients.items():
-                node = runner.clients.get(client)
-                if (node is None or node.state == "missing") and client not in self._lost:
-                    self._lost.add(client)
-                    text = f"Locust lost its worker {client} (process {pid}): its users were started elsewhere or not at all"
-                    self._emit(f'{{"k":"locust","m":{mono()},"what":"lost","text":{quoted(text)}}}\n')
+            self._count_workers(runner)
             gevent.sleep(_LOOK_SECONDS)
+
+    def _count_workers(self, runner: Any) -> None:
+        """Locust misses a worker after three seconds only, and one that ended just before the load did never."""
+        for pid, client in self._clients.items():
+            node = runner.clients.get(client)
+            if client not in self._lost and (node is None or node.state == "missing" or not self._member.is_alive(pid)):
+                self._lost.add(client)
+                self._say("lost", f"Locust lost its worker {client} (process {pid}): its users were started elsewhere or not at all")
+
+    def _say_what_is_unmeasured(self, runner: Any) -> None:
+        """Locust looks at its processor now and then (every 10 s in 2.47, and the first look yields 0); its older versions tell nobody."""
+        one = [client.cpu_usage for client in runner.clients.values()] if isinstance(runner, MasterRunner) else [runner.current_cpu_usage]
+        if not self._warns:
+            self._say("unmeasured", "how busy Locust's processes were was not measured: this version of Locust does not tell")
+        elif not all(one):
+            self._say("unmeasured", "how busy Locust's processes were was not measured: the load was over before Locust had a figure")
+
+    def _say(self, what: str, text: str) -> None:
+        self._emit(f'{{"k":"locust","m":{mono()},"what":"{what}","text":{quoted(text)}}}\n')
 
     # --- the end ------------------------------------------------------------------------------------------------
 
@@ -153,6 +169,9 @@ class Conductor:
         quit_now = runner.quit
 
         def finish_and_quit() -> None:
+            if gevent.getcurrent() is self._listener:  # a listener of the locustfile's, told of a row: who waits cannot hear `stop`
+                gevent.spawn(finish_and_quit)
+                return
             if not self._finishing:
                 self._finish(runner)
             quit_now()
@@ -163,8 +182,11 @@ class Conductor:
     def _finish(self, runner: Any) -> None:
         self._finishing = True
         runner.stop()
+        self._count_workers(runner)
+        self._say_what_is_unmeasured(runner)
         self._emit(f'{{"k":"load_done","m":{mono()},"late":0,"dropped":0}}\n')
         self._stop.wait()
+        self._count_workers(runner)
 
     def _test_stopping(self, environment: Any, **_: Any) -> None:
         """Locust is about to kill its users, wherever they are."""
@@ -174,7 +196,7 @@ class Conductor:
     def _busy(self, cpu_usage: float, **_: Any) -> None:
         """Locust's own warning: from here on it measures itself."""
         text = f"a Locust process had its processor to {cpu_usage:.0f} %, so it measured itself: give it more --processes, or fewer users"
-        self._emit(f'{{"k":"locust","m":{mono()},"what":"busy","text":{quoted(text)}}}\n')
+        self._say("busy", text)
 
     def _test_stop(self, environment: Any, **_: Any) -> None:
         """Somebody stopped it on the web page, or no worker is left."""
@@ -187,8 +209,13 @@ class Conductor:
             environment.web_ui.stop()
 
     def _quitting(self, environment: Any, **_: Any) -> None:
-        """Told to by a signal: no drain follows."""
+        """Told to by a signal: no drain follows. What Locust's exit status rests on is said while it is still there."""
         self._stop.set()
+        runner = environment.runner
+        if runner is None or isinstance(runner, WorkerRunner):
+            return
+        total, raised = runner.stats.total, sum(int(one["count"]) for one in runner.exceptions.values())
+        self._say("counted", f"{total.num_failures} of {total.num_requests} requests failed, {raised} exceptions")
 
 
 def _write_before_closing() -> None:

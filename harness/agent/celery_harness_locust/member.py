@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import fcntl
 import json
+import logging
 import os
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Iterator, Sequence
+from typing import Any, Callable, Iterator, Sequence
 
 import gevent
 from gevent.event import AsyncResult as Waiter
 
 from celery_harness_agent import arguments, config, publish
 from celery_harness_agent.context import CALL, enter_shared, leave_shared, running
+from celery_harness_agent.failures import is_connection_error
 from celery_harness_agent.journal import Journal, mono, optional, quoted
 from celery_harness_agent.producer import task_ids
 from celery_harness_agent.settings import Settings
@@ -55,7 +57,7 @@ class Member:
         self._next = self._last = 0
         self._t0: int | None = None
         self.pid = settings.pid_base + os.getpid()  # as the journal has it
-        self._checked: set[str] = set()
+        self._checked: dict[int, Any] = {}  # id of an app -> it, so that the id stays its own
         self.waiting: dict[int, Any] = {}  # number of a call -> Waiter
         self.given_up: set[int] = set()
         self._closed = False
@@ -72,8 +74,8 @@ class Member:
     def app(self, named: Any) -> LoadedApp:
         """The app of a user class, held against the run's servers once. Ends this process with 78 where it insists on others."""
         loaded = load_app(named)
-        if loaded.path not in self._checked:
-            self._checked.add(loaded.path)
+        if id(loaded.app) not in self._checked:
+            self._checked[id(loaded.app)] = loaded.app
             config.merge(loaded.app.conf, self.settings.config)
             config.demand_our_servers(loaded.app, self.settings, self._journal)
             loaded.app.set_current()
@@ -124,18 +126,33 @@ class Member:
 
     def take(self, environment: Any, rows: Sequence[Row]) -> None:
         """What became of calls of this process (docs/journal.md, "Locust"): into the statistics, and to those that wait."""
-        fire = environment.events.request.fire
-        for kind, number, name, seconds, failure in rows:
-            if kind == "e" and self._hand_over(number, failure):
-                continue
-            fire(
-                request_type=_KINDS[kind],
-                name=name,
-                response_time=None if seconds is None else seconds * 1000,
-                response_length=0,
-                exception=TaskFailed(failure) if failure else None,
-                context={},
-            )
+        for row in rows:
+            try:
+                self._count(environment.events.request.fire, row)
+            except Exception as exc:  # such as StopUser of the locustfile's own listener: there is no user here that it could stop
+                logging.getLogger(__name__).warning("a listener of `request` raised %r, and no user is there to heed it", exc)
+
+    def _count(self, fire: Callable[..., None], row: Row) -> None:
+        kind, number, name, seconds, failure = row
+        if kind == "e" and self._hand_over(number, failure):
+            return
+        fire(
+            request_type=_KINDS[kind],
+            name=name,
+            response_time=None if seconds is None else seconds * 1000,
+            response_length=0,
+            exception=TaskFailed(failure) if failure else None,
+            context={},
+        )
+
+    def is_alive(self, pid: int) -> bool:
+        """Is this Locust process of the run, by its pid in the journal? One that has ended and that nobody has asked for is not."""
+        own = pid - self.settings.pid_base
+        try:
+            text = Path(f"/proc/{own}/stat").read_text()
+        except OSError:
+            return not Path("/proc/self").exists()  # nobody can tell here
+        return text.rpartition(")")[2].split()[0] not in ("Z", "X")
 
     def _hand_over(self, number: int, failure: str) -> bool:
         """To whoever waits; did he give up before? Then it is counted already."""
@@ -244,21 +261,13 @@ class MemberClient(Client):
         """A user that is stopped in the middle of it leaves a call of which nobody knows whether the broker has it."""
         self._member.waiting.pop(number, None)
         cut = not isinstance(exc, Exception)
-        unknown = begun and (cut or _is_connection_error(exc))
+        unknown = begun and (cut or is_connection_error(exc))
         text = "the load ended meanwhile" if cut else str(exc)[:300]
         self._member.emit(
             f'{{"k":"call_failed","m":{mono()},"no":{number},"e":{quoted(exception_name(exc))},"text":{quoted(text)},"unknown":{unknown:d}}}\n'
         )
         failure = exc if isinstance(exc, Exception) else PublishCut("the load ended in the middle of the publish")
         self._fire(PUBLISH, name, (mono() - since) / 1e9, failure)
-
-
-def _is_connection_error(exc: BaseException) -> bool:
-    from kombu.exceptions import KombuError, OperationalError
-
-    if isinstance(exc, OperationalError):
-        return True
-    return isinstance(exc, OSError) or (not isinstance(exc, KombuError) and "ConnectionError" in type(exc).__name__)
 
 
 def _end_of_a_wrong_load(member: Member, environment: Any, exc: LoadError) -> None:

@@ -19,7 +19,8 @@ __all__ = ["PlainClient", "backend_of", "no_broker", "use_named_servers"]
 
 _POLL_SECONDS = 0.1
 _DISABLED = "DisabledBackend"
-_named: dict[str, Any] = {}  # "servers", and the apps that were held against them
+_servers: list[tuple[str, str]] = []  # those of this process, once it has any
+_held_against_them: dict[int, Any] = {}  # id of an app -> it, so that the id stays its own
 
 
 def no_broker(user: str) -> str:
@@ -44,15 +45,16 @@ def use_named_servers(named: Any, broker: str | None, backend: str) -> LoadedApp
         raise NoBroker(no_broker("CeleryUser"))
     if "://" not in broker or broker.startswith(("http://", "https://")):
         raise NoBroker(f"--host {broker} is no broker's URL: write redis://… or amqp://…")
-    servers = _named.setdefault("servers", (broker, backend))
-    if servers != (broker, backend):
-        raise NoBroker(f"this process publishes to {_masked(servers[0])} already: one Locust process, one broker")
+    if not _servers:
+        _servers.append((broker, backend))
+    if _servers[0] != (broker, backend):
+        raise NoBroker(f"this process publishes to {_masked(_servers[0][0])} already: one Locust process, one broker")
     settings = Settings({"broker": broker, "backend": backend or None})
     config.force_addresses(settings)
     loaded = load_app(named)
-    if loaded.path not in _named:
+    if id(loaded.app) not in _held_against_them:
         _insist(loaded, settings)
-        _named[loaded.path] = True
+        _held_against_them[id(loaded.app)] = loaded.app
     return loaded
 
 
@@ -64,8 +66,10 @@ def _insist(loaded: LoadedApp, settings: Settings) -> None:
     for connection in (app.connection_for_write(), app.connection_for_read()):
         if not config.is_ours(connection, settings):
             raise WrongApp(f"{loaded.path} publishes to {connection.as_uri()} whatever it is told: let it take CELERY_BROKER_URL")
-    if settings.backend is None and type(app.backend).__name__ != _DISABLED:
-        raise WrongApp(f"{loaded.path} has a result backend of its own, whatever it is told: name it by --result-backend")
+    address, ours = config.backend_address(app, settings)
+    if not ours:
+        hint = "let it take CELERY_RESULT_BACKEND" if settings.backend else "name it by --result-backend"
+        raise WrongApp(f"{loaded.path} has its results at {address} whatever it is told: {hint}")
 
 
 def _masked(url: str) -> str:

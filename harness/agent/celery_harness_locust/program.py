@@ -38,9 +38,20 @@ def main(settings: Settings, options: list[str]) -> NoReturn:
     member = Member(settings, journal)
     join(member)
     Conductor(member, journal).join()
+    _read_no_settings(locust.argument_parser.LocustArgumentParser)
     sys.argv = ["locust", *options]
     locust.main.main()
     sys.exit(0)
+
+
+def _read_no_settings(parser: Any) -> None:
+    """Locust reads ~/.locust.conf, locust.conf and pyproject.toml, but a run is what its scenario says."""
+    begin = parser.__init__
+
+    def __init__(self: Any, *args: Any, default_config_files: Any = (), **options: Any) -> None:
+        begin(self, *args, **options)
+
+    parser.__init__ = __init__
 
 
 def check(settings: Settings) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 import socket
 import subprocess
 from abc import abstractmethod
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 __all__ = ["WithLocust", "locust_options"]
 
 _LOOPBACK = "127.0.0.1"
+#: Each option of Locust's may be set by a variable; a run is what its scenario says.
+_SETTINGS = "LOCUST_"
 
 
 class WithLocust(Serving):
@@ -74,7 +78,10 @@ class WithLocust(Serving):
         """Interpreter, working folder and environment, on this machine."""
         spec = self.plan.scenario.system
         folder = (self.plan.root / spec.path).resolve()
-        env = child_environment(self.plan.run_id, self.seats.app_env(offers), folder, settings)
+        app_env = self.seats.app_env(offers)
+        env = child_environment(self.plan.run_id, app_env, folder, settings)
+        for name in [name for name in os.environ if name.startswith(_SETTINGS) and name not in app_env]:
+            env.pop(name, None)
         return interpreter(spec.python, self.plan.root), folder, env
 
     def _locustfile(self, file: str) -> Path:
@@ -86,7 +93,7 @@ def locust_options(spec: LocustSpec, file: Path, csv: Path, log: Path) -> list[s
     given = {option.partition("=")[0] for option in spec.options}
     options = [f"--locustfile={file}", f"--users={spec.users}", f"--spawn-rate={spec.spawn_rate or spec.users:g}", f"--logfile={log}"]
     if spec.duration is not None:
-        options.append(f"--run-time={round(spec.duration)}")
+        options.append(f"--run-time={math.ceil(spec.duration)}")  # 0 would be no limit
     if "--csv" not in given:
         options.append(f"--csv={csv}")
     options += ["--autostart", f"--web-host={_LOOPBACK}"] if "--web-port" in given else ["--headless"]

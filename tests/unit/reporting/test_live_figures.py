@@ -105,6 +105,33 @@ def test_what_was_done_with_is_forgotten() -> None:
     assert not figures._messages and not figures._of and not figures._open and not figures._early
 
 
+def test_what_comes_back_after_its_end_is_a_redelivery_although_the_broker_flags_none() -> None:
+    figures = LiveFigures(T0)
+    once = [publish(0.0), deliver(0.1), r("start", 0.2, d="d1"), r("end", 0.3, d="d1", s="SUCCESS")]
+    found = values(*once, deliver(60.0, "d2"), r("start", 60.1, d="d2"), r("end", 60.2, d="d2", s="SUCCESS"), figures=figures)
+    assert (found["delivered_total"], found["redelivered_total"], found["wait_seconds_count"]) == (2, 1, 1)
+    assert not figures._messages and not figures._open
+
+
+def test_a_publish_that_is_read_after_the_end_leaves_nothing_open() -> None:
+    figures = LiveFigures(T0)
+    figures.see([deliver(0.1), r("end", 0.3, d="d1", s="SUCCESS"), publish(0.0), r("published", 0.01, msg="m1")])
+    assert not figures._open and values(figures=figures)["publish_seconds_count"] == 1
+    figures.see([r("open", 2000.0)])
+    assert not figures._messages and not figures._ended
+
+
+def test_calls_and_records_without_a_receipt_are_forgotten_in_time() -> None:
+    figures = LiveFigures(T0)
+    call = {"n": "app.pay", "due": 0}
+    figures.see([r("call", 0.0, no=1, **call), r("call", 0.0, no=2, **call), r("start", 0.1, d="lost"), r("open", -1.0, w=0)])
+    figures.see([publish(1.0), publish(1.0, "m2", call=2, eta="1970-01-01T00:40:00Z"), deliver(500.0), r("end", 550.0, d="d1", s="RETRY")])
+    figures.see([r("call", 700.0, no=3, **call)])
+    assert set(figures._due) == {1, 2, 3} and not figures._early
+    figures.see([r("call", 1250.0, no=4, **call)])
+    assert set(figures._due) == set(figures._calls) == {2, 3, 4}, "1 was retried at 550 s, and 2 waits for its ETA at 2,400 s"
+
+
 def test_the_endpoint_needs_its_package_and_a_free_port(monkeypatch: pytest.MonkeyPatch) -> None:
     endpoint = MetricsEndpoint(0)
     try:

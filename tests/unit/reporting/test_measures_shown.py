@@ -82,6 +82,12 @@ def test_broken_law_is_said_where_latencies_are_shown() -> None:
     assert "Little's law" in markdown_text(found) and "in doubt" in latency_table(found)["doubt"]
 
 
+def test_a_law_that_says_nothing_says_why() -> None:
+    found = result(ran(), little=Little(counted=5.0, computed=9.0, error=8.0, samples=99, holds=None, silent="its samples are too few"))
+    assert "Nothing confirms" in markdown_text(found) and "its samples are too few" in markdown_text(found)
+    assert "in doubt" not in markdown_text(found)
+
+
 def test_captions_answer() -> None:
     captions = use_captions(result(ran()))
     assert captions["cpu"].startswith("w-2 used most: 0.50 of a core")

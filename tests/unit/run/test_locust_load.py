@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from harness.errors import ScenarioError
-from harness.model.history import Call, History, SideEvent
+from harness.model.history import Call, History, ProcessLife, SideEvent
 from harness.model.locust_generating import locust_generator
 from harness.model.scenario import LocustSpec, Scenario, System
 from harness.run.locust_load import check_locust
@@ -67,6 +67,30 @@ def test_users_wait_so_nothing_is_late() -> None:
 def test_what_locust_says_makes_it_the_bottleneck() -> None:
     found = locust_generator(history(("lost", "Locust lost its worker w1"), ("busy", "92 %"), ("busy", "93 %")))
     assert found.bottleneck == "Locust lost its worker w1; 92 %"
+
+
+@pytest.mark.parametrize(
+    ("how", "said", "failed"),
+    [
+        ("exit 0", (("counted", "0 of 9 requests failed, 0 exceptions"),), ""),
+        (
+            "exit 1",
+            (("counted", "3 of 9 requests failed, 0 exceptions"),),
+            "Locust ended with exit 1: 3 of 9 requests failed, 0 exceptions",
+        ),
+        ("SIGKILL", (), "Locust ended with SIGKILL, before it could say why"),
+    ],
+)
+def test_locusts_own_verdict_undoes_a_pass(how: str, said: tuple[tuple[str, str], ...], failed: str) -> None:
+    told = history(*said)
+    told.processes = [ProcessLife("producer", "producer", 5, 0.0, how=how), ProcessLife("producer", "producer", 6, 0.0, how="shut down")]
+    found = locust_generator(told)
+    assert (found.failed, found.bottleneck, found.undoes) == (failed, "", failed)
+
+
+def test_what_locust_did_not_measure_changes_no_verdict() -> None:
+    found = locust_generator(history(("unmeasured", "how busy it was"), ("unmeasured", "how busy it was")))
+    assert (found.unmeasured, found.undoes) == ("how busy it was", "")
 
 
 def test_a_load_that_never_ended_has_no_rate() -> None:

@@ -118,6 +118,20 @@ def test_a_generator_that_measured_itself_demotes_a_pass_and_hides_no_failure() 
     assert summary(run.history, scenario=asked).verdict is Verdict.INCONCLUSIVE
 
 
+def test_calls_that_were_never_made_undo_a_pass_whatever_it_was_for() -> None:
+    run = Recording()
+    for number in range(1, 23):
+        run.done(number, number / 10)
+    run.history.dropped_arrivals = 3
+    assert summary(run.history, planned=25).verdict is summary(run.history).verdict is Verdict.PASS
+    result = summary(run.history, planned=40)
+    assert (result.verdict, result.exit_code) == (Verdict.INCONCLUSIVE, 4)
+    assert headline(result) == "Not all calls of the load were made, so this is not a pass."
+    words = "40 calls were to be made, and the producer recorded 22, and 3 that it dropped: see logs/producer.log"
+    assert doubts(result) == [words] == [result.unmade]
+    assert summary(run.history, [check(Verdict.FAIL)], planned=40).exit_code == 1
+
+
 def test_exit_codes() -> None:
     history = History()
     assert summary(history).exit_code == 0

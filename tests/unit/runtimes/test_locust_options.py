@@ -57,3 +57,5 @@ def test_csv_files_go_where_they_are_wanted() -> None:
 
 def test_the_load_lasts_whole_seconds() -> None:
     assert options(**{"for": "1m 30s"})["--run-time"] == "90"
+    assert options(**{"for": "2.5s"})["--run-time"] == "3"
+    assert options(**{"for": "400ms"})["--run-time"] == "1", "0 would be no limit"
