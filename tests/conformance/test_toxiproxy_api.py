@@ -168,7 +168,7 @@ def test_populate_from_a_file_at_the_start(tmp_path: Any) -> None:
     config.write_text(json.dumps([{"name": "a", "listen": "127.0.0.1:0", "upstream": "127.0.0.1:1"}]))
     for kind in KINDS:
         with serving(kind, "-config", str(config)) as server:
-            assert list(server.ask("GET", "/proxies")[1]) == ["a"]
+            eventually(lambda server=server: list(server.ask("GET", "/proxies")[1]) == ["a"])  # it answers before it has read the file
         with serving(kind, "-config", str(tmp_path / "absent")) as server:
             assert server.ask("GET", "/proxies")[1] == {}
 
