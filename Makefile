@@ -4,8 +4,8 @@ N ?= 200
 SEED ?= 1
 RUNS ?= 20
 ARGS ?=
-# Tests wait, for servers and for time to pass, more than they compute: two at a time per processor.
-JOBS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); echo $$((n > 4 ? 8 : 2 * n)))
+# Tests wait, for servers and for time to pass, more than they compute: one more at a time than there are processors.
+JOBS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); echo $$((n > 7 ? 8 : n + 1)))
 # Where `make scenarios` runs them: processes-redis, processes-rabbitmq, containers-redis, containers-rabbitmq, joined by "or".
 GROUNDS ?= processes-redis
 
