@@ -100,10 +100,27 @@ def nothing_left_behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[No
                 os.environ[name] = value
         tempfile.tempdir = None
         processes = leftover_processes(session, grace=_GRACE)
-        files = sorted(str(path.relative_to(scratch)) for path in scratch.iterdir())
+        files = sorted(_told(path) for path in scratch.iterdir())
         shutil.rmtree(scratch, ignore_errors=True)
     assert not processes, "processes left behind by the tests:\n" + "\n".join(processes)
-    assert not files, "temporary files left behind by the tests: " + ", ".join(files)
+    assert not files, "temporary files left behind by the tests:\n" + "\n".join(files)
+
+
+#: Entry of the session's temporary folder: the test at whose end it was there first.
+_first_seen: dict[str, str] = {}
+
+
+@pytest.fixture(autouse=True)
+def who_left_it(nothing_left_behind: None, request: pytest.FixtureRequest) -> Iterator[None]:
+    """So that what is left at the end has a name."""
+    yield
+    for entry in Path(tempfile.gettempdir()).iterdir():
+        _first_seen.setdefault(entry.name, request.node.nodeid)
+
+
+def _told(path: Path) -> str:
+    below = sorted(str(file.relative_to(path)) for file in path.rglob("*"))
+    return f"{path.name}, there since {_first_seen.get(path.name, 'the last test')}, with {', '.join(below[:8]) or 'nothing in it'}"
 
 
 def leftover_processes(session: str, *, grace: float) -> list[str]:

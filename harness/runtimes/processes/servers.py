@@ -17,6 +17,7 @@ from harness.ports.broker import ServerPlan, Tls
 from harness.ports.clock import Clock
 from harness.runtimes.processes.process import ManagedProcess, spawn
 from harness.runtimes.shared.credentials import fresh_endpoint
+from harness.runtimes.shared.folders import remove_folder
 from harness.runtimes.shared.hosting import Managed, ServerSpec
 from harness.runtimes.shared.leftovers import owner
 from harness.runtimes.shared.logs import log_tail
@@ -133,7 +134,7 @@ class ProcessServer:
             self._tell(_STOP_SECONDS)
         self.kill()
         if not keep:
-            shutil.rmtree(self.folder, ignore_errors=True)
+            remove_folder(self.folder)
 
     def _tell(self, seconds: float) -> None:
         """Ask it to leave, and wait so long."""
@@ -198,7 +199,7 @@ class ProcessServer:
         self.kill()
         self.save_log()
         if self._output != self.log:
-            shutil.rmtree(self.folder, ignore_errors=True)
+            remove_folder(self.folder)
 
 
 def _give_to(folder: Path, user: str) -> str:

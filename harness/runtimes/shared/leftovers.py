@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import shutil
 import tempfile
 import time
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import psutil
 
+from harness.runtimes.shared.folders import remove_folder
 from harness.runtimes.shared.segments import is_there, remove_segment, segments
 
 __all__ = ["Leftovers", "claim", "end_strays", "leftovers", "lives", "owner", "remove"]
@@ -104,16 +104,7 @@ def remove(found: Leftovers) -> None:
     for folder in found.folders:
         for segment in segments(folder):
             remove_segment(segment)
-        _remove_folder(folder)
-
-
-def _remove_folder(folder: Path) -> None:
-    """Who ends with the harness, and not by us, may still write into it."""
-    deadline = time.monotonic() + _GONE_SECONDS
-    while folder.exists() and time.monotonic() < deadline:
-        shutil.rmtree(folder, ignore_errors=True)
-        if folder.exists():
-            time.sleep(0.02)
+        remove_folder(folder)
 
 
 def end_strays(run_id: str) -> bool:

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-import shutil
 import tempfile
 import time
 from pathlib import Path
 
 from harness.errors import EnvironmentFault
 from harness.runtimes.shared.answers import Answers
+from harness.runtimes.shared.folders import remove_folder
 from harness.runtimes.shared.leftovers import claim
 from harness.runtimes.shared.pool import ServerPool
 
@@ -54,5 +54,5 @@ class Session:
         with contextlib.suppress(Exception):
             self.servers.close()
         if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            remove_folder(self._folder)
             self._folder = None

@@ -23,6 +23,7 @@ from harness.ports.broker import BrokerInspector
 from harness.ports.runtime import Death, PassPlan, SystemPlan
 from harness.ports.store import FailsOnPurpose, LogsEffects, SeenEffect, Store
 from harness.ports.system import Worker
+from harness.runtimes.shared.folders import remove_folder
 from harness.runtimes.shared.hosted import Replica
 from harness.runtimes.shared.hosting import Managed, ServerHandle
 from harness.runtimes.shared.leftovers import claim
@@ -396,4 +397,4 @@ class LocalSystem(WithLocust):
         with contextlib.suppress(Exception):
             self.close_host()
         if self.temporary is not None:
-            shutil.rmtree(self.temporary, ignore_errors=True)
+            remove_folder(self.temporary)
