@@ -1,18 +1,16 @@
-"""`compare.html`: one offline file without a script. Every text is escaped by jinja2; a content security policy allows the one style."""
+"""`compare.html`: one offline file without a script. Every text is escaped by jinja2."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import math
 from dataclasses import dataclass
-from importlib import resources
 from itertools import groupby
 from typing import Any
 
 from harness.model.comparing import Comparison, Row
 from harness.reporting.compare_words import basis, figure, interval, name_of, outcome_of, part_of, side_text, summary, times
-from harness.reporting.words import opened, printable
+from harness.reporting.offline import offline_page
+from harness.reporting.words import opened, visible
 
 __all__ = ["Scale", "comparison_page"]
 
@@ -53,17 +51,7 @@ class Scale:
 
 def comparison_page(comparison: Comparison) -> str:
     """The whole page."""
-    import jinja2  # imported here: only a comparison that is written needs it
-    from markupsafe import Markup
-
-    style = "\n" + "".join(_read(name) for name in _STYLES)
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    engine = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, keep_trailing_newline=True, trim_blocks=True)
-    return engine.from_string(_read("compare.html")).render(
-        **_visible(_data(comparison)),
-        policy=f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'",
-        style=Markup(style),
-    )
+    return offline_page("compare.html", visible(_data(comparison)), styles=_STYLES)
 
 
 def _data(comparison: Comparison) -> dict[str, Any]:
@@ -119,16 +107,3 @@ def _row(row: Row, scale: Scale) -> dict[str, Any]:
         "beyond_low": row.low is None or row.low < scale.low,
         "beyond_high": row.high is None or row.high > scale.high,
     }
-
-
-def _visible(value: Any) -> Any:
-    """Every text without controls and without characters that reorder what stands beside them."""
-    if isinstance(value, str):
-        return printable(value)
-    if isinstance(value, dict):
-        return {key: _visible(item) for key, item in value.items()}
-    return [_visible(item) for item in value] if isinstance(value, (list, tuple)) else value
-
-
-def _read(name: str) -> str:
-    return resources.files("harness.reporting").joinpath("template", name).read_text(encoding="utf-8")

@@ -1,21 +1,19 @@
 """`report.html`: one offline file that draws itself from one JSON block.
 
-A content security policy allows the one style and the one script by hash and nothing else: no request can leave the
-page, and text of the run can never become markup (`<` is escaped in the JSON, and the script writes text only by `textContent`).
+No request can leave the page (`harness.reporting.offline`), and text of the run can never become markup: `<` is escaped in the JSON, and
+the script writes text only by `textContent`.
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 from functools import cache
-from importlib import resources
 from pathlib import Path
 from typing import ClassVar
 
 from harness.model.result import RunResult
 from harness.reporting.files import write_text
+from harness.reporting.offline import offline_page, template_text
 from harness.reporting.page import page_data
 from harness.reporting.words import printable, state_word
 
@@ -53,18 +51,13 @@ class HtmlWriter:
 
 def page_text(result: RunResult) -> str:
     """The whole page."""
-    import jinja2  # imported here: only a run that writes the page needs them
-    from markupsafe import Markup
+    from markupsafe import Markup  # imported here: only a run that writes the page needs it
 
-    style, script = _style(), _script()
-    engine = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
-    return engine.from_string(_read("page.html")).render(
-        title=printable(f"{state_word(result)} · {result.scenario} · celery-harness"),
-        policy=(f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; base-uri 'none'; form-action 'none'"),
-        style=Markup(style),
-        script=Markup(script),
-        data=Markup(_embedded(page_data(result))),
-    )
+    values = {
+        "title": printable(f"{state_word(result)} · {result.scenario} · celery-harness"),
+        "data": Markup(_embedded(page_data(result))),
+    }
+    return offline_page("page.html", values, styles=_STYLES, script=_script())
 
 
 def _embedded(document: object) -> str:
@@ -72,20 +65,6 @@ def _embedded(document: object) -> str:
     return json.dumps(document, separators=(",", ":")).replace("<", "\\u003c")
 
 
-def _hash(text: str) -> str:
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-
-
-@cache
-def _read(name: str) -> str:
-    return resources.files("harness.reporting").joinpath("template", name).read_text(encoding="utf-8")
-
-
-@cache
-def _style() -> str:
-    return "\n" + "".join(_read(name) for name in _STYLES)
-
-
 @cache
 def _script() -> str:
-    return "'use strict';\n(() => {\n" + "".join(_read(name) for name in _SCRIPTS) + "})();\n"
+    return "'use strict';\n(() => {\n" + "".join(map(template_text, _SCRIPTS)) + "})();\n"

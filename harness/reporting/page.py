@@ -23,11 +23,11 @@ from harness.reporting.words import (
     opened,
     place,
     plural,
-    printable,
     sentence,
     shortened,
     state_word,
     tally,
+    visible,
 )
 
 __all__ = ["page_data"]
@@ -52,19 +52,7 @@ def page_data(result: RunResult) -> dict[str, Any]:
         "tasks": _columns(tasks) if tasks else None,
         "environment": _environment(result),
     }
-    visible: dict[str, Any] = _visible(page)
-    return visible
-
-
-def _visible(value: Any) -> Any:
-    """Every text without controls and without characters that reorder what stands beside them."""
-    if isinstance(value, str):
-        return printable(value)
-    if isinstance(value, dict):
-        return {printable(str(key)): _visible(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_visible(item) for item in value]
-    return value
+    return visible(page)
 
 
 def _run(result: RunResult) -> dict[str, Any]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from harness.model.finding import CheckResult, Finding
 from harness.model.quantities import format_duration
@@ -27,6 +28,7 @@ __all__ = [
     "shortened",
     "state_word",
     "tally",
+    "visible",
 ]
 
 #: C0 and C1 controls but tab and newline, and the characters that reorder or hide text.
@@ -38,6 +40,19 @@ _UNPRINTABLE = re.compile(
 def printable(text: str) -> str:
     """The text with terminal escapes, other controls and reordering characters replaced by U+FFFD."""
     return _UNPRINTABLE.sub("\ufffd", text)
+
+
+def visible(page: Mapping[str, Any]) -> dict[str, Any]:
+    """What a page is made of with every text in it `printable`, at any depth; tuples become lists."""
+    return {printable(str(key)): _visible(item) for key, item in page.items()}
+
+
+def _visible(value: Any) -> Any:
+    if isinstance(value, str):
+        return printable(value)
+    if isinstance(value, Mapping):
+        return visible(value)
+    return [_visible(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def shortened(text: str, limit: int) -> str:
