@@ -17,7 +17,7 @@ from harness.model.history import Delivery, FaultRecord, History, Message
 from harness.model.ways import cuts_broker, on_way
 from harness.ports.check import Recorded
 
-__all__ = ["Resends", "Resent", "cuts_broker", "on_way"]
+__all__ = ["Resends", "Resent"]
 
 #: Celery's default of `task_publish_retry_policy` (celery/app/defaults.py), where the settings in effect were not recorded.
 _POLICY: Mapping[str, Any] = {"max_retries": 3}

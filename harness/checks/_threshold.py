@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal, cast
 
 from harness.model.measures import MetricName
-from harness.model.measuring import place_of
+from harness.model.measuring import enough_for, place_of
 from harness.model.quantities import format_duration, parse_duration, parse_rate
 from harness.model.sampling import LATENCIES, PHASES
 
@@ -115,12 +115,10 @@ def _quantile(argument: str) -> float:
 
 
 def enough(threshold: Threshold) -> int:
-    """Samples without which the statistic says nothing: for p(q) as many as let one lie beyond it (20 for p95, 100 for p99)."""
+    """Samples without which the statistic says nothing."""
     if threshold.statistic == "count":
         return 0
-    if threshold.statistic == "p":
-        return max(5, math.ceil(round(100 / (100 - threshold.quantile), 6)))
-    return 1
+    return enough_for(threshold.quantile) if threshold.statistic == "p" else 1
 
 
 def statistic(threshold: Threshold, samples: Sequence[float], seconds: float) -> float:

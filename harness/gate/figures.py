@@ -11,8 +11,10 @@ from operator import itemgetter
 from typing import Literal, NamedTuple, cast
 
 from harness.gate.dependent import Sample, quantile_of
+from harness.gate.measures import ENOUGH_FOR_A_RATE
 from harness.model.comparing import ComparedMetric, Statistic
 from harness.model.measures import MetricName
+from harness.model.measuring import enough_for
 from harness.model.result import FaultResult, RunResult
 from harness.model.sampling import NEVER, PHASES
 
@@ -22,9 +24,7 @@ SHARES: dict[Statistic, float] = {"p50": 0.50, "p95": 0.95, "p99": 0.99}
 
 #: As a result's columns write them.
 _NEVER = frozenset(kind.value for kind in NEVER)
-#: As many as let one sample lie beyond the percentile, and five at least. The rule of `thresholds`.
-_ENOUGH = {"p50": 5, "p95": 20, "p99": 100}
-_ENOUGH_ENDS = 20
+_ENOUGH = {statistic: enough_for(100 * share) for statistic, share in SHARES.items()}
 _RETRY = 1
 
 
@@ -205,7 +205,7 @@ class Figures:
             (count, min(1.0, over - second)) for second, count in enumerate(done) if part.phase in ("", self.phase(min(second + 0.5, over)))
         ]
         counts = _counts(rows_of, int(sum(count for count, _ in rows_of)))
-        return counts if counts.number >= _ENOUGH_ENDS else Counts((), (), 0)
+        return counts if counts.number >= ENOUGH_FOR_A_RATE else Counts((), (), 0)
 
     def _retries(self, part: Part) -> Counts:
         """Executions that were retries, per call, by the second in which the call was due."""

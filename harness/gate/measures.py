@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import math
 import statistics
 from collections.abc import Sequence
 
 from harness.model.gate import Measure, Measures
+from harness.model.measuring import enough_for, nearest_rank
 from harness.model.result import FaultResult, RunResult
 
-__all__ = ["MEASURES", "measures_of", "typical"]
+__all__ = ["ENOUGH_FOR_A_RATE", "MEASURES", "measures_of", "typical"]
 
 MEASURES: tuple[Measure, ...] = ("p50", "p95", "p99", "throughput")
 
-#: Tasks without which a percentile says nothing: as many as let one lie beyond it, and five at least. The rule of `thresholds`.
-_ENOUGH = {0.50: 5, 0.95: 20, 0.99: 100}
-_ENOUGH_FOR_A_RATE = 20
+#: Tasks without which a rate says nothing.
+ENOUGH_FOR_A_RATE = 20
 
 _Span = tuple[float, float]
 
@@ -32,9 +31,9 @@ def measures_of(result: RunResult) -> Measures:
     lives = [(due, due + late) for due, late in zip(tasks.due, tasks.latency, strict=True) if late is not None]
     latencies = sorted(end - due for due, end in lives if not any(due <= to and end >= begin for begin, to in spans))
     return Measures(
-        p50=_percentile(latencies, 0.50),
-        p95=_percentile(latencies, 0.95),
-        p99=_percentile(latencies, 0.99),
+        p50=_percentile(latencies, 50),
+        p95=_percentile(latencies, 95),
+        p99=_percentile(latencies, 99),
         throughput=_throughput([end for _, end in lives], spans),
         samples=len(latencies),
     )
@@ -65,15 +64,13 @@ def _fault_spans(faults: Sequence[FaultResult]) -> list[_Span]:
     return spans
 
 
-def _percentile(ranked: Sequence[float], share: float) -> float | None:
-    if len(ranked) < _ENOUGH[share]:
-        return None
-    return round(ranked[max(0, math.ceil(share * len(ranked)) - 1)], 6)
+def _percentile(ranked: Sequence[float], percent: float) -> float | None:
+    return nearest_rank(ranked, percent) if len(ranked) >= enough_for(percent) else None
 
 
 def _throughput(ends: Sequence[float], spans: Sequence[_Span]) -> float | None:
     undisturbed = [end for end in ends if not any(begin <= end <= to for begin, to in spans)]
-    if len(undisturbed) < _ENOUGH_FOR_A_RATE:
+    if len(undisturbed) < ENOUGH_FOR_A_RATE:
         return None
     over = max(undisturbed)
     seconds = over - sum(max(0.0, min(to, over) - max(0.0, begin)) for begin, to in spans)

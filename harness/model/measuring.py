@@ -12,7 +12,7 @@ from harness.model.measures import Measure, MetricName, Summary
 from harness.model.memory import collector_paused
 from harness.model.sampling import LATENCIES, PHASES, Part, Samples
 
-__all__ = ["MOST_ROWS", "measures", "nearest_rank", "place_of", "summary"]
+__all__ = ["MOST_ROWS", "enough_for", "measures", "nearest_rank", "place_of", "summary"]
 
 #: A row with its histogram has a few kilobytes.
 MOST_ROWS = 300
@@ -124,6 +124,11 @@ def summary(ranked: Sequence[float]) -> Summary:
 def nearest_rank(ranked: Sequence[float], percent: float) -> float | None:
     """A value that was measured; None: infinite, or no sample."""
     return _rounded(ranked[place_of(percent, len(ranked))]) if ranked else None
+
+
+def enough_for(percent: float) -> int:
+    """Samples without which a percentile says nothing: as many as let one lie beyond it (20 for p95, 100 for p99), and five at least."""
+    return max(5, math.ceil(round(100 / (100 - percent), 6)))
 
 
 def place_of(percent: float, count: int) -> int:

@@ -10,6 +10,7 @@ from itertools import pairwise
 from operator import itemgetter
 from typing import TypeVar
 
+from harness.model.grid import Grid
 from harness.model.history import History, Message
 from harness.model.measures import PerSecond
 from harness.model.measuring import nearest_rank
@@ -93,27 +94,8 @@ def _buried(message: Message) -> float | None:
     return max(rejected) if rejected else message.expires
 
 
-class _Seconds:
-    """So many of them from 0 on; what lies outside is left out."""
-
-    def __init__(self, count: int) -> None:
-        self.count = count
-
-    def index(self, at: float | None) -> int | None:
-        if at is None:
-            return None
-        number = math.floor(at + 1e-9)
-        if number == self.count and at <= self.count + 1e-6:
-            number -= 1
-        return number if 0 <= number < self.count else None
-
-    def counts(self, moments: Iterable[float | None]) -> tuple[int, ...]:
-        found = [0] * self.count
-        for at in moments:
-            number = self.index(at)
-            if number is not None:
-                found[number] += 1
-        return tuple(found)
+class _Seconds(Grid):
+    """A grid of seconds, of what is sampled now and then too."""
 
     def highest(self, samples: Iterable[tuple[float, _Value]]) -> tuple[_Value | None, ...]:
         found: dict[int, _Value] = {}

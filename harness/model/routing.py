@@ -8,7 +8,15 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import NamedTuple
 
-__all__ = ["Binding", "Routes"]
+__all__ = ["Binding", "Routes", "without_delay"]
+
+#: kombu.transport.native_delayed_delivery.calculate_routing_key: the delay in bits before the routing key proper.
+_DELAY_BITS = re.compile(r"^(?:[01]\.){28}")
+
+
+def without_delay(key: str) -> str:
+    """The routing key proper of a message that Celery's native delayed delivery sends; any other as it is."""
+    return _DELAY_BITS.sub("", key)
 
 
 class Binding(NamedTuple):

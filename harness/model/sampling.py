@@ -19,7 +19,7 @@ from harness.model.memory import collector_paused
 from harness.model.recovering import healing, recoveries
 from harness.model.starts import end_of
 
-__all__ = ["LATENCIES", "NEVER", "PHASES", "Part", "Phases", "Samples"]
+__all__ = ["LATENCIES", "NEVER", "PHASES", "Part", "Phases", "Samples", "answered"]
 
 LATENCIES: tuple[MetricName, ...] = ("publish_latency", "queue_wait", "run_time", "end_to_end_latency")
 PHASES = ("healthy", "faulty", "recovery")
@@ -192,7 +192,7 @@ class Samples:
     def _end_to_end(self) -> Iterator[tuple[float, Part, float]]:
         """From the moment when the call was due until the last end of anything that it caused; infinite if it never had one."""
         for call in self.history.calls.values():
-            value = _answered(call, self._fates)
+            value = answered(call, self._fates)
             if value is not None:
                 went = (call.messages[0].queue,) if call.messages else self._queues[call.task]
                 yield call.due, Part(call.task, went, "", self.phases.at(call.due)), value
@@ -224,7 +224,7 @@ class Samples:
         return samples, total
 
 
-def _answered(call: Call, found: Mapping[str, Fate]) -> float | None:
+def answered(call: Call, found: Mapping[str, Fate]) -> float | None:
     """Seconds from due to the last end; None for a call that nobody waits for (revoked)."""
     if not call.messages or any(id in found and found[id].kind in NEVER for id in call.task_ids):
         return math.inf

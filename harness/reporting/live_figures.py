@@ -5,7 +5,6 @@ A worker's main process, its pool children and the producer write files of their
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,12 +13,11 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from harness.model.history import Depth, Usage
 from harness.model.moments import moment
+from harness.model.routing import without_delay
 
 __all__ = ["LiveFigures"]
 
 _LABELS = ("task", "queue")
-#: kombu.transport.native_delayed_delivery.calculate_routing_key: every delay would be a queue of its own.
-_DELAY_BITS = re.compile(r"^(?:[01]\.){28}")
 #: Seconds; a factor of about two apart, from a publish on this machine to a broker that hung.
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 #: Seconds for which is remembered what is over: on Redis a message may come back after its end; a late retry ends its call's next task.
@@ -209,7 +207,8 @@ class LiveFigures:
     def _message(self, record: Mapping[str, Any]) -> _Message:
         found = self._messages.get(record["msg"])
         if found is None:
-            labels = (str(record.get("n") or ""), _DELAY_BITS.sub("", str(record.get("q") or "")))
+            queue = without_delay(str(record.get("q") or ""))  # every delay would be a queue of its own
+            labels = (str(record.get("n") or ""), queue)
             found = _Message(labels, None, None, record.get("call") or 0, not record.get("cause"))
             if record["msg"] in self._ended:
                 found.deliveries, found.started = 1, True

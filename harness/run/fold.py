@@ -7,7 +7,6 @@ concluded before the last file is read (`harness.run.linking` does that).
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from sys import intern
@@ -16,14 +15,13 @@ from typing import Any
 from harness.model.history import Call, Delivery, Depth, FaultRecord, Held, History, Message, ProcessLife, SideEvent
 from harness.model.memory import collector_paused
 from harness.model.moments import moment
+from harness.model.routing import without_delay
 from harness.run.journal import Header, JournalReader, Record, read_header
 from harness.run.linking import Loose, link
 
 __all__ = ["read_history"]
 
 _SIDE_EVENTS = ("undeclared", "refused", "waiting", "released", "locust")
-#: kombu.transport.native_delayed_delivery.calculate_routing_key: the delay in bits before the routing key proper.
-_DELAY_BITS = re.compile(r"^(?:[01]\.){28}")
 
 
 def read_history(
@@ -192,7 +190,7 @@ class _Fold:
         message.is_retry = message.retries > 0
         message.call = record.get("call") or message.call
         message.cause = record.get("cause") or message.cause
-        message.queue = intern(_DELAY_BITS.sub("", record.get("q") or "")) or message.queue
+        message.queue = intern(without_delay(record.get("q") or "")) or message.queue
         message.eta = self._moment(record.get("eta")) if record.get("eta") else message.eta
         message.expires = self._moment(record.get("expires")) if record.get("expires") else message.expires
         root = record.get("root") or ""

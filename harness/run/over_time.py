@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
+from harness.model.grid import Grid
 from harness.model.history import History, ProcessLife
+from harness.model.measuring import nearest_rank
 from harness.model.per_second import horizon
 from harness.model.result import Lane, Series, TaskColumns
 from harness.model.starts import COPIED, REDELIVERED, RETRIED, started_again
@@ -27,7 +29,7 @@ def series(history: History, tasks: TaskColumns) -> Series | None:
     finest = next((index for length, index in _FINE_UP_TO if span <= length), 2)
     step = next((s for s in _STEPS[finest:] if span / s <= _MOST), span / _MOST)
     count = max(1, math.ceil(span / step - 1e-9))
-    grid = _Grid(step, count)
+    grid = _Steps(count, step)
     late = grid.lists(zip(tasks.due, tasks.latency, strict=True))
     deliveries = history.deliveries.values()
     starts = [(started_again(d), d.start if d.start is not None else d.at) for d in deliveries]
@@ -36,9 +38,9 @@ def series(history: History, tasks: TaskColumns) -> Series | None:
         step=step,
         finished=grid.rates(d.end for d in deliveries if d.end is not None and d.state not in ("RETRY", "RAISED")),
         published=grid.rates(m.ok if m.ok is not None else m.begun for m in history.messages.values()),
-        p50=tuple(_percentile(values, 0.50) for values in late),
-        p95=tuple(_percentile(values, 0.95) for values in late),
-        p99=tuple(_percentile(values, 0.99) for values in late),
+        p50=tuple(nearest_rank(values, 50) for values in late),
+        p95=tuple(nearest_rank(values, 95) for values in late),
+        p99=tuple(nearest_rank(values, 99) for values in late),
         ready=grid.highest((d.at, float(d.ready)) for d in history.depths),
         unacked=grid.highest((d.at, float(d.unacked)) for d in history.depths),
         oldest=grid.highest((d.at, d.oldest) for d in history.depths),
@@ -48,25 +50,8 @@ def series(history: History, tasks: TaskColumns) -> Series | None:
     )
 
 
-class _Grid:
-    """Steps of equal width from 0 on; what lies outside is left out."""
-
-    def __init__(self, step: float, count: int) -> None:
-        self.step, self.count = step, count
-
-    def index(self, at: float) -> int | None:
-        number = math.floor(at / self.step + 1e-9)
-        if number == self.count and at <= self.count * self.step + 1e-6:
-            number -= 1
-        return number if 0 <= number < self.count else None
-
-    def counts(self, moments: Iterable[float | None]) -> tuple[int, ...]:
-        found = [0] * self.count
-        for at in moments:
-            number = None if at is None else self.index(at)
-            if number is not None:
-                found[number] += 1
-        return tuple(found)
+class _Steps(Grid):
+    """A grid of what a chart draws."""
 
     def rates(self, moments: Iterable[float | None]) -> tuple[float, ...]:
         return tuple(round(n / self.step, 3) for n in self.counts(moments))
@@ -96,11 +81,6 @@ class _Grid:
             out.append(carried if peak is None else peak)
             carried = last.get(number, carried)
         return tuple(out)
-
-
-def _percentile(ranked: Sequence[float], share: float) -> float | None:
-    """Nearest rank: a value that was measured, never one in between."""
-    return round(ranked[max(0, math.ceil(share * len(ranked)) - 1)], 6) if ranked else None
 
 
 def lanes(history: History) -> tuple[Lane, ...]:
