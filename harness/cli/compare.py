@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from harness.errors import Interrupted, UsageError
 
 if TYPE_CHECKING:
-    from harness.cli.compare_inputs import Run
     from harness.cli.compare_runs import SidePlan
-    from harness.model.comparing import Comparison, Side
+    from harness.model.comparing import Comparison
 
 __all__ = ["compare"]
 
@@ -65,6 +63,7 @@ def compare(
     as_json: bool,
 ) -> None:
     """Compare B with A: two runs, two lists of runs (A… -- B…), or with --interleave runs of a scenario made in turn."""
+    from harness.cli.compare_conclude import conclude
     from harness.cli.compare_inputs import parse_failure, read_side
     from harness.cli.compare_runs import SidePlan
     from harness.cli.run import Options
@@ -84,7 +83,7 @@ def compare(
     else:
         cut = _in_turn(runs, ctx.meta.get(_AFTER), sides, interleave, Options(runtime, reports, seed, as_json=as_json), folder)
     notes = [f"interrupted after {len(sides[0].runs)} of {interleave} pairs"] if cut is not None else []
-    found = _conclude(
+    found = conclude(
         sides,
         _CONFIDENCES[confidence],
         tolerance,
@@ -126,95 +125,6 @@ def _in_turn(
             raise
         return exc
     return None
-
-
-def _conclude(
-    sides: tuple[SidePlan, SidePlan],
-    confidence: float,
-    tolerance: float | None,
-    *,
-    made: bool,
-    anyway: bool,
-    notes: list[str],
-    code: int | None,
-) -> Comparison:
-    """The comparison of the runs that count. ``made``: in turn, here, so that those of one index are a pair.
-
-    UsageError for sides that cannot be compared.
-    """
-    from harness.gate.comparable import left_out, machine_of, order_of_pairs, refusal, remarks
-    from harness.gate.comparing import bounded, regressions, source_of
-    from harness.gate.comparing import compare as rows_of
-    from harness.gate.figures import Figures
-    from harness.model.comparing import Comparison, Failure
-
-    results = [[run.result for run in side.runs] for side in sides]
-    why = refusal(*results)
-    if why and not anyway:
-        raise UsageError(why, hint="--anyway compares them nevertheless")
-    in_turn = [(index, index) for index in range(len(results[0]))] if made and len(results[0]) > 1 else []
-    pairs = in_turn if made else order_of_pairs(*results)
-    if pairs:
-        kept = [
-            (results[0][i], results[1][j])
-            for i, j in pairs
-            if not any(left_out(one, anyway=anyway) for one in (results[0][i], results[1][j]))
-        ]
-        counted = [[pair[which] for pair in kept] for which in (0, 1)]
-    else:
-        counted = [[result for result in side if not left_out(result, anyway=anyway)] for side in results]
-    notes = [*notes, *([why] if why else []), *_left_out(sides, anyway), *(remarks(*counted, meant=made) if all(counted) else [])]
-    rows = (
-        rows_of(*([Figures(result) for result in side] for side in counted), confidence=confidence, paired=bool(pairs))
-        if all(counted)
-        else []
-    )
-    worse = regressions(rows, tolerance) if tolerance is not None else []
-    judged = [row for row in rows if tolerance is None or (not row.task and not row.phase)]
-    first = results[0][0]
-    return Comparison(
-        scenario=first.scenario,
-        runtime=first.runtime,
-        machine=machine_of(first),
-        started=datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        confidence=confidence,
-        source=source_of(len(counted[0]), len(counted[1]), paired=bool(pairs)),
-        sides=(_side(sides[0], "A", anyway), _side(sides[1], "B", anyway)),
-        pairs=len(counted[0]) if pairs else 0,
-        rows=tuple(rows),
-        notes=tuple(notes),
-        failure=None if tolerance is None else Failure(tolerance=tolerance, rows=tuple(worse)),
-        exit_code=code if code is not None else 1 if worse else 0 if bounded(judged) else 4,
-    )
-
-
-def _left_out(sides: tuple[SidePlan, SidePlan], anyway: bool) -> list[str]:
-    from harness.gate.comparable import left_out
-
-    return [
-        f"{side.label}'s run {run.result.run_id} does not count: {why}"
-        for side in sides
-        for run in side.runs
-        if (why := left_out(run.result, anyway=anyway))
-    ]
-
-
-def _side(side: SidePlan, label: Literal["A", "B"], anyway: bool) -> Side:
-    from harness.gate.comparable import left_out
-    from harness.model.comparing import RunOf, Side
-
-    def one(run: Run) -> RunOf:
-        result = run.result
-        return RunOf(
-            run_id=result.run_id,
-            folder=str(run.folder),
-            verdict=result.verdict,
-            seed=result.seed,
-            started=result.started,
-            left_out=left_out(result, anyway=anyway),
-        )
-
-    return Side(label=label, changes=side.changes, runs=tuple(one(run) for run in side.runs))
 
 
 def _show(found: Comparison, folder: Path, *, as_json: bool) -> None:

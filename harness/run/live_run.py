@@ -24,7 +24,8 @@ from harness.ports.reporter import Listener, Writer
 from harness.ports.runtime import Runtime
 from harness.run.course import Cell, Course, Notes
 from harness.run.live import LiveState
-from harness.run.passes import PassDriver, PassOutcome
+from harness.run.outcome import PassOutcome
+from harness.run.passes import PassDriver
 from harness.run.questions import Questions
 from harness.run.record import record_pass
 from harness.run.runner import close_system, report

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import queue
 import threading
 from collections.abc import Callable, Mapping
@@ -11,13 +12,11 @@ from typing import Any
 
 from harness.errors import EnvironmentFault, ScenarioError
 from harness.model.scenario import Scenario
-from harness.ports.clock import Clock
 from harness.ports.reporter import Progress
-from harness.ports.runtime import LiveSystem, PassPlan
+from harness.ports.runtime import PassPlan
 from harness.run.locust_outcomes import LocustLive, Outcomes
-from harness.run.passes import PassDriver, PassOutcome
-from harness.run.quiet import Quiet
-from harness.run.timeline import Timeline
+from harness.run.outcome import PassOutcome
+from harness.run.passes import PassDriver
 
 __all__ = ["LocustDriver", "check_locust", "locust_question"]
 
@@ -30,18 +29,13 @@ _HINT_EXTRA = "pip install 'celery-harness[load]' into the environment that hold
 class LocustDriver(PassDriver):
     """As the others; meanwhile Locust is told what became of its calls."""
 
-    def __init__(
-        self,
-        system: LiveSystem,
-        scenario: Scenario,
-        clock: Clock,
-        say: Callable[[Progress], None],
-        interrupted: Callable[[], None],
-    ) -> None:
-        super().__init__(system, scenario, clock, say, interrupted)
-        self.live: LocustLive = LocustLive(Outcomes(clock.wall() - clock.now()))
-        self.quiet = Quiet(self.live, clock, self.depth)
-        self._teller: _Teller | None = None
+    live: LocustLive
+    _teller: _Teller | None = None
+    _announced = 0
+
+    def new_live(self) -> LocustLive:
+        """See `PassDriver`."""
+        return LocustLive(Outcomes(self.clock.wall() - self.clock.now()))
 
     def begin(self, plan: PassPlan) -> PassOutcome:
         """See `PassDriver`; a locustfile that cannot be used is the scenario's fault."""
@@ -51,10 +45,20 @@ class LocustDriver(PassDriver):
             self._refuse_wrong_load()
             raise
 
+    def patience(self, plan: PassPlan) -> float:
+        """See `PassDriver`; how long workers that somebody else starts may take, Locust's master knows, and says."""
+        return super().patience(plan) if not self._said("waits") else math.inf
+
     def step(self, wait: float = 0.01) -> int:
         """One turn; then Locust is told what is new."""
         count = super().step(wait)
         self._tell_outcomes()
+        if absent := self._said("absent"):
+            raise EnvironmentFault(absent[0], where=str(self._log()), hint="docs/load-hosts.md says how one joins from another machine")
+        waits = self._said("waits")
+        for text in waits[self._announced :]:
+            self.say(Progress(phase="note", text=text))
+        self._announced = len(waits)
         return count
 
     def _tell_outcomes(self) -> None:
@@ -68,21 +72,14 @@ class LocustDriver(PassDriver):
             self._teller.start()
         self._teller.lines.put(line)
 
-    def run_faults(self, timeline: Timeline, load_seconds: float) -> None:
-        """Load and timeline, then heal, drain, and let Locust write its statistics."""
-        outcome = self.outcome
-        assert outcome is not None
-        self.go()
-        timeline.t0, timeline.clock = outcome.t0, self.now
-        end = max(load_seconds, timeline.last_time())
-        while not (self.live.load_done and self.now() >= end):
-            self.tick(timeline)
-            self._refuse_wrong_load()
-            if not self.live.load_done:
-                self._refuse_its_death(outcome)
-            if load_seconds and not self.live.load_done and self.now() > load_seconds + _GRACE + self.scenario.drain.timeout:
-                raise EnvironmentFault("Locust did not stop its users", where=str(self._log()))
-        self.end(timeline)
+    def watch_load(self, load_seconds: float) -> None:
+        """See `PassDriver`; a LoadTestShape takes what time it wants. ScenarioError where a user was about to send what there is not."""
+        self._refuse_wrong_load()
+        if self.live.load_done:
+            return
+        self._refuse_its_death()
+        if load_seconds and self.now() > load_seconds + _GRACE + self.scenario.drain.timeout:
+            raise EnvironmentFault("Locust did not stop its users", where=str(self._log()))
 
     def stop(self) -> None:
         """Locust first: what it knows of the last calls goes into its statistics."""
@@ -94,7 +91,7 @@ class LocustDriver(PassDriver):
         self._tell_outcomes()
         self._tell("stop")
         deadline = self.clock.now() + _LEAVE
-        while not self._left(self.outcome) and self.clock.now() < deadline:
+        while not self.producer_ended and self.clock.now() < deadline:
             super().step()
         super().stop()
 
@@ -106,11 +103,9 @@ class LocustDriver(PassDriver):
         self._tell("stop")
         super().finish_quietly()
 
-    def _left(self, outcome: PassOutcome) -> bool:
-        return any(death.kind == "producer" for death in outcome.ended)
-
-    def _refuse_its_death(self, outcome: PassOutcome) -> None:
-        for death in outcome.ended:
+    def _refuse_its_death(self) -> None:
+        assert self.outcome is not None
+        for death in self.outcome.ended:
             if death.kind == "producer":
                 self._refuse_wrong_load()
                 tail = "\n  ".join(self._last_lines())
@@ -123,6 +118,9 @@ class LocustDriver(PassDriver):
         for said in self.live.said:
             if said.get("what") == "wrong":
                 raise ScenarioError(str(said["text"]), where=str(said.get("where") or ""))
+
+    def _said(self, what: str) -> list[str]:
+        return [str(said["text"]) for said in self.live.said if said.get("what") == what]
 
     def _log(self) -> Path:
         logs = self.system.logs()

@@ -5,26 +5,25 @@ from __future__ import annotations
 import contextlib
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 
 from harness.errors import EnvironmentFault, ScenarioError
-from harness.model.history import Depth, Usage
+from harness.model.history import Depth
 from harness.model.scenario import Scenario
-from harness.model.world import World, sharing
+from harness.model.world import sharing
 from harness.ports.broker import BrokerInspector
 from harness.ports.clock import Clock
 from harness.ports.reporter import Progress
-from harness.ports.runtime import Death, LiveSystem, PassPlan
+from harness.ports.runtime import LiveSystem, PassPlan
 from harness.run.journal import JournalTail
 from harness.run.live import LiveState
+from harness.run.outcome import PassOutcome
 from harness.run.quiet import CALM, Quiet
 from harness.run.timeline import Timeline
 from harness.run.usage import UsageSampler
 from harness.run.watching import Watch
 
-__all__ = ["PassDriver", "PassOutcome"]
+__all__ = ["PassDriver"]
 
 _READY_SECONDS = 60.0
 _PREPARE_SECONDS = 0.005  # for each message that is made before the load begins
@@ -35,28 +34,6 @@ _WORD_EVERY = 0.5
 _STOP_GRACE = 10.0
 _NO_JOURNAL = 74  # the agent's exit status where the journal cannot grow (docs/journal.md)
 _LEAST_FREE = 2 << 20  # bytes: a pool child's journal would not have fitted any more
-
-
-@dataclass
-class PassOutcome:
-    """What one pass leaves, beside its journals. Times in seconds since its load began (``t0`` on the clock)."""
-
-    journal: Path
-    t0: float
-    before: World
-    per_call: dict[int, World] = field(default_factory=dict)
-    deaths: dict[int, float] = field(default_factory=dict)
-    ended: list[Death] = field(default_factory=list)
-    depths: list[Depth] = field(default_factory=list)
-    usage: list[Usage] = field(default_factory=list)
-    load_ended: float | None = None
-    healed_at: float | None = None
-    quiet_at: float | None = None
-    stopped_at: float | None = None  # when stopping began
-    ended_at: float | None = None  # when all had stopped
-    ready_after: float = 0.0
-    quiet: bool = False
-    note: str = ""
 
 
 class PassDriver:
@@ -75,7 +52,7 @@ class PassDriver:
         self.clock = clock
         self.say = say
         self.interrupted = interrupted
-        self.live = LiveState()
+        self.live = self.new_live()
         self.outcome: PassOutcome | None = None
         self._tail: JournalTail | None = None
         self._inspector: BrokerInspector | None = None
@@ -88,6 +65,10 @@ class PassDriver:
         self._linger_since: float | None = None
         self._for_good: set[int] = set()  # processes with threads that outlived `_PATIENCE`
 
+    def new_live(self) -> LiveState:
+        """What records are fed to. Asked once, while this is made: of all else only the clock, the system and the scenario are there."""
+        return LiveState()
+
     # --- beginning ----------------------------------------------------------------------------------------------
 
     def begin(self, plan: PassPlan) -> PassOutcome:
@@ -98,20 +79,21 @@ class PassDriver:
         before = self.system.observe()
         self.outcome = PassOutcome(folder, self.clock.now(), before)
         wanted = {w.name for w in self.system.started_workers()} | {"producer"}
-        patience = _READY_SECONDS + _PREPARE_SECONDS * sum(
-            self.scenario.load[item].prepare for _, item, _ in plan.calls if plan.mode == "timed"
-        )
-        deadline = asked + patience
         while not wanted <= set(self.live.ready):
             self.step()
             self._refuse_early_end(wanted)
             self._refuse_trouble(wanted - set(self.live.ready), starting=True)
-            if self.clock.now() > deadline:
+            if self.clock.now() > asked + (patience := self.patience(plan)):
                 missing = ", ".join(sorted(wanted - set(self.live.ready)))
                 raise EnvironmentFault(f"not ready after {patience:.0f} s: {missing}", hint="its log is in the run's folder, under logs/")
         self.outcome.ready_after = self.clock.now() - asked
         self.depth()  # a broker that shows its consumers shows now, while all are there, which queues are worked on
         return self.outcome
+
+    def patience(self, plan: PassPlan) -> float:
+        """How long all may take until they are ready, in seconds."""
+        prepared = sum(self.scenario.load[item].prepare for _, item, _ in plan.calls if plan.mode == "timed")
+        return _READY_SECONDS + _PREPARE_SECONDS * prepared
 
     def _refuse_trouble(self, names: set[str], *, starting: bool = False) -> None:
         """A worker that cannot connect tries for ever, and says why in its log alone. Asked at most every half second."""
@@ -273,13 +255,22 @@ class PassDriver:
         self.go()
         timeline.t0, timeline.clock = outcome.t0, self.now
         end = max(load_seconds, timeline.last_time())
-        latest = load_seconds + _READY_SECONDS + self.scenario.drain.timeout
         while not (self.live.load_done and self.now() >= end):
             self.tick(timeline)
-            dead = any(death.kind == "producer" for death in outcome.ended)
-            if not self.live.load_done and (dead or self.now() > latest):
-                raise EnvironmentFault("the producer did not finish its load", hint="its log is in the run's folder: logs/producer.log")
+            self.watch_load(load_seconds)
         self.end(timeline)
+
+    def watch_load(self, load_seconds: float) -> None:
+        """Asked after every tick of the load. EnvironmentFault where it will not come to its end."""
+        late = self.now() > load_seconds + _READY_SECONDS + self.scenario.drain.timeout
+        if not self.live.load_done and (late or self.producer_ended):
+            raise EnvironmentFault("the producer did not finish its load", hint="its log is in the run's folder: logs/producer.log")
+
+    @property
+    def producer_ended(self) -> bool:
+        """Its process is gone."""
+        assert self.outcome is not None
+        return any(death.kind == "producer" for death in self.outcome.ended)
 
     def end(self, timeline: Timeline) -> None:
         """The load is over: heal, drain, stop."""

@@ -15,7 +15,7 @@ from harness.ports.broker import BrokerInspector, ShowsRules
 from harness.ports.clock import Clock
 from harness.ports.runtime import LiveSystem
 from harness.run.fold import read_history
-from harness.run.passes import PassOutcome
+from harness.run.outcome import PassOutcome
 
 __all__ = ["record_pass"]
 

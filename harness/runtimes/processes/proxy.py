@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import http.client
 import os
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import quote
@@ -18,7 +16,7 @@ from harness.ports.clock import Clock
 from harness.runtimes.processes.process import ManagedProcess, spawn
 from harness.runtimes.processes.servers import free_port
 from harness.runtimes.shared.leftovers import owner
-from harness.runtimes.shared.logs import log_tail
+from harness.runtimes.shared.logs import append_new, log_tail
 
 __all__ = ["ProcessProxy"]
 
@@ -124,13 +122,7 @@ class ProcessProxy:
 
     def save_log(self) -> None:
         """What it has written since the last time, into the run's own file; never raises."""
-        if self._output == self._log:
-            return
-        with contextlib.suppress(OSError), self._output.open("rb") as source:
-            source.seek(self._copied)
-            with self._log.open("ab") as target:
-                shutil.copyfileobj(source, target)
-            self._copied = source.tell()
+        self._copied = append_new(self._output, self._copied, self._log)
 
     def stop(self) -> None:
         """SIGKILL; also twice."""

@@ -93,5 +93,10 @@ def test_what_locust_did_not_measure_changes_no_verdict() -> None:
     assert (found.unmeasured, found.undoes) == ("how busy it was", "")
 
 
+def test_what_other_machines_made_is_told_and_changes_no_verdict() -> None:
+    found = locust_generator(history(("waits", "Locust waits for 2 workers"), ("elsewhere", "40 calls were made on a, b")))
+    assert (found.elsewhere, found.undoes) == ("40 calls were made on a, b", "")
+
+
 def test_a_load_that_never_ended_has_no_rate() -> None:
     assert locust_generator(History()).achieved is None

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
+from harness.errors import EnvironmentFault
 from harness.model.history import Held
 from harness.model.scenario import Scenario
+from harness.ports.runtime import Death
 from harness.run.live import OpenDelivery
-from harness.run.passes import PassDriver, PassOutcome
+from harness.run.outcome import PassOutcome
+from harness.run.passes import PassDriver
 from harness.run.timeline import Timeline
 from tests.unit.run.test_live import opened, r
 
@@ -99,6 +103,30 @@ class Ticking(Clock):
         return self.time
 
     wall = now
+
+
+@pytest.mark.parametrize(
+    ("ended", "now", "done", "refused"),
+    [
+        ("", 105.0, False, False),
+        ("worker", 105.0, False, False),
+        ("producer", 105.0, False, True),
+        ("", 1000.0, False, True),
+        ("producer", 1000.0, True, False),
+    ],
+)
+def test_a_load_that_will_not_come_to_its_end_is_refused(
+    monkeypatch: pytest.MonkeyPatch, ended: str, now: float, done: bool, refused: bool
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr(clock, "now", lambda: now)
+    system: Any = System(Broker((0, 0)))
+    driver = PassDriver(system, SCENARIO, clock, lambda event: None, lambda: None)
+    driver.outcome = PassOutcome(journal=None, t0=100.0, before=None)  # type: ignore[arg-type]
+    driver.outcome.ended = [Death("its name", ended, pid=1, at=101.0, status=0)] if ended else []
+    driver.live.load_done = done
+    with pytest.raises(EnvironmentFault, match="did not finish its load") if refused else nullcontext():
+        driver.watch_load(10.0)
 
 
 CUT_OFF = (opened(10, "pay-1"), r("connected", queues=[]), r("disconnected"))
