@@ -12,7 +12,7 @@ from harness.checks._common import by_fault, count, first_match, inconclusive, u
 from harness.checks._loss_words import GONE, emptied_by, lost_fix, lost_sentence, stranded
 from harness.checks.conservation import balance
 from harness.checks.story import build_story
-from harness.model.fates import EMPTYING, IN_MEMORY, NEVER_AGAIN, WHILE_RUNNING, Fate, FateKind, fates
+from harness.model.fates import EMPTYING, IN_MEMORY, NEVER_AGAIN, WHILE_RUNNING, Fate, FateKind
 from harness.model.finding import CheckResult, Finding, Word
 from harness.model.history import FaultRecord, History
 from harness.model.verdict import Verdict
@@ -49,7 +49,7 @@ class NoLoss:
     def judge(self, recorded: Recorded) -> CheckResult:
         """LOST or STRANDED: fail. UNKNOWN, calls that were not published, or no calls at all: inconclusive. SCHEDULED is no loss."""
         history = recorded.history
-        found = fates(history, recorded.semantics)
+        found = recorded.readings.fates
         tally = balance(found)
         if not tally.total or (not history.calls and not any(self._is_offence(recorded, fate) for fate in found.values())):
             refused = count(tally.unpublished, "publish", "publishes")

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 
 from harness.checks._common import by_fault, count, inconclusive, user_line
 from harness.checks.story import build_story
-from harness.model.fates import IN_BROKER, Fate, FateKind, fates
+from harness.model.fates import IN_BROKER, Fate, FateKind
 from harness.model.finding import EXPLANATIONS, CheckResult, Finding, Word
 from harness.model.history import FaultRecord, History, Message
 from harness.model.verdict import Verdict
@@ -47,7 +47,7 @@ class StateAgrees:
         history = recorded.history
         if not history.results_read:
             return inconclusive(StateAgrees, "the result backend was not read", "set system.backend, or leave the check out")
-        expected = _expectations(history, fates(history, recorded.semantics))
+        expected = _expectations(history, recorded.readings.fates)
         comparable, undecoded, wrong = self._compare(history, expected)
         needed = min(self.samples, len(expected))
         findings = _findings(recorded, wrong)

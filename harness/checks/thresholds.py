@@ -11,7 +11,6 @@ from pydantic import BaseModel, ConfigDict, RootModel, field_validator
 from harness.checks._common import count, inconclusive
 from harness.checks._threshold import Selector, Threshold, enough, parse_selector, parse_threshold, statistic
 from harness.model.finding import EXPLANATIONS, CheckResult, Finding, Word
-from harness.model.little import little
 from harness.model.measures import Little
 from harness.model.sampling import Samples
 from harness.model.verdict import Verdict
@@ -69,14 +68,14 @@ class Thresholds:
             return inconclusive(Thresholds, "no threshold is set", "write one, such as end_to_end_latency: ['p(95) < 2s']")
         if not recorded.history.calls:
             return inconclusive(Thresholds, "no call was made", "give the load calls")
-        samples = Samples(recorded.history, recorded.semantics)
+        samples = recorded.readings.samples
         cache: dict[Selector, tuple[list[float], float]] = {}
         verdicts = []
         for key, selector, threshold in self.wanted:
             if selector not in cache:
                 cache[selector] = _samples(samples, selector)
             verdicts.append(_judge(key, threshold, *cache[selector], of_rates=selector.metric == "throughput"))
-        law = little(recorded.history) if any(s.metric != "throughput" for _, s, _ in self.wanted) else None
+        law = recorded.readings.little if any(s.metric != "throughput" for _, s, _ in self.wanted) else None
         broken = law if law is not None and law.holds is False else None
         if broken:
             verdicts = [v if v.key.startswith("throughput") else _doubted(v) for v in verdicts]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, ClassVar, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
 from harness.model.finding import CheckResult
 from harness.model.history import History
+from harness.model.readings import Readings
 from harness.model.scenario import Scenario
 from harness.model.world import World
 
@@ -38,7 +40,7 @@ class CleanPass:
     order: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Recorded:
     """All that a check may look at. Nothing here talks to a broker."""
 
@@ -49,6 +51,11 @@ class Recorded:
     before: World | None = None
     after: World | None = None
     source: Callable[[str], list[str]] = field(default=lambda path: [])  # file -> its lines as they were during the run
+
+    @cached_property
+    def readings(self) -> Readings:
+        """What more than one check wants to know of the history."""
+        return Readings(self.history, self.semantics)
 
 
 class Check(Protocol):

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from harness.errors import EnvironmentFault, HarnessError, Interrupted
 from harness.model.finding import CheckResult
 from harness.model.history import History
+from harness.model.readings import Readings
 from harness.model.result import LogTail, Timing
 from harness.model.scenario import Scenario
 from harness.ports.check import Check, CleanPass, Recorded
@@ -24,7 +25,8 @@ from harness.ports.runtime import LiveSystem, PassPlan, SystemPlan
 from harness.run.examine import check_app, check_redelivery, examination
 from harness.run.judge import judge_all
 from harness.run.locust_load import LocustDriver, check_locust, locust_question
-from harness.run.passes import PassDriver, PassOutcome
+from harness.run.outcome import PassOutcome
+from harness.run.passes import PassDriver
 from harness.run.record import record_pass
 from harness.run.steps import Steps
 from harness.run.timeline import Timeline
@@ -69,6 +71,7 @@ class Notes:
     environment: dict[str, str] = field(default_factory=dict)
     clean: list[CleanPass] = field(default_factory=list)
     history: History | None = None
+    readings: Readings | None = None  # of that history, once it is judged
     planned: int | None = None  # calls of an open loop that came to its end
     semantics: Mapping[str, Any] = field(default_factory=dict)
     results: list[CheckResult] = field(default_factory=list)
@@ -231,6 +234,7 @@ class Course:
             self.after if self.plan.stores else None,
             _source_reader(self.plan.root),
         )
+        self.notes.readings = recorded.readings
         self.notes.results.extend(judge_all(self.cell.checks, recorded))
         self._timing("check", started, ", ".join(c.name for c in self.cell.checks), phase="check")
 

@@ -139,6 +139,7 @@ def _result(
         history=notes.history,
         checks=notes.results,
         clean=[c.history for c in notes.clean],
+        readings=notes.readings,
         semantics=notes.semantics,
         logs=notes.logs,
         undeclared=system.undeclared(),

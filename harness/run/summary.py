@@ -7,17 +7,16 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from harness.model.fates import fates
 from harness.model.finding import CheckResult
 from harness.model.generating import generator_of
 from harness.model.history import History
-from harness.model.little import little
 from harness.model.locust_generating import locust_generator
+from harness.model.measures import Generator
 from harness.model.measuring import measures
 from harness.model.per_second import per_second
+from harness.model.readings import Readings
 from harness.model.recovering import recoveries
 from harness.model.result import FaultResult, LogTail, Reproduction, RunResult, TaskColumns, Timing
-from harness.model.sampling import Samples
 from harness.model.scenario import Scenario
 from harness.model.verdict import EXIT_CODES, Verdict, combine
 from harness.run.columns import storable, task_columns
@@ -49,6 +48,7 @@ def summarise(
     checks: Sequence[CheckResult],
     clean: Sequence[History] = (),
     semantics: Mapping[str, Any] | None = None,
+    readings: Readings | None = None,
     logs: Sequence[LogTail] = (),
     undeclared: Sequence[str] = (),
     reproduce: Sequence[Reproduction] = (),
@@ -61,7 +61,8 @@ def summarise(
 ) -> RunResult:
     """The result of one cell. ``history`` None: the faults' pass never ran.
 
-    ``semantics`` are the broker's (`BrokerKind.semantics`). ``started``: UTC, ISO 8601. ``took`` in seconds.
+    ``semantics`` are the broker's (`BrokerKind.semantics`). ``readings``: of this history, where it
+    was judged. ``started``: UTC, ISO 8601. ``took`` in seconds.
     ``interrupted`` and ``error`` say why, or are empty; ``signal_number`` counts only when interrupted.
     ``measured``: figures are what the run is for, also where no threshold says so.
     ``planned``: how many calls an open loop was to make that came to its end; None: nobody knows.
@@ -77,9 +78,11 @@ def summarise(
     verdict = overall(
         checks, faults, refused, interrupted=bool(interrupted), error=bool(error), deaths=deaths, bottleneck=bottleneck, unmade=unmade
     )
-    found = fates(history, semantics or {}) if history else {}
+    if history and (readings is None or readings.history is not history):
+        readings = Readings(history, semantics or {})
+    found = readings.fates if readings else {}
     tasks = task_columns(history, found, checks) if history else None
-    samples = Samples(history, semantics or {}, found) if history else None
+    samples = readings.samples if history and readings else None
     rows, left_out = measures(samples) if samples else ((), "")
     seconds = per_second(samples) if samples else None
     return RunResult(
@@ -96,7 +99,7 @@ def summarise(
         started=started,
         took=took,
         runtime=runtime,
-        environment={key: storable(value) for key, value in environment.items()},
+        environment={key: storable(value) for key, value in _environment(environment, generator).items()},
         overrides=dict(overrides),
         load_seconds=max(0.0, history.load_ended or 0.0) if history else 0.0,
         calls=len(history.calls) if history else 0,
@@ -110,7 +113,7 @@ def summarise(
         measures_left_out=storable(left_out),
         per_second=seconds,
         generator=generator,
-        little=little(history) if history else None,
+        little=readings.little if history and readings else None,
         lanes=lanes(history) if history else (),
         tasks=tasks,
         logs=(*_refusals(history), *logs) if history else tuple(logs),
@@ -121,6 +124,11 @@ def summarise(
         reproduce=tuple(reproduce) or _reproduction(file, cell, seed),
         ignored=tuple(ignored),
     )
+
+
+def _environment(found: Mapping[str, str], generator: Generator | None) -> dict[str, str]:
+    """With where the calls came from, if that was another machine."""
+    return {**found, "Calls": generator.elsewhere} if generator and generator.elsewhere else dict(found)
 
 
 def overall(

@@ -138,10 +138,8 @@ def judge(folder: Path, facts: dict[str, Any]) -> dict[str, Any]:
     """Read, fold and judge; seconds of each part."""
     from harness.checks import CHECKS
     from harness.model.history import Depth, Evidence, FaultRecord
-    from harness.model.little import little
     from harness.model.measuring import measures
     from harness.model.per_second import per_second
-    from harness.model.sampling import Samples
     from harness.model.scenario import Scenario
     from harness.ports.check import Recorded
     from harness.run.fold import read_history
@@ -175,8 +173,9 @@ def judge(folder: Path, facts: dict[str, Any]) -> dict[str, Any]:
         result = check(check.Parameters.model_validate(parameters.get(name, {}))).judge(recorded)
         checks[name] = {"seconds": round(time.perf_counter() - start, 3), "verdict": str(result.verdict), "summary": result.summary}
     start = time.perf_counter()
-    rows, _ = measures(samples := Samples(history, recorded.semantics))
-    assert rows and per_second(samples) is not None and little(history) is not None
+    samples = recorded.readings.samples
+    rows, _ = measures(samples)
+    assert rows and per_second(samples) is not None and recorded.readings.little is not None
     measured = time.perf_counter() - start
     total = time.perf_counter() - began
     return {
