@@ -19,7 +19,7 @@ from kombu.transport.native_delayed_delivery import (
     declare_native_delayed_delivery_exchanges_and_queues,
 )
 
-from tests.unit.brokers.rabbit_server import RabbitServer, producer, running
+from tests.unit.brokers.rabbit_server import RabbitServer, producer
 
 AGENT = Path(__file__).resolve().parents[2] / "harness" / "agent"
 #: A retry of the task that is running, and a publish with a countdown that is none.
@@ -60,24 +60,23 @@ def get(app: Any, seconds: float) -> Any:
 
 
 @pytest.mark.timeout(120)
-def test_a_retry_that_waits_in_the_broker_comes_sooner_and_nothing_else_does(tmp_path: Path) -> None:
-    with running(RabbitServer(tmp_path / "rabbit")) as server:
-        app = producer(server)
-        with app.connection_for_write() as connection:
-            work()(connection.default_channel).declare()
-            declare_native_delayed_delivery_exchanges_and_queues(connection, "classic")
-            bind_queue_to_native_delayed_delivery_exchange(connection, work())
-        environment = {**os.environ, "PYTHONPATH": str(AGENT)}
-        done = subprocess.run(
-            [sys.executable, "-c", PUBLISHER, server.url("producer")],
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        message = get(app, 30)
-        assert message is not None and message.headers["id"] == "again"
-        assert get(app, 1.5) is None, "a countdown that is no retry keeps its minute"
-        app.close()
+def test_a_retry_that_waits_in_the_broker_comes_sooner_and_nothing_else_does(rabbit: RabbitServer) -> None:
+    app = producer(rabbit)
+    with app.connection_for_write() as connection:
+        work()(connection.default_channel).declare()
+        declare_native_delayed_delivery_exchanges_and_queues(connection, "classic")
+        bind_queue_to_native_delayed_delivery_exchange(connection, work())
+    environment = {**os.environ, "PYTHONPATH": str(AGENT)}
+    done = subprocess.run(
+        [sys.executable, "-c", PUBLISHER, rabbit.url("producer")],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    message = get(app, 30)
+    assert message is not None and message.headers["id"] == "again"
+    assert get(app, 1.5) is None, "a countdown that is no retry keeps its minute"
+    app.close()

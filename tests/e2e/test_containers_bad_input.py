@@ -184,15 +184,14 @@ def server_of(run: subprocess.Popen[str], *words: str) -> psutil.Process:
     raise AssertionError(f"no process with {words}")
 
 
-@pytest.fixture
-def both(tmp_path: Path) -> Iterator[Callable[..., list[Running]]]:
+@pytest.fixture(scope="module")
+def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., list[Running]]]:
     """Starts a run on each runtime, side by side, and hits each once a task has succeeded; what is left afterwards is stopped."""
     needs_engine()
     started: list[Running] = []
 
     def hit(runtime: str, part: str, blow: str, scenario: dict[str, Any]) -> Running:
-        (tmp_path / runtime).mkdir()
-        shop = project(tmp_path / runtime)
+        shop = project(tmp_path_factory.mktemp(runtime))
         started.append(run := Running(shop, begun(shop, runtime, **scenario)))
         wait_until(lambda: succeeded(shop), "a task has succeeded", 30)
         if runtime == "containers":
@@ -249,15 +248,23 @@ def test_a_server_that_dies_in_mid_run(both: Callable[..., list[Running]], part:
         assert LAST_WORDS[part] in error
 
 
-@pytest.mark.parametrize("when", ["before the fault begins", "while it lasts"])
-def test_a_toxiproxy_that_hangs(both: Callable[..., list[Running]], when: str) -> None:
+_LOAD = [{**LONG["load"][0], "for": "6s"}]
+HANGS: dict[str, dict[str, Any]] = {
+    "before the fault begins": {"timeline": partition("4s", "1s"), "load": _LOAD},
+    "while it lasts": {"phase": "fault", "timeline": partition("2500ms", "3s"), "load": _LOAD, "drain": {"timeout": "60s"}},
+}
+
+
+@pytest.fixture(scope="module")
+def hanging(both: Callable[..., list[Running]]) -> dict[str, list[Running]]:
+    """By when it began to hang. One after the other; then they all wait."""
+    return {when: both("toxiproxy", "freeze", **scenario) for when, scenario in HANGS.items()}
+
+
+@pytest.mark.parametrize("when", list(HANGS))
+def test_a_toxiproxy_that_hangs(hanging: dict[str, list[Running]], when: str) -> None:
     """A fault that cannot begin is told at once; one that cannot be healed, when it was asked twice: long before the drain may end."""
-    load = [{**LONG["load"][0], "for": "6s"}]
-    if when == "before the fault begins":
-        runs = both("toxiproxy", "freeze", timeline=partition("4s", "1s"), load=load)
-    else:
-        runs = both("toxiproxy", "freeze", phase="fault", timeline=partition("2500ms", "3s"), load=load, drain={"timeout": "60s"})
-    for run in runs:
+    for run in hanging[when]:
         error = run.fails(40)
         assert "Toxiproxy at" in error and "proxy pay-1--broker" in error
         assert "hangs: asked to" in error and "its last lines" in error

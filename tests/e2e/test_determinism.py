@@ -1,13 +1,14 @@
-"""Same seed, same plan, same place: the fault lands at the same (call, point) in 20 of 20 runs."""
+"""Same seed, same plan, same place: the fault lands at the same (call, point) in 20 of 20 runs, alone or after another one."""
 
 from __future__ import annotations
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tests.e2e.support import APP, project
 
-RUNS = 20
+COMMANDS, RUNS = 4, 5
 MIDDLE = next(n for n, line in reversed(list(enumerate(APP.splitlines(), 1))) if "time.sleep" in line)
 
 
@@ -21,13 +22,12 @@ def test_the_fault_lands_at_the_same_call_and_line_in_all_runs(tmp_path: Path) -
         ],
     )
 
-    def once(number: int) -> tuple[object, ...]:
-        reports = f"reports-{number}"
-        done = shop.run("run", str(file), "--reports", reports)
+    def once(number: int) -> list[tuple[object, ...]]:
+        done = shop.run("run", *[str(file)] * RUNS, "--reports", f"reports-{number}", "--json", timeout=200)
         assert done.returncode == 0, done.stdout + done.stderr
-        (fault,) = shop.result(reports=reports)["faults"]
-        return fault["call"], fault["file"], fault["line"], fault["bit"]
+        results = [json.loads(line)["result"] for line in done.stdout.splitlines() if '"event":"result"' in line]
+        return [(fault["call"], fault["file"], fault["line"], fault["bit"]) for result in results for fault in result["faults"]]
 
     with ThreadPoolExecutor(2) as pool:
-        landed = list(pool.map(once, range(RUNS)))
-    assert landed == [(5, "shop.py", MIDDLE, True)] * RUNS
+        landed = [place for places in pool.map(once, range(COMMANDS)) for place in places]
+    assert landed == [(5, "shop.py", MIDDLE, True)] * COMMANDS * RUNS

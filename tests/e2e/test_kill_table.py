@@ -11,7 +11,7 @@ import base64
 import json
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,20 @@ MIDDLE = f"shop.py:{next(n for n, line in reversed(list(enumerate(APP.splitlines
 CONCURRENCY = 2
 
 
-def killed_once(folder: Path, broker: str, *, acks_late: bool, prefetch: int) -> tuple[History, set[str], dict[str, int], Any]:
+@pytest.fixture(scope="module")
+def runtimes() -> Iterator[dict[str, Any]]:
+    """By broker: each hands its server on, empty. RabbitMQ takes longer to start than all that is done with it."""
+    found = {broker: choose_runtime("processes") for broker in LOOKS}
+    for runtime in found.values():
+        runtime.keep()
+    yield found
+    for runtime in found.values():
+        runtime.close()
+
+
+def killed_once(
+    folder: Path, broker: str, runtime: Any, *, acks_late: bool, prefetch: int
+) -> tuple[History, set[str], dict[str, int], Any]:
     """One SIGKILL of the only worker in the middle of the load, nobody after it. (history, ids in the broker, numbers, plan)."""
     shop = project(folder)
     file = shop.scenario(
@@ -59,7 +72,7 @@ def killed_once(folder: Path, broker: str, *, acks_late: bool, prefetch: int) ->
     reports = folder / "run"
     reports.mkdir()
     plan = cell.system("0101-000000-0000", reports)
-    system: Any = choose_runtime("processes").system(plan)
+    system: Any = runtime.system(plan)
     try:
         system.open()
         timeline = Timeline.of(cell.scenario.timeline, cell.faults(1))
@@ -78,6 +91,7 @@ def killed_once(folder: Path, broker: str, *, acks_late: bool, prefetch: int) ->
         ids, numbers = LOOKS[broker](system.broker_server.endpoint)
         history = record_pass(outcome, [p.record for p in timeline.planned], system, clock, results=False)
         timeline.settle(history)
+        system.came_to_its_end()
     finally:
         system.close()
     return history, ids, numbers, plan
@@ -131,9 +145,9 @@ LOOKS: dict[str, Callable[[Any], tuple[set[str], dict[str, int]]]] = {"redis": i
     ],
 )
 def test_a_kill_loses_and_leaves_what_the_table_says(
-    tmp_path: Path, broker: str, acks_late: bool, prefetch: int, lost: int, delivered: int
+    tmp_path: Path, runtimes: dict[str, Any], broker: str, acks_late: bool, prefetch: int, lost: int, delivered: int
 ) -> None:
-    history, in_broker, numbers, plan = killed_once(tmp_path, broker, acks_late=acks_late, prefetch=prefetch)
+    history, in_broker, numbers, plan = killed_once(tmp_path, broker, runtimes[broker], acks_late=acks_late, prefetch=prefetch)
     assert history.faults[0].evidence.bit is True
     found = fates(history, plan.broker.semantics)
     by_name: dict[str, set[str]] = {}

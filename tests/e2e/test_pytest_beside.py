@@ -62,8 +62,19 @@ def test_fixtures_of_pytest_celery_are_there(request, default_worker_app):
 
 
 def test_a_test_that_is_cut_off_leaves_nothing(tmp_path: Path, redis_server_program: str) -> None:
-    made = project(tmp_path, "def test_long(harness):\n    harness.send('shop.book_once', 1, 900)\n    harness.wait(100)\n")
-    done = run_pytest(made, "test_shop.py", "--timeout", "20", using=("timeout",))
+    """By pytest-timeout's own alarm, which rings here once the test waits, and not when its time is up."""
+    made = project(
+        tmp_path,
+        """
+        import os, signal, threading
+
+        def test_long(harness):
+            harness.send("shop.book_once", 1, 900)
+            threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGALRM)).start()
+            harness.wait(100)
+        """,
+    )
+    done = run_pytest(made, "test_shop.py", "--timeout", "90", using=("timeout",))
     assert done.outcomes == {"test_long": "failed"}, done.text
     assert "Timeout" in done.text
     assert "nothing was judged" in done.text

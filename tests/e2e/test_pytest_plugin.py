@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.pytest_support import copied, run_pytest
-from tests.e2e.support import processes_of, wait_until
+from tests.e2e.support import processes_of
 
 pytest_plugins = ["pytester"]
 
@@ -261,35 +261,6 @@ def test_one_system_for_several_tests(tmp_path: Path, redis_server_program: str)
     assert "EFFECT  shop.book_twice took effect more than once" in done.text
     assert "2 failed" in done.text
     assert not processes_of(made)
-
-
-def test_an_interruption_stops_everything(tmp_path: Path, redis_server_program: str) -> None:
-    import os
-    import signal
-    import subprocess
-    import sys
-
-    made = project(
-        tmp_path,
-        """
-        def test_long(harness):
-            harness.send("shop.book_once", 1, 900).wait()
-            print("READY", flush=True)
-            harness.wait(60)
-        """,
-    )
-    off = [option for name in ("randomly", "celery", "asyncio", "django") for option in ("-p", f"no:{name}")]
-    env = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "pytest", "-s", *off, "test_shop.py"], cwd=made, env=env, stdout=subprocess.PIPE, text=True
-    )
-    assert process.stdout is not None
-    assert any("READY" in line for line in process.stdout)
-    assert processes_of(made)
-    process.send_signal(signal.SIGINT)
-    text, _ = process.communicate(timeout=60)
-    assert process.returncode == pytest.ExitCode.INTERRUPTED, text
-    wait_until(lambda: not processes_of(made), "no process is left", 15)
 
 
 def test_promises_in_a_line_on_real_workers(tmp_path: Path, redis_server_program: str) -> None:

@@ -63,7 +63,7 @@ def begun(folder: Path, task: str, pool: str) -> tuple[Project, subprocess.Popen
     file = shop.scenario(
         system={"workers": {"pay": {"replicas": 1, "concurrency": 1, "pool": pool}}, "redelivery": None},
         load=[{"send": f"shop.{task}", "count": 1}],
-        drain={"timeout": "6s" if task == "stays" else "25s"},
+        drain={"timeout": "4s" if task == "stays" else "25s"},
         runtime="processes",
     )
     return shop, shop.command("run", str(file))

@@ -1,4 +1,4 @@
-"""A RabbitMQ for a test: one server per module, empty for each test, with a look into it and a channel."""
+"""A RabbitMQ for a test: as new for each module, empty for each test, with a look into it and a channel."""
 
 from __future__ import annotations
 
@@ -8,15 +8,20 @@ from typing import Any
 import pytest
 
 from harness.brokers.rabbitmq_inspector import RabbitInspector
-from tests.unit.brokers.rabbit_server import RabbitServer, running
+from harness.ports.broker import Endpoint
+from tests.unit.brokers.rabbit_server import RabbitServer
 
 __all__ = ["channel", "looker", "module_rabbit", "rabbit"]
 
 
 @pytest.fixture(scope="module")
-def module_rabbit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitServer]:
-    with running(RabbitServer(tmp_path_factory.mktemp("rabbit"))) as server:
-        yield server
+def module_rabbit(rabbit_node: RabbitServer, tmp_path_factory: pytest.TempPathFactory) -> RabbitServer:
+    """Nothing of a module before, nor a client of it; another server where that cannot be had of this one."""
+    if not rabbit_node.kind.reset(rabbit_node.endpoint):
+        rabbit_node.kill()
+        rabbit_node.folder, rabbit_node.endpoint = tmp_path_factory.mktemp("rabbit"), Endpoint("127.0.0.1", 0)
+        rabbit_node.start()
+    return rabbit_node
 
 
 @pytest.fixture
