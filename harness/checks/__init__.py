@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from harness.checks.drains import Drains
 from harness.checks.idempotent import Idempotent
 from harness.checks.no_duplicates import NoDuplicates
 from harness.checks.no_loss import NoLoss
@@ -16,5 +17,5 @@ __all__ = ["CHECKS"]
 
 #: In the order of the report.
 CHECKS: dict[str, type[Check]] = {
-    check.name: check for check in (NoLoss, Idempotent, RetryPolicy, NoStorm, NoDuplicates, RecoversInTime, StateAgrees, Thresholds)
+    check.name: check for check in (NoLoss, Idempotent, RetryPolicy, NoStorm, Drains, NoDuplicates, RecoversInTime, StateAgrees, Thresholds)
 }

@@ -6,7 +6,10 @@ is certain: no other task ran at that moment, or its content names this call's a
 
 from __future__ import annotations
 
+import heapq
 import json
+import math
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -21,11 +24,15 @@ def effect_steps(history: History, deliveries: list[Delivery]) -> list[Step]:
     """Steps of kind effect, effect_again (the same content a second time) and repeat (recognised), for one task's deliveries."""
     ours = {d.id: n for n, d in enumerate(sorted(deliveries, key=lambda d: d.at), 1)}
     seen: Counter[str] = Counter()
+    running, named = _Running(history.deliveries.values()), _Named(history)
     steps = []
     for event in history.events:
         if event.kind != "effect":
             continue
-        delivery = _cause(history, event)
+        at_work = running.at(event.at)
+        if not any(d.id in ours for d in at_work):
+            continue
+        delivery = _cause(named, at_work, event)
         if delivery is not None and delivery.id in ours:
             steps.append(_step(event, delivery, ours[delivery.id], seen))
     return steps
@@ -44,33 +51,58 @@ def _step(event: SideEvent, delivery: Delivery, number: int, seen: Counter[str])
     return Step(at=event.at, kind="effect_again" if again else "effect", lane=delivery.worker, to=event.process, text=text, delivery=number)
 
 
-def _cause(history: History, event: SideEvent) -> Delivery | None:
+class _Running:
+    """Which deliveries ran at any moment. A storm has as many events as deliveries: not each is held against each."""
+
+    def __init__(self, deliveries: Iterable[Delivery]) -> None:
+        spans = sorted(((d.start, _end(d), d) for d in deliveries if d.start is not None), key=lambda span: span[0])
+        self._starts = [start for start, _, _ in spans]
+        self._spans = spans
+        self._longest = max((end - start for start, end, _ in spans if end < math.inf), default=0.0)
+        self._endless = [(start, d) for start, end, d in spans if end == math.inf]
+
+    def at(self, moment: float) -> list[Delivery]:
+        """Those that had started and had not ended."""
+        first, last = bisect_left(self._starts, moment - self._longest), bisect_right(self._starts, moment)
+        ended = [d for _, end, d in self._spans[first:last] if moment <= end < math.inf]
+        return ended + [d for start, d in self._endless if start <= moment]
+
+
+def _end(delivery: Delivery) -> float:
+    return min((t for t in (delivery.end, delivery.died) if t is not None), default=math.inf)
+
+
+def _cause(named: _Named, running: list[Delivery], event: SideEvent) -> Delivery | None:
     """The delivery that was running and whose call the content names best; None where that is not one alone."""
-    running = [d for d in history.deliveries.values() if _ran_at(d, event.at)]
     if len(running) <= 1:
         return running[0] if running else None
     content = Counter(_leaves(event.detail.get("row")))
-    named = sorted(((_named(history, d, content), d.id) for d in running), reverse=True)
-    return history.deliveries[named[0][1]] if named[0][0] > named[1][0] else None
+    best, second = heapq.nlargest(2, ((named.within(d, content), d.id, d) for d in running))
+    return best[2] if best[0] > second[0] else None
 
 
-def _ran_at(delivery: Delivery, at: float) -> bool:
-    if delivery.start is None or delivery.start > at:
-        return False
-    ends = [t for t in (delivery.end, delivery.died) if t is not None]
-    return not ends or at <= min(ends)
+class _Named:
+    """How much of a call's arguments the content of an event names."""
 
+    def __init__(self, history: History) -> None:
+        self._calls = history.calls
+        self._leaves: dict[int, Counter[Any]] = {}
 
-def _named(history: History, delivery: Delivery, content: Counter[Any]) -> int:
-    """How many of the call's arguments the content holds."""
-    call = history.calls.get(delivery.message.call)
-    if call is None:
-        return 0
-    try:
-        arguments = json.loads(call.args)
-    except ValueError:  # cut, because it is long
-        return 0
-    return sum((Counter(_leaves(arguments)) & content).values())
+    def within(self, delivery: Delivery, content: Counter[Any]) -> int:
+        """How many of the arguments of the delivery's call the content holds."""
+        number = delivery.message.call
+        if number not in self._leaves:
+            self._leaves[number] = Counter(self._arguments(number))
+        return sum(min(times, content[leaf]) for leaf, times in self._leaves[number].items())
+
+    def _arguments(self, number: int) -> Iterator[Any]:
+        call = self._calls.get(number)
+        if call is None:
+            return
+        try:
+            yield from _leaves(json.loads(call.args))
+        except ValueError:  # cut, because it is long
+            return
 
 
 def _leaves(value: Any) -> Iterator[Any]:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, Field
 
 from harness.checks._common import by_fault, count, inconclusive, provoked, user_line
+from harness.checks._common_resends import Resends
 from harness.checks._spread import SIGNIFICANT, binomial_tail
 from harness.checks.story import build_story
 from harness.model.fates import FateKind, classify_all
@@ -35,7 +38,8 @@ class NoStormParameters(CheckParameters):
     """The bounds."""
 
     max_deliveries: Annotated[int, Field(ge=1)] = Field(
-        default=5, description="deliveries of one message that no fault of the run caused; injected copies are not counted"
+        default=5,
+        description="deliveries of one message that no fault of the run caused; not injected copies, nor what its client sent again",
     )
     max_starts: Annotated[int, Field(ge=1)] | None = Field(
         default=None, description="starts of one task over all its retries; none: max_retries + max_deliveries, for an unlimited task 50"
@@ -63,15 +67,22 @@ class NoStorm:
         history = recorded.history
         if not history.deliveries:
             return inconclusive(NoStorm, "no message was delivered", "look whether the workers consume the load's queues")
-        findings = [*self._loops(recorded), *self._retry_storms(recorded), *self._waves(recorded)]
-        if not findings and (still := self._still_coming_back(recorded)):
+        counted = _Counted(history, Resends.of(recorded))
+        findings = [*self._loops(recorded, counted), *self._retry_storms(recorded, counted), *self._waves(recorded)]
+        if not findings and (perhaps := self._perhaps_too_many(history, counted)):
+            return inconclusive(
+                NoStorm,
+                f"{count(perhaps, 'message')} came too often, unless their clients sent them again, which nobody saw",
+                "use a fault that cuts connections (net.partition with mode: reset, broker.restart) in place of one that delays",
+            )
+        if not findings and (still := self._still_coming_back(recorded, counted)):
             return inconclusive(
                 NoStorm,
                 f"{count(still, 'message')} had come back without a fault of ours and had not ended when the drain was over",
                 "allow a longer drain: whether it ends within the bound was not seen",
             )
         most = max(len(m.deliveries) for m in history.messages.values())
-        starts = max(_starts(history).values(), default=0)
+        starts = max(counted.starts().values(), default=0)
         return CheckResult(
             name=self.name,
             question=self.question,
@@ -82,23 +93,29 @@ class NoStorm:
             by_fault=_cells(history, findings),
         )
 
+    def _perhaps_too_many(self, history: History, counted: _Counted) -> int:
+        """Messages that are over the bound if nobody but the broker sent them again."""
+        bound = self.parameters.max_deliveries
+        often = [m for m in history.messages.values() if len(m.deliveries) > bound]
+        return sum(len(counted.deliveries(m, doubtful=True)) > bound for m in often)
+
     @staticmethod
-    def _still_coming_back(recorded: Recorded) -> int:
+    def _still_coming_back(recorded: Recorded, counted: _Counted) -> int:
         """Messages on their way to the bound: more than one delivery that no fault explains, and no end."""
         history = recorded.history
-        again = [m for m in history.messages.values() if len(m.deliveries) > 1 and len(_unprovoked(history, m)) > 1]
+        again = [m for m in history.messages.values() if len(m.deliveries) > 1 and len(counted.deliveries(m)) > 1]
         if not again:
             return 0
         ends = classify_all(history, recorded.semantics)
         return sum(1 for m in again if m.id in ends and ends[m.id].kind in _OPEN)
 
-    def _loops(self, recorded: Recorded) -> list[Finding]:
+    def _loops(self, recorded: Recorded, counted: _Counted) -> list[Finding]:
         """Messages that come back again and again although no fault of ours sends them back."""
         history, bound = recorded.history, self.parameters.max_deliveries
         groups: dict[tuple[str, str], list[Message]] = defaultdict(list)
         for message in history.messages.values():
             if len(message.deliveries) > bound:
-                unprovoked = _unprovoked(history, message)
+                unprovoked = counted.deliveries(message)
                 if len(unprovoked) > bound:
                     fatal = sum(d.died is not None or d.outcome.startswith("failed:") for d in unprovoked)
                     groups[message.task, POISON if fatal * 2 > len(unprovoked) else REDELIVERED].append(message)
@@ -125,11 +142,11 @@ class NoStorm:
             story=build_story(recorded, worst.task_id, title=headline),
         )
 
-    def _retry_storms(self, recorded: Recorded) -> list[Finding]:
+    def _retry_storms(self, recorded: Recorded, counted: _Counted) -> list[Finding]:
         history = recorded.history
         over: dict[str, list[tuple[int, str]]] = defaultdict(list)
         tasks = {m.task_id: m for m in history.messages.values() if m.is_retry}
-        starts = _starts(history, only=set(tasks))
+        starts = counted.starts(only=set(tasks))
         for task_id, number in starts.items():
             task = tasks[task_id].task
             if number > self._bound(history, task):
@@ -213,23 +230,36 @@ class NoStorm:
         )
 
 
-def _unprovoked(history: History, message: Message) -> list[Delivery]:
-    """Deliveries that neither we injected nor a fault of ours caused by ending the one before."""
-    own = [d for d in message.deliveries if not d.copy]
-    return [d for before, d in zip([None, *own], own, strict=False) if before is None or not provoked(history, before)]
+@dataclass(frozen=True, slots=True)
+class _Counted:
+    """What counts towards a bound: deliveries that neither we injected, nor a fault of ours caused, nor the client sent again."""
 
+    history: History
+    resends: Resends
 
-def _starts(history: History, only: set[str] | None = None) -> dict[str, int]:
-    """Starts per task id, without those of injected copies and those after a fault of ours."""
-    found: dict[str, int] = defaultdict(int)
-    for message in history.messages.values():
-        if only is not None and message.task_id not in only:
-            continue
-        if len(message.deliveries) == 1:
-            found[message.task_id] += message.deliveries[0].start is not None
-        else:
-            found[message.task_id] += sum(d.start is not None for d in _unprovoked(history, message))
-    return found
+    def deliveries(self, message: Message, *, doubtful: bool = False) -> list[Delivery]:
+        """Of one message. ``doubtful``: with those of which nobody saw that the client sent them again."""
+        own = [d for d in message.deliveries if not d.copy]
+        found, sent_again = own[:1], 0
+        for before, delivery in pairwise(own):
+            why = self.resends.why(delivery, sent_again) if before.reject is None else None  # a rejected one took another way back
+            sent_again += why is not None
+            if provoked(self.history, before) or (why is not None and (why.sure or not doubtful)):
+                continue
+            found.append(delivery)
+        return found
+
+    def starts(self, only: set[str] | None = None) -> dict[str, int]:
+        """Per task id."""
+        found: dict[str, int] = defaultdict(int)
+        for message in self.history.messages.values():
+            if only is not None and message.task_id not in only:
+                continue
+            if len(message.deliveries) == 1:
+                found[message.task_id] += message.deliveries[0].start is not None
+            else:
+                found[message.task_id] += sum(d.start is not None for d in self.deliveries(message))
+        return found
 
 
 def _densest(moments: Sequence[float], window: float) -> tuple[int, int]:

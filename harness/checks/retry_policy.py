@@ -9,6 +9,7 @@ from typing import Annotated, ClassVar
 from pydantic import BaseModel, ConfigDict, Field, RootModel
 
 from harness.checks._common import by_fault, count, first_match, inconclusive, opened
+from harness.checks._layers import nested_tasks
 from harness.checks._retry_rules import MEASURED, Policy, base_of, delay_allowed, is_one_of, support
 from harness.checks._spread import SIGNIFICANT, combined, group_probability
 from harness.checks.story import build_story
@@ -95,7 +96,7 @@ class RetryPolicy:
     ) -> CheckResult:
         history = recorded.history
         tasks = len({d.message.task_id for g in groups.values() for d in g.retries})
-        nested = _nested(history)
+        nested = nested_tasks(history)
         summary = f"{count(retries, 'retry', 'retries')} of {count(tasks, 'task')}"
         summary += f", {count(len(offences), 'offence')}" if offences else ", every one within the policy"
         advice = ""
@@ -200,18 +201,6 @@ def _unspread(group: _Group, probability: float) -> _Offence:
     words = f"{len(same):,} delays after failure {n + 1} are {span}; "
     words += f"full jitter gives so narrow a spread with probability {probability:.1g}"
     return _Offence(SPREAD, sample.message.task, sample.message.task_id, words, sample)
-
-
-def _nested(history: History) -> list[str]:
-    """Tasks that retry inside a task that retries too: the attempts multiply (F60)."""
-    retried: dict[str, str] = {m.task_id: m.task for m in history.messages.values() if m.is_retry}
-    if not retried:
-        return []
-    found = set()
-    for message in history.messages.values():
-        if message.is_retry and message.parent_id in retried and message.parent_id != message.task_id:
-            found.add(f"{message.task} inside {retried[message.parent_id]}")
-    return sorted(found)
 
 
 def _findings(recorded: Recorded, offences: list[_Offence]) -> tuple[Finding, ...]:

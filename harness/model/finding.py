@@ -68,9 +68,9 @@ EXPLANATIONS: dict[Word, tuple[str, str, str]] = {
         "A lease with expiry (or a fencing token) instead of a flag.",
     ),
     Word.STORM: (
-        "Redelivery or retry without bound, or synchronised beyond the policy.",
+        "Redelivery or retry without bound, synchronised beyond the policy, or so much of it that the backlog does not drain.",
         "reject_on_worker_lost with a task that kills its worker; retries without backoff or jitter.",
-        "Bound the attempts, back off exponentially, add jitter, dead-letter what keeps failing.",
+        "Bound the attempts, back off exponentially, add jitter and a retry budget, dead-letter what keeps failing.",
     ),
     Word.RETRY: (
         "Count, spacing, exceptions or total budget of retries outside the policy.",

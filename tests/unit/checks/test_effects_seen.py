@@ -2,7 +2,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.checks.effects_seen import effect_steps
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.checks.effects_seen import _Running, effect_steps
 from harness.model.history import Call, Delivery, History, Message, SideEvent
 
 
@@ -26,6 +29,20 @@ def posted(found: History, at: float, order: int, outcome: str = "accepted", sta
 
 def told(found: History, task_id: str) -> list[tuple[str, float, str]]:
     return [(s.kind, s.at, s.lane) for s in effect_steps(found, found.messages[task_id].deliveries)]
+
+
+_MOMENT = st.integers(0, 12).map(float)
+_RUN = st.tuples(_MOMENT, st.none() | st.integers(0, 6), st.none() | st.integers(0, 6))
+
+
+@given(st.lists(_RUN, max_size=12), _MOMENT)
+def test_who_ran_at_a_moment_is_known_without_asking_everybody(runs: list[tuple[float, int | None, int | None]], at: float) -> None:
+    ended = [(start, *(None if took is None else start + took for took in (end, died))) for start, end, died in runs]
+    found = history(*(("a", 1, *run) for run in ended))
+    ran = {
+        f"d{number}" for number, (start, *ends) in enumerate(ended) if start <= at <= min((t for t in ends if t is not None), default=at)
+    }
+    assert {d.id for d in _Running(found.deliveries.values()).at(at)} == ran
 
 
 def test_the_same_content_a_second_time_is_told_as_such() -> None:

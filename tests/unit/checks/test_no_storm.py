@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from harness.model.finding import Word
+from harness.model.history import Evidence
 from harness.model.verdict import Verdict
 from tests.unit.checks.histories import Build
 
@@ -69,6 +70,41 @@ def test_injected_copies_do_not_count() -> None:
     for n in range(20):
         b.run(message, 1 + n, copy=n + 1)
     assert b.judge("no_storm").verdict is Verdict.PASS
+
+
+def sent_again(fault: str, **publish: Any) -> Build:
+    """Nine copies of one message, none of them flagged as delivered again, of a publish during a fault on its way."""
+    b = Build(config={"task_publish_retry_policy": {"max_retries": None}})
+    b.fault(fault, 1.02, 30.0, target="producer and broker")
+    message = b.call(1.0, **publish)
+    for n in range(9):
+        b.run(message, 31.0 + n, redelivered=False)
+    return b
+
+
+def test_what_the_client_itself_sent_again_is_no_storm() -> None:
+    flags = {"flags_redelivered": True}
+    b = sent_again("net.partition", publish="failed", ok=None, failed="kombu.exceptions.OperationalError")
+    assert b.judge("no_storm", semantics=flags).verdict is Verdict.PASS
+    assert b.judge("no_storm", {"max_starts": 1}, semantics=flags).numbers["most_starts"] == 1.0
+    b.history.faults[0].evidence = Evidence(False, "it did not bite")
+    assert b.judge("no_storm", semantics=flags).verdict is Verdict.FAIL
+    assert sent_again("net.latency", ok=1.05).judge("no_storm").verdict is Verdict.FAIL, "a broker that flags nothing shows nothing"
+
+
+def test_what_it_perhaps_sent_again_is_inconclusive() -> None:
+    b = sent_again("net.latency", ok=1.05)
+    result = b.judge("no_storm", semantics={"flags_redelivered": True})
+    assert result.verdict is Verdict.INCONCLUSIVE and "unless their clients sent them again" in result.summary
+    b.history.config["task_publish_retry_policy"] = {"max_retries": 2}
+    assert b.judge("no_storm", semantics={"flags_redelivered": True}).verdict is Verdict.FAIL, "no client sends so many"
+
+
+def test_a_rejected_one_that_comes_another_way_was_not_sent_again() -> None:
+    b = sent_again("net.partition", publish="failed", ok=None, failed="kombu.exceptions.OperationalError")
+    for delivery in b.history.deliveries.values():
+        delivery.reject = delivery.at + 0.05
+    assert b.judge("no_storm", semantics={"flags_redelivered": True}).verdict is Verdict.FAIL
 
 
 def test_retries_beyond_the_tasks_own_bound() -> None:

@@ -54,7 +54,7 @@ def test_nothing_recorded_no_story_and_what_is_held_is_said() -> None:
 
 
 def test_the_table_of_checks_is_whole() -> None:
-    names = ["no_loss", "idempotent", "retry_policy", "no_storm", "no_duplicates", "recovery", "state_agrees", "thresholds"]
+    names = ["no_loss", "idempotent", "retry_policy", "no_storm", "drains", "no_duplicates", "recovery", "state_agrees", "thresholds"]
     assert list(CHECKS) == names
     for name, check in CHECKS.items():
         assert check.name == name and check.question and check.summary
