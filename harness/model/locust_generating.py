@@ -29,6 +29,7 @@ def locust_generator(history: History) -> Generator:
         bottleneck="; ".join([*lost, *busy[:1]]),
         failed=_failed(history),
         unmeasured="; ".join(_said(history, "unmeasured")[:1]),
+        elsewhere="; ".join(_said(history, "elsewhere")[-1:]),
     )
 
 

@@ -82,6 +82,7 @@ class Generator(_Frozen):
     bottleneck: str = Field(default="", description="'' or why the run measured its generator, in words")
     failed: str = Field(default="", description="'' or that the generator itself calls its load failed: Locust's exit status, in words")
     unmeasured: str = Field(default="", description="'' or what nobody has measured about the generator, in words")
+    elsewhere: str = Field(default="", description="'' or what other machines made, and how well their clocks are known, in words")
     decides: bool = Field(default=True, description="the run was to measure: thresholds, Locust, `load`; a bottleneck then undoes a pass")
 
     @property

@@ -43,6 +43,8 @@ def check_generator(scenario: Scenario | None, tree: Fields, clean: Collection[s
     """``clean``: checks of this scenario that compare with clean passes of the same calls."""
     load, locust, schedule = (tree.entries.get(name) for name in ("load", "locust", "schedule"))
     if locust is None:
+        if load is None and scenario is not None and scenario.explore:
+            return  # `celery-harness run` refuses it: there is nothing to run
         if load is None:
             problems.add(tree.place, "`load` is missing", "write `load`, `locust` or `schedule`: they say which calls are made")
         elif scenario is not None and not scenario.load:

@@ -1,11 +1,15 @@
 """Readers who ask for a report, some of them with priority, through options of `apply_async`."""
 
+import itertools
 import random
 
 from locust import between, task
 
 from harness.locust import CeleryUser
 from sample_tasks.reports_world import REPORTS
+
+#: One after the other: who asks for a report that is being written is tried again later, which Locust counts as a failed run.
+_numbers = itertools.count(random.randrange(REPORTS))
 
 
 class Reader(CeleryUser):
@@ -17,4 +21,4 @@ class Reader(CeleryUser):
     @task
     def ask(self) -> None:
         """A report that is due within a minute, or not wanted any more."""
-        self.celery.apply("reports.generate", [random.randint(1, REPORTS), 100], expires=60)
+        self.celery.apply("reports.generate", [next(_numbers) % REPORTS + 1, 100], expires=60)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -49,14 +48,15 @@ def scenario(made: Project, name: str = "s", **changes: Any) -> Path:
     return path
 
 
-def a_sending_worker(folder: Path) -> int | None:
-    """One that Locust has forked and that has sent something."""
+def a_sending_process(folder: Path, *, forked: bool) -> int | None:
+    """Of Locust, and it has sent something. ``forked``: one that Locust has made itself."""
     for process in processes_of(folder):
         parent = process.parent()
-        if "locust" in process.cmdline() and parent is not None and "locust" in parent.cmdline():
-            journals = list(folder.glob(f"reports/*/journal/faults/{process.pid}-*.journal"))
-            if journals and b'"k":"call_ok"' in journals[0].read_bytes():
-                return process.pid
+        if "locust" not in process.cmdline() or (forked and (parent is None or "locust" not in parent.cmdline())):
+            continue
+        journals = list(folder.glob(f"reports/*/journal/faults/{process.pid}-*.journal"))
+        if journals and b'"k":"call_ok"' in journals[0].read_bytes():
+            return process.pid
     return None
 
 
@@ -64,6 +64,12 @@ def rows(prefix: Path) -> dict[str, dict[str, str]]:
     """Type of request -> its line, of a load with one task."""
     with Path(f"{prefix}_stats.csv").open(newline="") as stream:
         return {row["Type"]: row for row in csv.DictReader(stream) if row["Type"]}
+
+
+def rows_by_task(prefix: Path) -> dict[tuple[str, str], dict[str, str]]:
+    """(type of request, name) -> its line."""
+    with Path(f"{prefix}_stats.csv").open(newline="") as stream:
+        return {(row["Type"], row["Name"]): row for row in csv.DictReader(stream) if row["Type"]}
 
 
 def failures(prefix: Path) -> dict[tuple[str, str], int]:
@@ -92,19 +98,9 @@ def locust(folder: Path, *arguments: str, **env: str) -> subprocess.Popen[str]:
     )
 
 
-def free_port() -> int:
-    """Nobody listens there now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @contextmanager
-def redis_server(folder: Path) -> Iterator[str]:
+def redis_server(folder: Path, program: str, port: int) -> Iterator[str]:
     """A Redis of the test's own; its URL."""
-    program = shutil.which("redis-server")
-    assert program, "redis-server is needed"
-    port = free_port()
     process = subprocess.Popen(
         [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)], stdout=subprocess.DEVNULL
     )

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from harness.run.fold import read_history
-from tests.e2e.locust_support import SYSTEM, USERS, failures, free_port, of_all, rows, scenario
+from tests.e2e.locust_support import SYSTEM, USERS, failures, of_all, rows, scenario
 from tests.e2e.support import Project, processes_of, project, wait_until
 
 METRICS = {"publish": "publish_latency", "queue wait": "queue_wait", "run": "run_time", "end to end": "end_to_end_latency"}
@@ -76,8 +76,8 @@ def test_two_processes_number_their_calls_without_a_clash(tmp_path: Path) -> Non
     assert not processes_of(tmp_path)
 
 
-def test_workers_of_locust_that_somebody_else_starts(tmp_path: Path) -> None:
-    made, port = project(tmp_path, users=USERS), free_port()
+def test_workers_of_locust_that_somebody_else_starts(tmp_path: Path, free_port: int) -> None:
+    made, port = project(tmp_path, users=USERS), free_port
     path = made.scenario(runtime="processes", system=SYSTEM)
     arguments = ("--locustfile", "users.py", "--users", "2", "--run-time", "2s", "--master-port", str(port), "--expect-workers", "2")
     harness = made.command("load", str(path), *arguments)

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.locust_support import USERS, free_port, locust, redis_server, rows, shop_worker
+from harness.runtimes.processes.servers import free_port
+from tests.e2e.locust_support import USERS, locust, redis_server, rows, shop_worker
 from tests.e2e.support import project
 
 
@@ -23,9 +24,9 @@ def test_without_the_harness_nothing_is_sent_where_nobody_named_the_broker(tmp_p
 
 
 @pytest.mark.parametrize("more", [(), ("--processes", "2")])
-def test_without_the_harness_on_the_broker_that_is_named(tmp_path: Path, more: tuple[str, ...]) -> None:
+def test_without_the_harness_on_the_broker_that_is_named(tmp_path: Path, redis_server_program: str, more: tuple[str, ...]) -> None:
     project(tmp_path, users=USERS.replace("constant(0.1)", "constant(0.02)"))
-    with redis_server(tmp_path) as url, shop_worker(tmp_path, url):
+    with redis_server(tmp_path, redis_server_program, free_port()) as url, shop_worker(tmp_path, url):
         options = ("-f", "users.py", "--headless", "-u", "8", "-r", "8", "-t", "5s", "--csv", "out", "--host", f"{url}/0")
         port = free_port()
         ports = ("--master-bind-port", str(port), "--master-port", str(port)) if more else ()
@@ -47,11 +48,11 @@ INSISTS = {
 
 
 @pytest.mark.parametrize("name", INSISTS)
-def test_an_app_that_insists_on_a_server_of_its_own_is_refused(tmp_path: Path, name: str) -> None:
+def test_an_app_that_insists_on_a_server_of_its_own_is_refused(tmp_path: Path, redis_server_program: str, name: str) -> None:
     line, said = INSISTS[name]
     project(tmp_path, users=USERS)
     (tmp_path / "shop.py").write_text((tmp_path / "shop.py").read_text() + f"\n{line}\n")
-    with redis_server(tmp_path) as url:
+    with redis_server(tmp_path, redis_server_program, free_port()) as url:
         out = _sent_nothing(tmp_path, url)
     assert said in out
 
@@ -88,9 +89,9 @@ class Two(One):
 """
 
 
-def test_a_second_app_of_the_same_name_is_held_against_the_servers_too(tmp_path: Path) -> None:
+def test_a_second_app_of_the_same_name_is_held_against_the_servers_too(tmp_path: Path, redis_server_program: str) -> None:
     project(tmp_path, users=TWO_APPS)
-    with redis_server(tmp_path) as url:
+    with redis_server(tmp_path, redis_server_program, free_port()) as url:
         out = _sent_nothing(tmp_path, url)
     assert "servers publishes to redis://:**@127.0.0.1:9/0" in out
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.locust_support import USERS, a_sending_worker, scenario
+from tests.e2e.locust_support import USERS, a_sending_process, scenario
 from tests.e2e.support import processes_of, project, wait_until
 
 
@@ -16,7 +16,7 @@ def test_a_lost_worker_of_locust_is_said_and_makes_a_pass_inconclusive(tmp_path:
     made = project(tmp_path, users=USERS)
     harness = made.command("load", str(scenario(made, locust={"file": "users.py", "users": 4, "for": "10s", "processes": 2})))
     try:
-        victim = wait_until(lambda: a_sending_worker(tmp_path), "a worker of Locust's sends", 60)
+        victim = wait_until(lambda: a_sending_process(tmp_path, forked=True), "a worker of Locust's sends", 60)
         os.kill(victim, signal.SIGKILL)
         out, err = harness.communicate(timeout=120)
     finally:
@@ -142,11 +142,15 @@ def test_a_locust_that_dies_is_the_environments_fault(tmp_path: Path) -> None:
     assert not processes_of(tmp_path)
 
 
-def test_ctrl_c_stops_all_and_leaves_a_partial_report(tmp_path: Path) -> None:
+@pytest.mark.parametrize("deaf", [False, True], ids=["two processes", "a process that hears nothing"])
+def test_ctrl_c_stops_all_and_leaves_a_partial_report(tmp_path: Path, deaf: bool) -> None:
     made = project(tmp_path, users=USERS)
-    harness = made.command("load", str(scenario(made, locust={"file": "users.py", "users": 2, "for": "60s", "processes": 2})))
+    spec = {"users": 8} if deaf else {"users": 2, "processes": 2}
+    harness = made.command("load", str(scenario(made, locust={"file": "users.py", "for": "60s", **spec})))
     try:
-        wait_until(lambda: a_sending_worker(tmp_path), "a worker of Locust's sends", 60)
+        sending = wait_until(lambda: a_sending_process(tmp_path, forked=not deaf), "Locust sends", 60)
+        if deaf:
+            os.kill(sending, signal.SIGSTOP)
         harness.send_signal(signal.SIGINT)
         out, err = harness.communicate(timeout=60)
     finally:
@@ -154,26 +158,3 @@ def test_ctrl_c_stops_all_and_leaves_a_partial_report(tmp_path: Path) -> None:
     assert harness.returncode == 130, out + err
     assert made.result()["interrupted"] and made.result()["calls"] > 0
     wait_until(lambda: not processes_of(tmp_path), "nothing is left", 20)
-
-
-def test_ctrl_c_with_a_locust_that_hears_nothing_stops_all_and_leaves_a_partial_report(tmp_path: Path) -> None:
-    made = project(tmp_path, users=USERS)
-    harness = made.command("load", str(scenario(made, locust={"file": "users.py", "users": 8, "for": "60s"})))
-    try:
-        deaf = wait_until(lambda: _locust_that_sends(tmp_path), "Locust sends", 60)
-        os.kill(deaf, signal.SIGSTOP)
-        harness.send_signal(signal.SIGINT)
-        out, err = harness.communicate(timeout=60)
-    finally:
-        harness.kill()
-    assert harness.returncode == 130, out + err
-    assert made.result()["interrupted"] and made.result()["calls"] > 0
-    wait_until(lambda: not processes_of(tmp_path), "nothing is left", 20)
-
-
-def _locust_that_sends(folder: Path) -> int | None:
-    for process in processes_of(folder):
-        journals = list(folder.glob(f"reports/*/journal/faults/{process.pid}-*.journal")) if "locust" in process.cmdline() else []
-        if journals and b'"k":"call_ok"' in journals[0].read_bytes():
-            return process.pid
-    return None

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-__all__ = ["NoApp", "find_app", "register_tasks", "resolve", "use_working_folder"]
+__all__ = ["NoApp", "find_app", "register_tasks", "resolve", "the_app", "use_working_folder"]
 
 
 class NoApp(Exception):
@@ -23,14 +23,18 @@ def use_working_folder() -> None:
 
 def find_app(path: str) -> Any:
     """The app of "module:attr", found as `celery -A` finds it. Raises what the import raises; NoApp."""
-    from celery.app.base import Celery
     from celery.app.utils import find_app as find
 
-    app = find(path)
-    if hasattr(app, "_get_current_object"):
-        app = app._get_current_object()
+    return the_app(find(path), path)
+
+
+def the_app(found: Any, named: object) -> Any:
+    """The app itself, not a proxy of it. NoApp where what was found is none."""
+    from celery.app.base import Celery
+
+    app = found._get_current_object() if hasattr(found, "_get_current_object") else found
     if not isinstance(app, Celery):
-        raise NoApp(f"{path} is {type(app).__name__}, not a Celery app")
+        raise NoApp(f"{named} is {type(app).__name__}, not a Celery app")
     return app
 
 

@@ -12,14 +12,14 @@ import traceback
 from datetime import timedelta
 from typing import Any, Iterator, NoReturn
 
-from celery_harness_agent import application, arguments, config, prepared, publish
+from celery_harness_agent import application, arguments, call_records, config, prepared, publish
 from celery_harness_agent.company import Company
 from celery_harness_agent.connections import OwnPools, own_pool
 from celery_harness_agent.context import CALL, enter_shared, leave_shared
 from celery_harness_agent.failures import is_connection_error
 from celery_harness_agent.frames import Frames
 from celery_harness_agent.guard import Guard
-from celery_harness_agent.journal import Journal, mono, optional, quoted
+from celery_harness_agent.journal import Journal, mono, quoted
 from celery_harness_agent.launch import die_with_parent, parent_from_environment
 from celery_harness_agent.outbox import Outbox
 from celery_harness_agent.prepared import PreparedCall
@@ -130,7 +130,7 @@ class Producer:
         finally:
             leave_shared(token)
         call.sent = self._of_call(number, item, _text(item, drawn))
-        call.ok = _of_result(number, call.result)
+        call.ok = call_records.of_result(number, call.result)
         return call
 
     def _item_of(self, number: int) -> dict[str, Any]:
@@ -238,21 +238,18 @@ class Producer:
         except Exception as exc:
             self._failed(number, exc, begun=publish.begun() > begun)
         else:
-            self._emit(f'{{"k":"call_ok","m":{mono()}{_of_result(number, result)}}}\n')
+            self._emit(f'{{"k":"call_ok","m":{mono()}{call_records.of_result(number, result)}}}\n')
         finally:
             leave_shared(token)
 
     def _of_call(self, number: int, part: dict[str, Any], text: str) -> str:
         """What the `call` record says beside when it was sent, and how."""
-        return f',"no":{number},"n":{quoted(part["send"])},"args":{text},"due":{self._calls[number][1]}'
+        return call_records.of_call(number, part["send"], text, self._calls[number][1])
 
     def _failed(self, number: int, exc: Exception, *, begun: bool) -> None:
         """Unknown: the connection failed after a publish began, so the broker may have it."""
         unknown = begun and is_connection_error(exc)
-        self._emit(
-            f'{{"k":"call_failed","m":{mono()},"no":{number},"e":{quoted(exception_name(exc))},"text":'
-            f'{quoted(str(exc)[:300])},"unknown":{unknown:d}}}\n'
-        )
+        self._emit(call_records.failed(number, exception_name(exc), str(exc), unknown=unknown))
 
     def _publish(self, item: dict[str, Any], parts: list[dict[str, Any]], drawn: list[arguments.Arguments]) -> Any:
         from celery import chain, chord, group
@@ -285,20 +282,3 @@ class Producer:
 def _text(item: dict[str, Any], drawn: list[arguments.Arguments]) -> str:
     """The arguments of a call, quoted."""
     return quoted(arguments.text_of(drawn, single=bool(item.get("send"))))
-
-
-def _of_result(number: int, result: Any) -> str:
-    """What the `call_ok` record says beside when."""
-    ids = task_ids(result)
-    return f',"no":{number},"id":{optional(ids[0] if ids else None)},"ids":{json.dumps(ids)}'
-
-
-def task_ids(result: Any) -> list[str]:
-    """All task ids behind a result, those that were sent first in front: a chain's parts, a group's, a chord's and its body."""
-    if result is None:
-        return []
-    before = task_ids(getattr(result, "parent", None))
-    members = getattr(result, "results", None)
-    if members is None:
-        return [*before, str(result.id)]
-    return before + [identity for member in members for identity in task_ids(member) if identity not in before]

@@ -34,6 +34,13 @@ class Settings:
         self.plan: dict[str, Any] = document.get("plan") or {}
         #: Added to every pid that is recorded: containers number their processes from 1, each for itself.
         self.pid_base: int = int(document.get("pid_base") or 0)
+        #: Of a Locust worker on another machine: it is told nothing by its environment, and shares no file with the run.
+        self.elsewhere: bool = bool(document.get("elsewhere"))
+        self.env: dict[str, str] = document.get("env") or {}
+        self.token: str = document.get("token") or ""
+        #: Of Locust's master: the file that such a worker needs, and what it may connect to.
+        self.worker_file: str = document.get("worker_file") or ""
+        self.allow_elsewhere: list[tuple[str, int]] = [(str(host), int(port)) for host, port in document.get("allow_elsewhere") or ()]
 
 
 def load() -> Settings:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from celery_harness_agent import application
 from celery_harness_locust.errors import WrongApp, unknown_task
 
 __all__ = ["LoadedApp", "forget_results", "load_app"]
@@ -57,20 +58,14 @@ def forget_results() -> None:
 
 
 def _load(named: Any) -> LoadedApp:
-    from celery.app.base import Celery
-    from celery.app.utils import find_app
-
     if not named:
         raise WrongApp('a CeleryUser needs its app: write app = "module:attr" in the class')
     try:
-        app = find_app(named) if isinstance(named, str) else named
+        app = application.find_app(named) if isinstance(named, str) else application.the_app(named, named)
+    except application.NoApp as exc:
+        raise WrongApp(f"{exc}: name it as `celery -A` takes it") from None
     except Exception as exc:
         raise WrongApp(f"the app {named} cannot be imported: {type(exc).__name__}: {exc}") from exc
-    if hasattr(app, "_get_current_object"):
-        app = app._get_current_object()
-    if not isinstance(app, Celery):
-        raise WrongApp(f"{named} is {type(app).__name__}, not a Celery app: name it as `celery -A` takes it")
     app.conf.result_backend_thread_safe = True  # else each greenlet has a backend, and a consumer, of its own
-    app.loader.import_default_modules()
-    app.finalize(auto=True)
+    application.register_tasks(app)
     return LoadedApp(app, named if isinstance(named, str) else str(app.main or app))

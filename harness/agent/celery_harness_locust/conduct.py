@@ -21,14 +21,17 @@ from locust.stats import StatsCSVFileWriter
 
 from celery_harness_agent.journal import Journal, mono, quoted
 from celery_harness_agent.launch import die_with_parent
+from celery_harness_locust.guest import Guest
+from celery_harness_locust.guests import HELLO, Guests
 from celery_harness_locust.member import Member
 from celery_harness_locust.user import CeleryUser
 
 __all__ = ["Conductor"]
 
-_HERE, _ENDED = "celery_harness_here", "celery_harness_ended"
+_ENDED = "celery_harness_ended"
 _LOOK_SECONDS = 0.25
 _ROWS = 500  # in one message
+_OTHERS_SECONDS = 600  # until workers are there that somebody starts by hand
 
 
 class Conductor:
@@ -41,6 +44,7 @@ class Conductor:
         self._t0 = 0
         self._started_by = os.getpid()
         self._clients: dict[int, str] = {}  # pid -> Locust's id of a worker
+        self._guests = Guests(member.settings)
         self._lost: set[str] = set()
         self._finishing = False
         self._listener: Any = None  # the greenlet that hears the harness
@@ -61,23 +65,28 @@ class Conductor:
     def _init(self, environment: Any, runner: Any, **_: Any) -> None:
         self._environment = environment
         if isinstance(runner, MasterRunner):
-            runner.register_message(_HERE, self._here)
+            runner.register_message(HELLO, self._here)
+            self._guests.serve(runner)
         else:
             if os.getpid() != self._started_by and "CELERY_HARNESS_PARENT" in os.environ:
                 die_with_parent()  # what a fork forgets
             self._prepare(environment)
         if isinstance(runner, WorkerRunner):
             runner.register_message(_ENDED, self._ended)
-            runner.send_message(_HERE, {"pid": self._member.pid})
+            if isinstance(self._member, Guest):
+                self._member.join_master(runner)
+            else:
+                runner.send_message(HELLO, {"pid": self._member.pid})
             return
         runner.quit = self._finishing_first(runner)
         self._listener = gevent.spawn(self._listen)
         if isinstance(runner, MasterRunner):
-            self._await_workers(runner, environment.parsed_options.expect_workers)
+            self._await_workers(runner, environment.parsed_options)
             gevent.spawn(self._watch, runner)
         self._emit(f'{{"k":"ready","m":{mono()}}}\n')
         self._go.wait()
         self._member.begin_at(self._t0)
+        self._guests.begin_at(self._t0)
         gevent.sleep(max(0.0, (self._t0 - mono()) / 1e9))
 
     def _prepare(self, environment: Any) -> None:
@@ -128,14 +137,36 @@ class Conductor:
     # --- Locust's messages --------------------------------------------------------------------------------------
 
     def _here(self, environment: Any, msg: Any, **_: Any) -> None:
-        self._clients[int(msg.data["pid"])] = msg.node_id
+        if "pid" in msg.data:
+            self._clients[int(msg.data["pid"])] = msg.node_id
+        else:
+            self._guests.welcome(msg.node_id, msg.data)
 
     def _ended(self, environment: Any, msg: Any, **_: Any) -> None:
         self._member.take(environment, msg.data["rows"])
 
-    def _await_workers(self, runner: Any, expected: int) -> None:
+    def _await_workers(self, runner: Any, options: Any) -> None:
+        """Those of somebody else for as long as Locust's own option says, else for ten minutes; then the harness is told, and ends this."""
+        expected, patience = options.expect_workers, getattr(options, "expect_workers_max_wait", 0) or _OTHERS_SECONDS
+        if self._member.settings.worker_file:
+            self._say("waits", self._wanted(runner, expected))
+        deadline: float | None = time.monotonic() + patience
         while len(runner.clients.ready) < expected or len(self._clients) < expected:
             time.sleep(0.02)
+            self._clients.update(self._guests.ready())
+            if deadline is not None and time.monotonic() > deadline:
+                came = min(len(runner.clients.ready), len(self._clients))
+                self._say("absent", f"{came} of {expected} workers of Locust came within {patience} s")
+                deadline = None
+
+    def _wanted(self, runner: Any, expected: int) -> str:
+        """For whoever starts them."""
+        settings = self._member.settings
+        at = f"{runner.master_bind_host}:{runner.master_bind_port}"
+        ports = [str(runner.master_bind_port), *(str(port) for _, port in settings.allow_elsewhere)]
+        how = f"ports {', '.join(dict.fromkeys(ports))} and the file {settings.worker_file}"
+        workers = "1 worker" if expected == 1 else f"{expected} workers"
+        return f"Locust waits for {workers} at {at}. One on another machine needs {how} (docs/load-hosts.md)"
 
     def _watch(self, runner: Any) -> None:
         """A worker that is gone takes its users with it: Locust starts them elsewhere, and goes on with other numbers."""
@@ -145,11 +176,17 @@ class Conductor:
 
     def _count_workers(self, runner: Any) -> None:
         """Locust misses a worker after three seconds only, and one that ended just before the load did never."""
+        self._clients.update(self._guests.ready())
         for pid, client in self._clients.items():
             node = runner.clients.get(client)
-            if client not in self._lost and (node is None or node.state == "missing" or not self._member.is_alive(pid)):
-                self._lost.add(client)
-                self._say("lost", f"Locust lost its worker {client} (process {pid}): its users were started elsewhere or not at all")
+            here = not self._guests.is_one(client)
+            if node is None or node.state == "missing" or (here and not self._member.is_alive(pid)):
+                self._lose(client, f" (process {pid})" if here else "")
+
+    def _lose(self, client: str, process: str) -> None:
+        if client not in self._lost:
+            self._lost.add(client)
+            self._say("lost", f"Locust lost its worker {client}{process}: its users were started elsewhere or not at all")
 
     def _say_what_is_unmeasured(self, runner: Any) -> None:
         """Locust looks at its processor now and then (every 10 s in 2.47, and the first look yields 0); its older versions tell nobody."""
@@ -183,6 +220,10 @@ class Conductor:
         self._finishing = True
         runner.stop()
         self._count_workers(runner)
+        for client in self._guests.vanished():
+            self._lose(client, "")
+        if summary := self._guests.summary():
+            self._say("elsewhere", summary)
         self._say_what_is_unmeasured(runner)
         self._emit(f'{{"k":"load_done","m":{mono()},"late":0,"dropped":0}}\n')
         self._stop.wait()
@@ -219,22 +260,30 @@ class Conductor:
 
 
 def _write_before_closing() -> None:
-    """Locust writes its CSV files once a second, and closes them without what has come since."""
+    """Locust writes its CSV files once a second, and closes them without what has come since; an older one never closes them."""
     close: Any = StatsCSVFileWriter.close_files
+    write: Any = StatsCSVFileWriter.stats_writer
+
+    def stats_writer(self: Any) -> Any:
+        locust.events.quit.add_listener(lambda **_: _write_all(self))
+        return write(self)
 
     def close_files(self: Any) -> None:
-        self.requests_csv_filehandle.seek(0)
-        self.requests_csv_writer.writerow(self.requests_csv_columns)
-        self._requests_data_rows(self.requests_csv_writer)
-        self.requests_csv_filehandle.truncate()
-        for handle, writer, columns, rows in (
-            (self.failures_csv_filehandle, self.failures_csv_writer, self.failures_columns, self._failures_data_rows),
-            (self.exceptions_csv_filehandle, self.exceptions_csv_writer, self.exceptions_columns, self._exceptions_data_rows),
-        ):
-            handle.seek(0)
-            writer.writerow(columns)
-            rows(writer)
-            handle.truncate()
+        _write_all(self)
         close(self)
 
     StatsCSVFileWriter.close_files = close_files  # type: ignore[method-assign]
+    StatsCSVFileWriter.stats_writer = stats_writer  # type: ignore[method-assign]
+
+
+def _write_all(files: Any) -> None:
+    for handle, writer, columns, rows in (
+        (files.requests_csv_filehandle, files.requests_csv_writer, files.requests_csv_columns, files._requests_data_rows),
+        (files.failures_csv_filehandle, files.failures_csv_writer, files.failures_columns, files._failures_data_rows),
+        (files.exceptions_csv_filehandle, files.exceptions_csv_writer, files.exceptions_columns, files._exceptions_data_rows),
+    ):
+        handle.seek(0)
+        writer.writerow(columns)
+        rows(writer)
+        handle.truncate()
+        handle.flush()

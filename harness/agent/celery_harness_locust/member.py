@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import logging
 import os
 from contextlib import contextmanager
@@ -13,11 +12,10 @@ from typing import Any, Callable, Iterator, Sequence
 import gevent
 from gevent.event import AsyncResult as Waiter
 
-from celery_harness_agent import arguments, config, publish
+from celery_harness_agent import arguments, call_records, config, publish
 from celery_harness_agent.context import CALL, enter_shared, leave_shared, running
 from celery_harness_agent.failures import is_connection_error
-from celery_harness_agent.journal import Journal, mono, optional, quoted
-from celery_harness_agent.producer import task_ids
+from celery_harness_agent.journal import Journal, mono, quoted
 from celery_harness_agent.settings import Settings
 from celery_harness_agent.tracing import exception_name
 from celery_harness_locust.apps import LoadedApp, load_app
@@ -239,7 +237,7 @@ class MemberClient(Client):
             member.waiting[number] = waiter
         now = mono()
         text = arguments.text_of([(list(args), dict(kwargs))], single=True)
-        member.emit(f'{{"k":"call","m":{now},"no":{number},"n":{quoted(name)},"args":{quoted(text)},"due":{now - member.t0},"late":0}}\n')
+        member.emit(f'{{"k":"call","m":{now}{call_records.of_call(number, name, quoted(text), now - member.t0)},"late":0}}\n')
         request: dict[str, Any] = {CALL: number}
         before = publish.begun()
         token = enter_shared(request)
@@ -252,8 +250,7 @@ class MemberClient(Client):
             return None
         finally:
             leave_shared(token)
-        ids = task_ids(result)
-        member.emit(f'{{"k":"call_ok","m":{mono()},"no":{number},"id":{optional(ids[0] if ids else None)},"ids":{json.dumps(ids)}}}\n')
+        member.emit(f'{{"k":"call_ok","m":{mono()}{call_records.of_result(number, result)}}}\n')
         self._fire(PUBLISH, name, (request.get(_OK, mono()) - request.get(_BEGUN, now)) / 1e9)
         return result
 
@@ -262,10 +259,8 @@ class MemberClient(Client):
         self._member.waiting.pop(number, None)
         cut = not isinstance(exc, Exception)
         unknown = begun and (cut or is_connection_error(exc))
-        text = "the load ended meanwhile" if cut else str(exc)[:300]
-        self._member.emit(
-            f'{{"k":"call_failed","m":{mono()},"no":{number},"e":{quoted(exception_name(exc))},"text":{quoted(text)},"unknown":{unknown:d}}}\n'
-        )
+        text = "the load ended meanwhile" if cut else str(exc)
+        self._member.emit(call_records.failed(number, exception_name(exc), text, unknown=unknown))
         failure = exc if isinstance(exc, Exception) else PublishCut("the load ended in the middle of the publish")
         self._fire(PUBLISH, name, (mono() - since) / 1e9, failure)
 

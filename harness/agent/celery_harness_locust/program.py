@@ -18,7 +18,10 @@ def main(settings: Settings, options: list[str]) -> NoReturn:
     """Runs Locust with these options in this process; exits as it does, with 78 where a broker is not ours."""
     from celery_harness_agent.launch import die_with_parent, parent_from_environment
 
-    die_with_parent(parent_from_environment())
+    if settings.elsewhere:
+        os.environ.update(settings.env)
+    else:
+        die_with_parent(parent_from_environment())
     import locust.main  # first of all: gevent's patches
 
     from celery_harness_agent import application, config, publish
@@ -28,14 +31,15 @@ def main(settings: Settings, options: list[str]) -> NoReturn:
 
     config.force_addresses(settings)
     application.use_working_folder()
-    journal = open_journal(settings)
+    from celery_harness_locust.conduct import Conductor
+    from celery_harness_locust.guest import Guest, Wire
+    from celery_harness_locust.member import Member, join
+
+    journal = Wire() if settings.elsewhere else open_journal(settings)
     Guard(settings, Frames(settings.root), journal).install()
     publish.install(journal, settings.retry_divisor)
     config.merge_when_loaded(settings.config)
-    from celery_harness_locust.conduct import Conductor
-    from celery_harness_locust.member import Member, join
-
-    member = Member(settings, journal)
+    member = Guest(settings, journal) if isinstance(journal, Wire) else Member(settings, journal)
     join(member)
     Conductor(member, journal).join()
     _read_no_settings(locust.argument_parser.LocustArgumentParser)
@@ -67,6 +71,7 @@ def check(settings: Settings) -> None:
     frames = Frames(settings.root)
     try:
         import locust.main
+        from locust.util.load_locustfile import load_locustfile
     except ImportError as exc:
         answer.give({"ok": False, "error": {"kind": "locust", "what": f"{MISSING} ({sys.executable}): {exc}"}})
         return
@@ -76,15 +81,15 @@ def check(settings: Settings) -> None:
     config.merge_when_loaded(settings.config)
     path = os.path.abspath(str(request.get("file")))  # noqa: PTH100 (Locust wants text)
     try:
-        users, _, _, shape = locust.main.merge_locustfiles_content([path])
+        *_, users, shapes = load_locustfile(path)  # an older Locust has more to say, in front
     except (Exception, SystemExit) as exc:
         said = answer.describe("import", f"the locustfile fails to import: {type(exc).__name__}: {exc}", exc, frames)
         answer.give({"ok": False, "error": said})
         return
-    answer.give(_described(users, shape, frames, locust.__version__, path))
+    answer.give(_described(users, bool(shapes), frames, locust.__version__, path))
 
 
-def _described(users: dict[str, Any], shape: Any, frames: Any, version: str, path: str) -> dict[str, Any]:
+def _described(users: dict[str, Any], shape: bool, frames: Any, version: str, path: str) -> dict[str, Any]:
     from celery_harness_agent import answer
     from celery_harness_locust.apps import load_app
     from celery_harness_locust.calls import wrong_calls
@@ -101,4 +106,4 @@ def _described(users: dict[str, Any], shape: Any, frames: Any, version: str, pat
             return {"ok": False, "error": answer.describe("app", f"{user.__name__}: {exc}", exc.__cause__ or exc, frames)}
         apps[loaded.path] = sorted(loaded.tasks)
     wrong = wrong_calls(path, apps) if len(apps) == 1 else []
-    return {"ok": True, "locust": version, "users": sorted(users), "shape": shape is not None, "apps": apps, "wrong": wrong}
+    return {"ok": True, "locust": version, "users": sorted(users), "shape": shape, "apps": apps, "wrong": wrong}

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.model.scenario import LocustSpec
-from harness.runtimes.shared.locusts import locust_options
+from harness.runtimes.shared.locusts import locust_options, worker_settings
 
 
 def options(**spec: Any) -> dict[str, str]:
@@ -59,3 +59,34 @@ def test_the_load_lasts_whole_seconds() -> None:
     assert options(**{"for": "1m 30s"})["--run-time"] == "90"
     assert options(**{"for": "2.5s"})["--run-time"] == "3"
     assert options(**{"for": "400ms"})["--run-time"] == "1", "0 would be no limit"
+
+
+MASTER: dict[str, Any] = {
+    "run": "r",
+    "pass": "faults",
+    "role": "producer",
+    "name": "producer",
+    "journal": "/r/journal",
+    "app": "shop:app",
+    "root": "/p",
+    "broker": "redis://u:p@127.0.0.1:4001/0",
+    "backend": "redis://u:p@127.0.0.1:4002/0",
+    "config": {"task_acks_late": True},
+    "allow": [["127.0.0.1", 4001], ["127.0.0.1", 4002], ["127.0.0.1", 4003]],
+    "egress": ["shop.example"],
+    "retry_divisor": 1.0,
+    "trigger_folder": "/r/triggers",
+    "pid_base": 0,
+}
+
+
+def test_a_worker_on_another_machine_is_told_no_path_and_may_reach_broker_and_backend_alone() -> None:
+    told = worker_settings(MASTER, "secret", {"DATABASE_URL": "sqlite:////x"})
+    assert told["allow"] == [["127.0.0.1", 4001], ["127.0.0.1", 4002]], "4003 is somebody else's over there"
+    assert told["elsewhere"] is True and told["token"] == "secret" and told["env"] == {"DATABASE_URL": "sqlite:////x"}
+    assert told["config"] == {"task_acks_late": True} and told["egress"] == ["shop.example"]
+    assert not {"journal", "root", "trigger_folder", "pid_base", "worker_file"} & set(told)
+
+
+def test_without_a_result_backend_there_is_one_address() -> None:
+    assert worker_settings({**MASTER, "backend": None}, "s", {})["allow"] == [["127.0.0.1", 4001]]
