@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ import click
 from pydantic import ValidationError
 
 from harness.cli.overview import Overview
-from harness.errors import Interrupted
+from harness.errors import EnvironmentFault, Interrupted
 from harness.model.result import RunResult
 from harness.run.signals import InterruptGuard
 
@@ -67,16 +68,26 @@ def run_in_parallel(cells: Sequence[Chosen], options: Options) -> int:
                     running.remove(job)
                     _report(job, overview, options)
                 time.sleep(0.05)
-        except Interrupted as exc:
+        except (Interrupted, EnvironmentFault) as exc:
             _stop(running)
             overview.close(exc.exit_code)
+            raise
+        except BaseException:
+            _stop(running)
             raise
     return overview.close()
 
 
 def _started(one: Chosen, options: Options) -> _Job:
-    out, err = (tempfile.TemporaryFile("w+") for _ in range(2))  # noqa: SIM115 (a pipe would fill and block the child)
-    child = subprocess.Popen(_command(one, options), stdout=out, stderr=err, text=True)
+    """EnvironmentFault where the machine has no room for one more."""
+    with ExitStack() as opened:
+        try:
+            out, err = (opened.enter_context(tempfile.TemporaryFile("w+")) for _ in range(2))  # a pipe would fill and block the child
+            child = subprocess.Popen(_command(one, options), stdout=out, stderr=err, text=True)
+        except OSError as exc:
+            hint = "fewer --jobs need less; the runs that had ended have their reports"
+            raise EnvironmentFault(f"{one.title} cannot be started, so all runs were stopped: {exc}", hint=hint) from None
+        opened.pop_all()
     return _Job(one.title, child, out, err)
 
 

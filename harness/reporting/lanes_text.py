@@ -57,17 +57,28 @@ def _header(title: str, grid: _Grid) -> Line:
 
 
 def _fitting(steps: list[Step], rows: int) -> list[Step]:
-    """Leave out what tells least until the rest fits; a wait never goes first."""
-    for kind in ("start", "publish", "end", "deliver"):
-        if len(steps) <= rows:
-            return steps
-        steps = [s for s in steps if s.kind != kind]
+    """Leave out what tells least until the rest fits: first what the next row tells as well, all of it; then from the middle, and no more
+    than must go. How a task ended goes last, a wait never first.
+    """
+    for kind in ("start", "publish"):
+        if len(steps) > rows:
+            steps = [s for s in steps if s.kind != kind]
+    for kind in ("deliver", "end"):
+        gone = _innermost([n for n, s in enumerate(steps) if s.kind == kind], len(steps) - rows)
+        steps = [s for n, s in enumerate(steps) if n not in gone]
     if len(steps) <= rows:
         return steps
     half = rows // 2
     left_out = len(steps) - rows + 1
     note = Step(at=steps[half].at, kind="wait", lane="broker", text=f"{left_out} more events")
     return [*steps[:half], note, *steps[len(steps) - (rows - half - 1) :]]
+
+
+def _innermost(numbers: list[int], count: int) -> set[int]:
+    """So many of them, around the one in the middle."""
+    count = max(0, min(count, len(numbers)))
+    first = (len(numbers) - count) // 2
+    return set(numbers[first : first + count])
 
 
 def _row(step: Step, grid: _Grid, counts: dict[str, int], red: set[str], width: int) -> list[Line]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -114,3 +116,22 @@ def test_a_child_that_says_nothing_is_the_environments_fault(monkeypatch: pytest
     children(monkeypatch, "raise SystemExit(9)", *[telling(tmp_path / "passing", sample.passing())] * 3)
     done = ran(MATRIX, "-j", "4")
     assert "      ended without a result\n" in done.output and done.exit_code == 3
+
+
+def test_a_child_that_cannot_be_started_stops_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[subprocess.Popen[str]] = []
+    begin = subprocess.Popen
+
+    def popen(*args: Any, **options: Any) -> subprocess.Popen[str]:
+        if len(started) == 2:
+            raise BlockingIOError(11, "Resource temporarily unavailable")
+        started.append(begin(*args, **options))
+        return started[-1]
+
+    children(monkeypatch, *["import time; time.sleep(600)"] * 4)
+    monkeypatch.setattr(subprocess, "Popen", popen)
+    done = ran(MATRIX, "-j", "3")
+    assert [child.poll() for child in started] == [-signal.SIGTERM] * 2
+    said = "kills-by-acknowledgement-broken [acks_late=false, prefetch=1] cannot be started, so all runs were stopped: [Errno 11]"
+    assert isinstance(done.exception, EnvironmentFault) or done.exit_code == 3
+    assert said in done.output + str(done.exception)

@@ -150,12 +150,28 @@ def test_a_long_story_fits_and_keeps_its_ends() -> None:
     assert "retry 0" in lines[1] and "gone" in lines[-1] and any("more events" in line for line in lines)
 
 
+@pytest.mark.parametrize(("runs", "ends", "delivers"), [(6, 6, 6), (7, 7, 7), (8, 8, 7), (11, 11, 1), (12, 11, 0)])
+def test_a_long_story_leaves_out_beginnings_before_ends(runs: int, ends: int, delivers: int) -> None:
+    steps = []
+    for n in range(runs):
+        for kind, lane in (("deliver", "broker"), ("start", "pay-1"), ("effect", "pay-1"), ("end", "pay-1")):
+            steps.append(Step(at=float(n), kind=kind, lane=lane, to="pay-1", text=f"{kind} {n}.", note=f"{kind} {n}."))
+    lines = _told(steps)
+    kept = {kind: [n for n in range(runs) if any(f"{kind} {n}." in line for line in lines)] for kind in ("deliver", "end", "effect")}
+    assert (len(kept["end"]), len(kept["deliver"]), len(kept["effect"])) == (ends, delivers, runs)
+    assert not kept["deliver"] or delivers == 1 or {0, runs - 1} <= set(kept["deliver"]), "from the middle"
+
+
+def _told(steps: list[Step]) -> list[str]:
+    finding = Finding(word=Word.EFFECT, headline="h", story=Story(title="t", task_id="x", task="t", steps=tuple(steps)))
+    return ["".join(text for _, text in line) for line in story_lines(finding, ["pay-1"])]
+
+
 def test_many_lanes_fit_the_width() -> None:
     steps = [
         Step(at=float(i) / 10, kind="effect", lane="pay-1", to=f"store_number_{i}", text="something was written there") for i in range(9)
     ]
-    finding = Finding(word=Word.EFFECT, headline="h", story=Story(title="t", task_id="x", task="t", steps=tuple(steps)))
-    assert max(len("".join(text for _, text in line)) for line in story_lines(finding, ["pay-1"])) <= WIDTH
+    assert max(map(len, _told(steps))) <= WIDTH
 
 
 def test_lines_of_a_log_stay_lines() -> None:
