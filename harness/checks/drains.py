@@ -126,7 +126,7 @@ class Drains:
         trigger = trigger_of(recorded.scenario, history)
         if trigger is None:
             return inconclusive(Drains, "there was no fault that bit, and no spike", "plan one in the timeline, or an `arrival: spike`")
-        backlog = Backlog.of(history, recorded.semantics)
+        backlog = Backlog.of(history, recorded.readings.fates)
         before = _before(backlog, trigger)
         if isinstance(before, str):
             return inconclusive(Drains, before, "let the load run for longer, at a rate that is served, before the first fault or spike")

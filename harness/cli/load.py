@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from harness.cli.load_search import asked_for, run_search, search_options
 from harness.cli.run import Chosen, Options, run_all, run_in_turn
 from harness.errors import UsageError
 from harness.model.quantities import parse_duration, parse_rate
@@ -35,6 +36,7 @@ _PAGE, _MASTER = 8089, 5557  # Locust's own defaults
 @click.option("--csv", default="", help="Prefix of Locust's CSV files; without it they are in the run's folder.")
 @click.option("--master-port", type=click.IntRange(1, 65_535), help="Locust's users run in workers that you start, which find this port.")
 @click.option("--expect-workers", type=click.IntRange(1, 10_000), help="How many of these; the load begins when they are there.")
+@search_options
 @click.option("--runtime", type=click.Choice(["auto", "containers", "processes"]), default="auto", show_default=True)
 @click.option("--reports", type=click.Path(path_type=Path), default=Path("reports"), show_default=True, help="Where runs write.")
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Instead of the scenario's own.")
@@ -54,8 +56,20 @@ def load(
     reports: Path,
     seed: int | None,
     as_json: bool,
+    **search: Any,
 ) -> None:
     """Put the system of scenario FILE under load and judge it."""
+    users_options = {
+        "--locustfile": locustfile,
+        "--users": users,
+        "--spawn-rate": spawn_rate,
+        "--run-time": run_time,
+        "--processes": processes,
+    }
+    users_options |= {"--web": web, "--csv": csv, "--master-port": master_port, "--expect-workers": expect_workers}
+    asked = asked_for(search, [option for option, value in users_options.items() if value])
+    if asked is not None:
+        raise click.exceptions.Exit(run_search(file, asked, runtime=runtime, reports=reports, seed=seed, as_json=as_json))
     changes: dict[str, Any] = {"file": locustfile or None, "users": users, "processes": processes}
     changes["spawn_rate"] = _parsed("--spawn-rate", spawn_rate if "/" in spawn_rate or not spawn_rate else f"{spawn_rate}/s", parse_rate)
     seconds = _parsed("--run-time", f"{run_time}s" if run_time.isdigit() else run_time, parse_duration)

@@ -6,10 +6,8 @@ import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping
 from itertools import accumulate, pairwise
-from typing import Any
 
 from harness.model.fate import Fate, FateKind
-from harness.model.fates import fates
 from harness.model.history import Call, History
 from harness.model.starts import end_of
 
@@ -35,13 +33,12 @@ class Backlog:
         self._areas = [0.0, *accumulate(areas)]  # below the curve, up to each moment
 
     @classmethod
-    def of(cls, history: History, semantics: Mapping[str, Any]) -> Backlog:
-        """Of the load's calls, from when each was due until nothing of it was left to do. ``semantics``: the broker's.
+    def of(cls, history: History, found: Mapping[str, Fate]) -> Backlog:
+        """Of the load's calls, from when each was due until nothing of it was left to do. ``found``: task id -> fate.
 
         A retry ends nothing; a failure does. What was lost, revoked or thrown away is over with its last sign: nobody works on it any
         more. Calls that were never published are not counted.
         """
-        found = fates(history, semantics)
         spans = ((call.due, _over(call, found)) for call in history.calls.values())
         return cls((due, over) for due, over in spans if over is not None)
 

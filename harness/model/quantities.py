@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, WithJsonSchema
 
-__all__ = ["Duration", "Rate", "Share", "format_duration", "parse_duration", "parse_rate", "parse_share"]
+__all__ = ["Duration", "Rate", "Share", "format_duration", "format_rate", "parse_duration", "parse_rate", "parse_share"]
 
 _SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(us|ms|s|min|m|h|d)")
@@ -62,6 +62,11 @@ def format_duration(seconds: float) -> str:
         return f"{minutes} min {rest} s" if rest else f"{minutes} min"
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+
+
+def format_rate(rate: float) -> str:
+    """For people: ``'0.5/s'``, ``'17.2/s'``, ``'1,240/s'``."""
+    return f"{rate:,.0f}/s" if abs(rate) >= 100 else f"{rate:.3g}/s"
 
 
 def _is_number(value: Any) -> bool:

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.model.backlog import Backlog
+from harness.model.fates import fates
 from tests.unit.checks.histories import REDIS, Build
 
 _WHOLE = st.integers(0, 40).map(float)
@@ -41,7 +42,7 @@ def test_of_nothing() -> None:
 def test_a_retry_ends_nothing_and_a_failure_does() -> None:
     b = Build()
     b.run(b.retry(b.call(1.0), 5.0), 6.0, state="FAILURE", took=1.0)
-    backlog = Backlog.of(b.history, REDIS)
+    backlog = Backlog.of(b.history, fates(b.history, REDIS))
     assert (backlog.begins, backlog.ends) == ([1.0], [pytest.approx(7.01)])
 
 
@@ -51,5 +52,5 @@ def test_what_is_lost_is_over_and_what_waits_is_not() -> None:
     b.killed(lost, 1.5, early=True)
     b.held(waiting, "ready")
     assert not unpublished.deliveries
-    backlog = Backlog.of(b.history, REDIS)
+    backlog = Backlog.of(b.history, fates(b.history, REDIS))
     assert (backlog.begins, backlog.ends, backlog.at(80.0)) == ([1.0, 2.0], [1.5], 1)

@@ -1,0 +1,34 @@
+"""`load --stress` and `--soak` on a real broker, as a user runs them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.gate_support import told
+from tests.e2e.searches import SHOP, SICK, found, shop
+
+
+@pytest.mark.parametrize(("text", "code", "said"), [(SHOP, 0, "recovers in"), (SICK, 1, "STORM: up to")], ids=["healthy", "sick"])
+def test_an_overload_and_what_becomes_of_it(tmp_path: Path, text: str, code: int, said: str) -> None:
+    made = shop(tmp_path, text)
+    done = made.run("load", "s.yaml", "--runtime", "processes", "--stress", "--trial", "3s", "--recover-within", "12s", timeout=200)
+    assert done.returncode == code and said in done.stdout, told(done)
+    result, folder = found(made, "stress")
+    assert result["recovery"]["broke"] and result["recovery"]["backlog_peak"] > 5 * result["recovery"]["backlog_before"]
+    assert (result["recovery"]["backlog_gone"] is None) is bool(code)
+    assert (folder / result["run_id"] / "report.html").is_file()
+
+
+def test_a_soak_that_is_too_short_says_so(tmp_path: Path) -> None:
+    made = shop(tmp_path, thresholds={"end_to_end_latency": ["p(95) < 15s"]})
+    done = made.run("load", "s.yaml", "--runtime", "processes", "--soak", "8s", "--rate", "12/s")
+    assert done.returncode == 4, told(done)
+    result, folder = found(made, "soak")
+    names = [drift["name"] for drift in result["drifts"]]
+    assert names == ["memory of pay-1", "memory of the broker", "end to end p50", "end to end p95"]
+    assert {drift["outcome"] for drift in result["drifts"]} == {"cannot tell"} and "let it last longer" in done.stdout
+    run = json.loads((folder / result["run_id"] / "result.json").read_text())
+    assert run["calls"] == 96 and [check["name"] for check in run["checks"]] == ["no_loss", "thresholds"]
