@@ -19,8 +19,10 @@ from urllib.parse import quote
 
 from harness.brokers.redis_config import configuration, rules
 from harness.brokers.redis_inspector import VISIBILITY_TIMEOUT, RedisInspector
+from harness.brokers.redis_queues import RedisQueues
 from harness.errors import EnvironmentFault
 from harness.ports.broker import BrokerInspector, ContainerPlan, Endpoint, ServerPlan
+from harness.ports.queues import Queues
 from harness.ports.trust import run_context
 
 __all__ = ["RedisBroker"]
@@ -213,6 +215,10 @@ class RedisBroker:
     def inspect(self, endpoint: Endpoint, db: int = 0, *, transport_options: Mapping[str, Any] | None = None) -> BrokerInspector:
         """An inspector; it connects at its first use and again after a restart of the server."""
         return RedisInspector(endpoint, db, transport_options or {})
+
+    def queues(self, endpoint: Endpoint, *, transport_options: Mapping[str, Any] | None = None) -> Queues:
+        """See `HoldsMessages`."""
+        return RedisQueues(endpoint, transport_options or {})
 
 
 def _programs() -> Iterator[str]:

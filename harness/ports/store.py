@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict
 
-from harness.model.world import Row, StoreState
+from harness.model.world import Collection, Row, StoreState
 from harness.ports.broker import Endpoint
 
-__all__ = ["FailsOnPurpose", "LogsEffects", "SeenEffect", "Store", "StoreHost", "StoreParameters"]
+__all__ = [
+    "FailsOnPurpose",
+    "Fingerprints",
+    "KnowsTime",
+    "LogsEffects",
+    "LooksOnce",
+    "SeenEffect",
+    "Settles",
+    "ShowsBeneath",
+    "Store",
+    "StoreHost",
+    "StoreParameters",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +82,49 @@ class FailsOnPurpose(Protocol):
 
     def begin_pass(self, *, clean: bool) -> None:
         """Before anybody uses it in this pass. ``clean``: fail nothing that would succeed if it were tried again."""
+
+
+@runtime_checkable
+class Settles(Protocol):
+    """A store behind a socket, which may not have read yet what a client has sent."""
+
+    def settled(self) -> bool:
+        """Has it dealt with all that was sent to it before this call? For moments in which nobody sends anything."""
+
+
+@runtime_checkable
+class Fingerprints(Protocol):
+    """A store that says by content what it holds, for moments in which nobody changes it: at once, where `touched` waits for a clock."""
+
+    def fingerprint(self) -> Hashable:
+        """Equal at two moments only if nothing changed between them. Cheap."""
+
+
+@runtime_checkable
+class LooksOnce(Protocol):
+    """A store that can be observed and saved at one moment, and quicker than by both. For moments in which nobody changes it."""
+
+    def look(self) -> tuple[StoreState, Any, Sequence[Collection]]:
+        """What `observe`, `save` and, if it has that, `ShowsBeneath.beneath` return."""
+
+
+@runtime_checkable
+class ShowsBeneath(Protocol):
+    """A store that a client can see more of than the rows that checks compare."""
+
+    def beneath(self) -> Sequence[Collection]:
+        """The rest of it, now. One named ``table~…`` has numbers of ``table`` in columns of that table's names."""
+
+
+@runtime_checkable
+class KnowsTime(Protocol):
+    """A store of which parts vanish by themselves."""
+
+    def expiries(self, image: Any) -> Sequence[tuple[str, str, float]]:
+        """What vanishes from this image, and when: (collection, value of its key column, seconds from then)."""
+
+    def image_later(self, image: Any, seconds: float) -> Any:
+        """The image as it is so much later: without what has vanished by then, the rest with so much less to live."""
 
 
 class Store(Protocol):

@@ -10,6 +10,7 @@ from harness.stores.files import FilesStore
 from harness.stores.http import HttpStore
 from harness.stores.postgres import PostgresStore
 from harness.stores.redis import RedisStore
+from harness.stores.smtp import SmtpStore
 from harness.stores.sqlite import SqliteStore
 
 __all__ = ["STORES"]
@@ -20,5 +21,6 @@ STORES: Mapping[str, type[Store]] = {
     "http": HttpStore,
     "postgres": PostgresStore,
     "redis": RedisStore,
+    "smtp": SmtpStore,
     "sqlite": SqliteStore,
 }

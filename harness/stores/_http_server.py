@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import socket
 import threading
@@ -13,6 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from harness.errors import EnvironmentFault
+from harness.stores._wire import Received, backlog
 
 __all__ = ["Answer", "LoopbackServer", "Request"]
 
@@ -44,7 +46,7 @@ class LoopbackServer:
 
     def __init__(self, answer: Callable[[Request], Answer], *, name: str) -> None:
         self.closing = threading.Event()
-        self._connections: set[socket.socket] = set()
+        self._connections: dict[socket.socket, Received] = {}
         self._lock = threading.Lock()
         try:
             self._http = _Server(self, answer)
@@ -54,15 +56,27 @@ class LoopbackServer:
         self._thread = threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.05}, name=f"http-{name}", daemon=True)
         self._thread.start()
 
-    def opened(self, connection: socket.socket) -> None:
-        """A client connected."""
+    def accept(self, listener: socket.socket) -> tuple[socket.socket, Any]:
+        """The next connection; no moment lies between its leaving the backlog and our knowing it."""
         with self._lock:
-            self._connections.add(connection)
+            connection, address = listener.accept()
+            self._connections[connection] = Received(connection)
+            return connection, address
+
+    def received(self, connection: socket.socket) -> Received:
+        """How far we are with it."""
+        with self._lock:
+            return self._connections[connection]
 
     def closed(self, connection: socket.socket) -> None:
         """A connection is done with."""
         with self._lock:
-            self._connections.discard(connection)
+            self._connections.pop(connection, None)
+
+    def settled(self) -> bool:
+        """Nobody waits to be accepted, and of each connection all that arrived is decided on."""
+        with self._lock:
+            return backlog(self._http.socket) == 0 and all(one.settled() for one in self._connections.values())
 
     def close(self) -> None:
         """Port, connections, threads. Kept-alive connections would otherwise hold their threads for ever."""
@@ -90,9 +104,12 @@ class _Server(ThreadingHTTPServer):
         self.socket.bind(self.server_address)
         self.server_address = self.socket.getsockname()
 
-    def process_request(self, request: Any, client_address: Any) -> None:
-        self.owner.opened(request)
-        super().process_request(request, client_address)
+    def server_activate(self) -> None:
+        super().server_activate()
+        self.socket.setblocking(False)  # one who left before he was accepted must not keep others waiting
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        return self.owner.accept(self.socket)
 
     def shutdown_request(self, request: Any) -> None:
         self.owner.closed(request)
@@ -102,12 +119,52 @@ class _Server(ThreadingHTTPServer):
         """Clients are killed on purpose: their broken connections are nobody's news."""
 
 
+class _Arriving(io.RawIOBase):
+    """The connection as a file; tells when it waits for more, and how much came."""
+
+    def __init__(self, received: Received) -> None:
+        self.received = received
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        self.received.waits()
+        count = self.received.connection.recv_into(buffer)
+        self.received.reads(count)
+        return count
+
+
+class _Reader(io.BufferedReader):
+    """``used``: bytes that somebody has taken from it."""
+
+    def __init__(self, raw: _Arriving) -> None:
+        super().__init__(raw)
+        self.used = 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        content = super().read(size)
+        self.used += len(content)
+        return content
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        line = super().readline(size)
+        self.used += len(line)
+        return line
+
+
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server_version, sys_version = "celery-harness", ""
     wbufsize = -1
     disable_nagle_algorithm = True
     server: _Server
+
+    def setup(self) -> None:
+        super().setup()
+        self.rfile.close()
+        self._received = self.server.owner.received(self.connection)
+        self._reader = self.rfile = _Reader(_Arriving(self._received))
 
     def _serve(self) -> None:
         body = self._read_body()
@@ -117,6 +174,7 @@ class _Handler(BaseHTTPRequestHandler):
         parts = urlsplit(self.path)
         headers = {name.lower(): value for name, value in self.headers.items()}
         answer = self.server.answer(Request(self.command, parts.path or "/", parts.query, headers, body))
+        self._received.decided(self._reader.used)
         if (answer.delay and self.server.owner.closing.wait(answer.delay)) or answer.status == 0:
             self.close_connection = True
         else:

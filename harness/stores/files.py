@@ -7,7 +7,7 @@ import hashlib
 import os
 import shutil
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -102,6 +102,23 @@ class FilesStore:
     def touched(self) -> int:
         """By the stamps of all files and folders."""
         return stamp(lambda: _walk(self._root))
+
+    def beneath(self) -> tuple[Collection, ...]:
+        """See `ShowsBeneath`: permissions."""
+        rows = tuple({"path": _printable(path), "mode": stat.S_IMODE(entry.st_mode)} for path, entry in _walk(self._root) if path != ".")
+        return (Collection("permissions", rows, key=("path",)),)
+
+    def fingerprint(self) -> Hashable:
+        """See `Fingerprints`: paths, kinds, permissions and contents."""
+        found = hashlib.blake2b(digest_size=16)
+        for path, entry in _walk(self._root):
+            try:
+                content = self._content(path, entry)
+            except OSError as exc:
+                content = repr(exc.errno).encode()
+            found.update(f"{path!r} {entry.st_mode} {len(content)};".encode("utf-8", "surrogateescape"))
+            found.update(content)
+        return found.digest()
 
     def save(self) -> list[tuple[str, os.stat_result, bytes]]:
         """Every path with its content (of a link: where it points), parents first."""

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import fnmatch
+import heapq
 import json
 import threading
 import time
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, NamedTuple
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 from urllib.parse import parse_qs
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from harness.model.quantities import Duration
 from harness.model.world import Collection, Row, StoreState
@@ -35,6 +36,11 @@ class Route(BaseModel):
     status: int = Field(default=200, ge=200, le=599, description="of the answer; from 400 on nothing is done and no effect recorded")
     body: Any = Field(default=None, description="of the answer, as JSON; none: {'ok': true}")
     delay: Duration = Field(default=0.0, description="between accepting and answering")
+    capacity: Annotated[int, Field(ge=1)] | None = Field(
+        default=None,
+        description="so many requests at a time, each for `delay`; others wait in line, and one that nobody waits for any more keeps "
+        "its turn; none: any number; not in clean passes",
+    )
     drop: Literal["after_accept"] | None = Field(
         default=None,
         description="after_accept: do it, then hang up without an answer; once per request, so a repeat is answered; not in clean passes",
@@ -49,6 +55,12 @@ class Route(BaseModel):
     @classmethod
     def _as_sent(cls, value: str) -> str:
         return value.upper()
+
+    @model_validator(mode="after")
+    def _takes_time(self) -> Route:
+        if self.capacity is not None and not self.delay:
+            raise ValueError("capacity needs a `delay`: how long each request takes; without one nobody would ever wait")
+        return self
 
     def matches(self, request: Request) -> bool:
         """Method and path; the query has no part in it."""
@@ -120,6 +132,7 @@ class HttpStore:
         self._log: list[Logged] = []
         self._changes = 0
         self._clean = False
+        self._busy: dict[int, list[float]] = {}  # route with a capacity -> when each of its places will be free again, as a heap
 
     def start(self, host: StoreHost) -> None:
         """Listen on a port of 127.0.0.1 that the system chooses."""
@@ -142,13 +155,13 @@ class HttpStore:
         return (self._address,)
 
     def clear(self) -> None:
-        """No effects, no remembered keys, no attempts, an empty log; connections stay."""
+        """No effects, no remembered keys, no attempts, an empty log, nobody in line; connections stay."""
         with self._lock:
-            self._state, self._log = _State(), []
+            self._state, self._log, self._busy = _State(), [], {}
             self._changes += 1
 
     def begin_pass(self, *, clean: bool) -> None:
-        """See `FailsOnPurpose`: in a clean pass `fail_first`, `fail: once` and `drop` do nothing.
+        """See `FailsOnPurpose`: in a clean pass `fail_first`, `fail: once`, `drop` and `capacity` do nothing.
 
         A retry that they cause could double an effect, and the reference of one clean execution would hold it twice. What
         fails always is no fault but how the service is.
@@ -166,6 +179,11 @@ class HttpStore:
         """The number of changes so far."""
         with self._lock:
             return self._changes
+
+    def settled(self) -> bool:
+        """See `Settles`: every request that has arrived in full is decided on; a delay before its answer is no reason to wait."""
+        assert self._server is not None, f"{self.name} is not started"
+        return self._server.settled()
 
     def numbers(self) -> dict[str, int]:
         """How many requests were accepted, repeated and refused since the store was emptied."""
@@ -202,21 +220,37 @@ class HttpStore:
         """Decided and done under one lock: of two requests with one key at the same moment one is the first."""
         content = _body(request)
         key = self._key(request, content)
+        number, route = next(((n, r) for n, r in enumerate(self.parameters.routes) if r.matches(request)), (-1, Route()))
         with self._lock:
-            answer, outcome = self._decide(request, content, key)
+            answer, outcome = self._decide(request, content, key, number, route)
+            answer = replace(answer, delay=self._wait(number, route))
             row = None if outcome == "refused" else self._row(request, content, key)
             self._log.append(Logged(time.monotonic(), request.method, request.path, key, outcome, answer.status, row))
         return answer
 
-    def _decide(self, request: Request, content: Any, key: str) -> tuple[Answer, Literal["accepted", "repeated", "refused"]]:
+    def _wait(self, number: int, route: Route) -> float:
+        """Seconds until it is answered: in line, and for its own turn, which is taken now and kept whether anybody waits for it or not.
+
+        So a client that gives up and asks again makes the line longer, which is how overload feeds itself (Bronson et al., Metastable
+        Failures in Distributed Systems, HotOS 2021).
+        """
+        if route.capacity is None or self._clean:
+            return route.delay
+        now, busy = time.monotonic(), self._busy.setdefault(number, [])
+        turn = now if len(busy) < route.capacity else max(now, heapq.heappop(busy))
+        heapq.heappush(busy, turn + route.delay)
+        return turn + route.delay - now
+
+    def _decide(
+        self, request: Request, content: Any, key: str, number: int, route: Route
+    ) -> tuple[Answer, Literal["accepted", "repeated", "refused"]]:
         remembered = (request.method, request.path, key)
         if key and remembered in self._state.answers:
             return self._state.answers[remembered], "repeated"
-        number, route = next(((n, r) for n, r in enumerate(self.parameters.routes) if r.matches(request)), (-1, Route()))
         identity = repr((request.method, request.path, key or (request.query, request.body)))
         if self._fails(number, route, identity):
-            return Answer(route.fail_status, {"error": "refused by the scenario"}, route.delay), "refused"
-        answer = Answer(route.status, {"ok": True} if route.body is None else route.body, route.delay)
+            return Answer(route.fail_status, {"error": "refused by the scenario"}), "refused"
+        answer = Answer(route.status, {"ok": True} if route.body is None else route.body)
         if route.status >= 400:
             return answer, "refused"
         if request.method not in self.parameters.ignore_methods:
@@ -224,7 +258,7 @@ class HttpStore:
             self._changes += 1
         if key:
             self._state.answers[remembered] = answer
-        return (Answer(0, None, route.delay) if self._drops(number, route, identity) else answer), "accepted"
+        return (Answer(0, None) if self._drops(number, route, identity) else answer), "accepted"
 
     def _fails(self, number: int, route: Route, identity: str) -> bool:
         tries = self._state.tries

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 from urllib.parse import quote
 
@@ -11,6 +11,7 @@ from pydantic import Field
 from harness.errors import EnvironmentFault
 from harness.model.world import Collection, Row, StoreState
 from harness.ports.broker import Endpoint
+from harness.ports.redis_turns import RedisTurns
 from harness.ports.store import StoreHost, StoreParameters
 from harness.ports.trust import wrapped
 from harness.stores._values import canonical, digest
@@ -32,6 +33,28 @@ for i, key in ipairs(redis.call('KEYS', '*')) do
   if kind ~= 'none' then rows[#rows + 1] = {key, kind, redis.call('PTTL', key), value} end
 end
 return rows
+"""
+#: Both, of all databases: {database, rows as `_READ` has them, each with its serialised value at the end}.
+_LOOK = """
+local all = {}
+for db in string.gmatch(redis.call('INFO', 'keyspace'), 'db(%d+):') do
+  redis.call('SELECT', db)
+  local rows = {}
+  for i, key in ipairs(redis.call('KEYS', '*')) do
+    local kind, value = redis.call('TYPE', key).ok, false
+    if kind == 'string' then value = redis.call('GET', key)
+    elseif kind == 'list' then value = redis.call('LRANGE', key, 0, -1)
+    elseif kind == 'set' then value = redis.call('SMEMBERS', key)
+    elseif kind == 'hash' then value = redis.call('HGETALL', key)
+    elseif kind == 'zset' then value = redis.call('ZRANGE', key, 0, -1, 'WITHSCORES')
+    elseif kind == 'stream' then value = redis.call('XRANGE', key, '-', '+')
+    else value = redis.call('DUMP', key) end
+    local content = redis.call('DUMP', key)
+    if content then rows[#rows + 1] = {key, kind, redis.call('PTTL', key), value, content} end
+  end
+  all[#all + 1] = {tonumber(db), rows}
+end
+return all
 """
 _DUMP = """
 local rows = {}
@@ -66,6 +89,7 @@ class RedisStore:
         self.parameters: RedisParameters = parameters
         self._endpoint: Endpoint | None = None
         self._clients: dict[int, Any] = {}
+        self._turns: RedisTurns | None = None
 
     def start(self, host: StoreHost) -> None:
         """A server from the runtime, which also stops it."""
@@ -105,12 +129,21 @@ class RedisStore:
 
     def observe(self) -> StoreState:
         """Each database at one moment. How long a key still lives varies from look to look; that it expires does not."""
+        return self._state({db: self._eval(db, _READ) for db in self._ask(self._databases)})
+
+    def _state(self, databases: Mapping[int, Sequence[Sequence[Any]]]) -> StoreState:
         collections = {}
-        for db in self._ask(self._databases):
-            name = f"keys{db or ''}"
-            rows = sorted((_row(entry) for entry in self._eval(db, _READ)), key=lambda row: str(row["key"]))
+        for db, entries in databases.items():
+            name = _collection_of(db)
+            rows = sorted((_row(entry) for entry in entries), key=lambda row: str(row["key"]))
             collections[name] = Collection(name, tuple(rows), key=("key",))
         return StoreState(self.name, collections)
+
+    def look(self) -> tuple[StoreState, dict[int, list[tuple[bytes, int, bytes]]], tuple[Collection, ...]]:
+        """See `LooksOnce`."""
+        found = {0: [], **{int(db): entries for db, entries in self._eval(0, _LOOK)}}
+        state = self._state({db: [entry[:4] for entry in entries] for db, entries in sorted(found.items())})
+        return state, {db: [(key, lifetime, content) for key, _, lifetime, _, content in entries] for db, entries in found.items()}, ()
 
     def _databases(self) -> list[int]:
         """Those in use, and always 0."""
@@ -123,18 +156,62 @@ class RedisStore:
         names = ("rdb_changes_since_last_save", "rdb_last_save_time", "expired_keys", "evicted_keys", "run_id")
         return digest([info[name] for name in names])
 
+    def settled(self) -> bool:
+        """See `Settles`: by turns of the server's loop."""
+        return bool(self._ask(lambda: self._watched().quiet()))
+
+    def fingerprint(self) -> Hashable:
+        """See `Fingerprints`: the server's counters of changes, without its identity."""
+        found: Hashable = self._ask(lambda: self._watched().changes())
+        return found
+
+    def _watched(self) -> RedisTurns:
+        if self._turns is None:
+            self._turns = RedisTurns(self._client(0).connection_pool)
+        return self._turns
+
     def save(self) -> dict[int, list[tuple[bytes, int, bytes]]]:
         """Database -> (key, milliseconds to live, serialised value)."""
         return {db: [tuple(row) for row in self._eval(db, _DUMP)] for db in self._ask(self._databases)}
 
     def restore(self, image: Any) -> None:
         """Keys that expire get the time that they had left when the image was made."""
-        self.clear()
-        for db, rows in image.items():
+        try:
+            self._write({0: (), **image})
+        except EnvironmentFault:
+            self._disconnect()  # ours may be to a server that is no more
+            self._write({0: (), **image})
+
+    def _write(self, image: Mapping[int, Sequence[tuple[bytes, int, bytes]]]) -> None:
+        for db, rows in sorted(image.items()):
             with self._client(db).pipeline() as pipe:
+                if db == 0:
+                    pipe.flushall()
                 for key, lifetime, content in rows:
-                    pipe.restore(key, max(lifetime, 0), content)
+                    if lifetime != 0:  # gone within the millisecond; RESTORE would take 0 for "never"
+                        pipe.restore(key, max(lifetime, 0), content)
                 self._ask(pipe.execute)
+
+    def expiries(self, image: Any) -> list[tuple[str, str, float]]:
+        """See `KnowsTime`."""
+        return [
+            (_collection_of(db), str(canonical(key)), lifetime / 1000)
+            for db, rows in image.items()
+            for key, lifetime, _ in rows
+            if lifetime >= 0
+        ]
+
+    def image_later(self, image: Any, seconds: float) -> Any:
+        """See `KnowsTime`."""
+        passed = round(seconds * 1000)
+        return {
+            db: [
+                (key, lifetime - passed if lifetime >= 0 else lifetime, content)
+                for key, lifetime, content in rows
+                if not 0 <= lifetime <= passed
+            ]
+            for db, rows in image.items()
+        }
 
     def stop(self) -> None:
         """Connections are dropped; the server is the runtime's."""
@@ -145,6 +222,7 @@ class RedisStore:
         for client in self._clients.values():
             client.connection_pool.disconnect()
         self._clients.clear()
+        self._turns = None
 
     def _eval(self, db: int, script: str) -> Sequence[Any]:
         return self._ask(lambda: self._client(db).eval(script, 0))  # type: ignore[no-any-return]
@@ -178,6 +256,10 @@ class RedisStore:
             )
             self._clients[db] = redis.Redis(connection_pool=pool)
         return self._clients[db]
+
+
+def _collection_of(db: int) -> str:
+    return f"keys{db or ''}"
 
 
 def _row(entry: Sequence[Any]) -> Row:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import shutil
 import sqlite3
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections import OrderedDict
+from collections.abc import Hashable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -23,8 +26,18 @@ __all__ = ["SqliteStore"]
 
 _FILES = ("", "-journal", "-wal")
 _DEADLINE = 10.0
+#: Databases of which the state is remembered by what their files hold.
+_REMEMBERED = 128
+#: https://sqlite.org/fileformat2.html#the_rollback_journal: magic, count of pages, then what identifies the transaction; pages follow.
+_JOURNAL_MAGIC, _IDENTITY, _PAGES_FROM = bytes.fromhex("d9d505f920a163d7"), slice(12, 28), 512
 #: Tables that FTS and R-tree keep behind a virtual table: how they are laid out varies with the order of writes.
 _SHADOWS = ("config", "content", "data", "docsize", "idx", "node", "parent", "rowid", "segdir", "segments", "stat")
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    state: StoreState
+    beneath: tuple[Collection, ...]
 
 
 class SqliteParameters(StoreParameters):
@@ -46,6 +59,8 @@ class SqliteStore:
     def __init__(self, name: str, parameters: Any) -> None:
         self.name, self.parameters = name, parameters
         self._folder: Path | None = None
+        self._last: tuple[dict[str, bytes], _Read] | None = None
+        self._known: OrderedDict[bytes, _Read] = OrderedDict()
 
     def start(self, host: StoreHost) -> None:
         """An empty file: what SQLite takes for an empty database."""
@@ -74,22 +89,66 @@ class SqliteStore:
 
     def observe(self) -> StoreState:
         """All tables as committed now, also while somebody writes or after a writer was killed; EnvironmentFault if damaged."""
+        return self._seen().state
+
+    def beneath(self) -> tuple[Collection, ...]:
+        """See `ShowsBeneath`: the schema, `user_version`, and per AUTOINCREMENT table the largest number that it has given."""
+        return self._seen().beneath
+
+    def look(self) -> tuple[StoreState, dict[str, bytes], tuple[Collection, ...]]:
+        """See `LooksOnce`."""
+        image = self._read()
+        found = self._remembered(image)
+        if found is None:
+            with contextlib.suppress(sqlite3.DatabaseError):
+                found = self._read_copy(image)
+                self._remember(image, found)
+        if found is None:  # somebody writes after all
+            found, image = self._seen(), self.save()
+        return found.state, image, found.beneath
+
+    def _seen(self) -> _Read:
         deadline = time.monotonic() + _DEADLINE
         while True:
+            image = self._image()
+            if image is not None and (known := self._remembered(image)) is not None:
+                return known
             try:
-                with tempfile.TemporaryDirectory(prefix="look-", dir=self._folder) as folder, self._copy(Path(folder)) as connection:
-                    return StoreState(self.name, {c.name: c for c in _collections(connection, self.parameters.natural)})
+                found = self._read_copy(image)
+                if image is not None:
+                    self._remember(image, found)
+                return found
             except sqlite3.DatabaseError as exc:
                 # With journal_mode OFF or MEMORY the file is out of order in the middle of a commit.
                 if time.monotonic() > deadline:
                     raise EnvironmentFault(f"the database cannot be read: {exc}", where=str(self._path)) from exc
                 time.sleep(0.01)
 
+    def _remembered(self, image: dict[str, bytes]) -> _Read | None:
+        """The state where these files, or ones that only a transaction under way makes different, were read before."""
+        if self._last is not None and _same_commit(self._last[0], image):
+            self._last = (image, self._last[1])
+            return self._last[1]
+        known = self._known.get(_content_digest(image))
+        if known is not None:
+            self._last = (image, known)
+        return known
+
+    def _remember(self, image: dict[str, bytes], found: _Read) -> None:
+        self._last = (image, found)
+        self._known[_content_digest(image)] = found
+        if len(self._known) > _REMEMBERED:
+            self._known.popitem(last=False)
+
+    def _read_copy(self, image: dict[str, bytes] | None) -> _Read:
+        with tempfile.TemporaryDirectory(prefix="look-", dir=self._folder) as folder, self._copy(Path(folder), image) as connection:
+            collections = {c.name: c for c in _collections(connection, self.parameters.natural)}
+            return _Read(StoreState(self.name, collections), tuple(_beneath(connection, collections)))
+
     @contextlib.contextmanager
-    def _copy(self, folder: Path) -> Iterator[sqlite3.Connection]:
+    def _copy(self, folder: Path, image: dict[str, bytes] | None) -> Iterator[sqlite3.Connection]:
         """A connection to a copy, on which SQLite itself rolls back a hot journal or recovers a write-ahead log."""
         target = folder / "copy.sqlite3"
-        image = self._image()
         for suffix, content in (image or {}).items():
             target.with_name(target.name + suffix).write_bytes(content)
         connection = sqlite3.connect(target)
@@ -127,6 +186,10 @@ class SqliteStore:
         """By the files' stamps. Every commit writes to the database or its write-ahead log."""
         return stamp(self._stats)
 
+    def fingerprint(self) -> Hashable:
+        """See `Fingerprints`: what the files hold. A journal that grows counts as a change, though nobody sees one."""
+        return _content_digest(self._read())
+
     def _stats(self) -> Iterator[tuple[str, os.stat_result]]:
         for suffix in _FILES:
             with contextlib.suppress(FileNotFoundError):
@@ -162,6 +225,17 @@ def _collections(connection: sqlite3.Connection, natural: tuple[str, ...]) -> It
             yield _collection(connection, name, natural)
 
 
+def _beneath(connection: sqlite3.Connection, collections: Mapping[str, Collection]) -> Iterator[Collection]:
+    schema = connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master").fetchall()
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    rows = [{"type": kind, "name": name, "table": table, "sql": sql} for kind, name, table, sql in schema]
+    yield Collection("~schema", ({"user_version": version}, *rows))
+    if any(name == "sqlite_sequence" for _, name, _, _ in schema):
+        for table, number in connection.execute("SELECT name, seq FROM sqlite_sequence"):
+            if table in collections and (made_up := collections[table].surrogate):
+                yield Collection(f"{table}~given", ({made_up[0]: number},), surrogate=made_up)
+
+
 def _collection(connection: sqlite3.Connection, name: str, natural: tuple[str, ...]) -> Collection:
     cursor = connection.execute(f"SELECT * FROM {_quoted(name)}")
     columns = [description[0] for description in cursor.description]
@@ -195,6 +269,34 @@ def _references(connection: sqlite3.Connection, name: str) -> dict[str, str]:
 
 def _pragma(connection: sqlite3.Connection, pragma: str, table: str) -> list[Any]:
     return connection.execute(f"PRAGMA {pragma}({_quoted(table)})").fetchall()
+
+
+def _content_digest(image: Mapping[str, bytes]) -> bytes:
+    total = hashlib.blake2b(digest_size=16)
+    for suffix in _FILES:
+        content = image.get(suffix)
+        total.update(f"{suffix} {-1 if content is None else len(content)};".encode())
+        total.update(content or b"")
+    return total.digest()
+
+
+def _same_commit(before: Mapping[str, bytes], now: Mapping[str, bytes]) -> bool:
+    """Has nothing been committed in between, and only the rollback journal of one transaction begun or grown?
+
+    What it holds are pages as they were before the transaction, and none of these has been written in between: rolled back, both
+    are the same database.
+    """
+    if before.get("") != now.get("") or before.get("-wal") != now.get("-wal"):
+        return False
+    old, new = before.get("-journal"), now.get("-journal")
+    if old == new:
+        return True
+    if new is None or len(new) < len(old or b""):
+        return False
+    if not old:
+        return True
+    both_hot = old[:8] == new[:8] == _JOURNAL_MAGIC
+    return both_hot and old[_IDENTITY] == new[_IDENTITY] and old[_PAGES_FROM:] == new[_PAGES_FROM : len(old)]
 
 
 def _quoted(name: str) -> str:

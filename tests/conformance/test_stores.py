@@ -6,6 +6,7 @@ import http.client
 import importlib
 import json
 import shutil
+import smtplib
 import sqlite3
 import sys
 from collections.abc import Callable, Iterator
@@ -24,7 +25,7 @@ import redis
 from harness.errors import EnvironmentFault
 from harness.model.world import StoreState
 from harness.ports.broker import Endpoint
-from harness.ports.store import Store
+from harness.ports.store import Fingerprints, LooksOnce, Settles, ShowsBeneath, Store
 from harness.stores import STORES
 from harness.stores.postgres import PostgresStore
 from tests.unit.brokers.postgres_servers import PostgresProcess, running
@@ -127,6 +128,11 @@ def change_http(offers: dict[str, str], value: str) -> None:
         assert client.getresponse().status == 200
 
 
+def change_smtp(offers: dict[str, str], value: str) -> None:
+    with smtplib.SMTP(offers["host"], int(offers["port"]), timeout=10) as client:
+        client.sendmail("shop@example.com", ["you@example.com"], f"Subject: {value}\r\n\r\n")
+
+
 def change_mail(offers: dict[str, str], value: str) -> None:
     MAILBOX.append({"value": value})
 
@@ -140,6 +146,7 @@ CASES: list[tuple[str, dict[str, Any], Callable[[dict[str, str], str], None]]] =
     ("postgres", {}, change_postgres),
     ("redis", {}, change_redis),
     ("http", {}, change_http),
+    ("smtp", {}, change_smtp),
     ("call", CALL, change_mail),
 ]
 Change = Callable[[str], None]
@@ -190,7 +197,7 @@ def started(unstarted: Case) -> tuple[Store, Change]:
 def values(state: StoreState) -> list[str]:
     """The values that the changes left, wherever the store has them."""
     rows = [row for collection in state.collections.values() for row in collection.rows]
-    found = [row.get("value") or row.get("text") or (row.get("body") or {}).get("value") for row in rows]
+    found = [row.get("value") or row.get("subject") or row.get("text") or (row.get("body") or {}).get("value") for row in rows]
     return sorted(str(value) for value in found if value is not None)
 
 
@@ -248,6 +255,24 @@ def test_an_image_brings_the_state_back(started: tuple[Store, Change]) -> None:
         assert store.touched() != before
     change("d")
     assert values(store.observe()) == ["a", "d"]
+
+
+def test_what_an_explorer_asks_is_true_at_once(started: tuple[Store, Change]) -> None:
+    """Settled where nobody sends; another fingerprint after each change, without a pause; one look is what two are."""
+    store, change = started
+    fingerprints = []
+    for value in ("a", "b", "c"):
+        change(value)
+        assert not isinstance(store, Settles) or store.settled()
+        if isinstance(store, Fingerprints):
+            assert store.fingerprint() == store.fingerprint()
+            fingerprints.append(store.fingerprint())
+        if isinstance(store, LooksOnce):
+            state, image, beneath = store.look()
+            assert state == store.observe() and image == store.save()
+            assert not isinstance(store, ShowsBeneath) or beneath == store.beneath()
+    assert len(set(fingerprints)) == len(fingerprints)
+    assert store.kind not in ("sqlite", "files", "redis") or fingerprints
 
 
 def test_an_image_of_nothing_is_nothing(started: tuple[Store, Change]) -> None:

@@ -9,10 +9,10 @@ from typing import Any
 from harness.checks._worlds.callfates import Allow, Allowance
 from harness.checks._worlds.effects import ABSENT, Effects, Touch
 from harness.checks._worlds.lens import Ident, Lens, State, View
-from harness.checks._worlds.masks import number
 from harness.checks._worlds.read import expires
 from harness.checks._worlds.verdicts import AGAIN, DIFFERENT, MISSING, PART, Outcome, Violation
 from harness.model.finding import Word
+from harness.model.masks import number
 
 __all__ = ["Case", "judge_single", "multiple_of", "shown"]
 

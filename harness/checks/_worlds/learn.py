@@ -9,8 +9,8 @@ from itertools import combinations
 from typing import Any
 
 from harness.checks._worlds.lens import DANGLING, Kind, KindLens, Labels, Lens
-from harness.checks._worlds.masks import DIGITS, DROP, FORMATS, RAW, TYPE, masked, template, token
 from harness.checks._worlds.read import Flat
+from harness.model.masks import DIGITS, DROP, FORMATS, RAW, TYPE, masked, template, token
 
 __all__ = ["Passes", "learn"]
 

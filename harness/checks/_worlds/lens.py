@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.checks._worlds.masks import DROP, RAW, masked, template, token
 from harness.checks._worlds.read import Flat, Meta
+from harness.model.masks import DROP, RAW, masked, template, token
 
 __all__ = ["DANGLING", "Ident", "Kind", "KindLens", "Labels", "Lens", "State", "View"]
 

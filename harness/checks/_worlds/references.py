@@ -9,10 +9,10 @@ from typing import Any
 from harness.checks._worlds.allowed import Case
 from harness.checks._worlds.callfates import Allow
 from harness.checks._worlds.lens import Labels, Lens
-from harness.checks._worlds.masks import token
 from harness.checks._worlds.read import Flat
 from harness.checks._worlds.verdicts import DIFFERENT
 from harness.model.finding import Word
+from harness.model.masks import token
 
 __all__ = ["judge_references"]
 

@@ -10,9 +10,9 @@ from harness.checks._worlds.allowed import Case
 from harness.checks._worlds.callfates import Allow
 from harness.checks._worlds.effects import ABSENT, Touch
 from harness.checks._worlds.lens import Ident, State
-from harness.checks._worlds.masks import number
 from harness.checks._worlds.verdicts import AGAIN, DIFFERENT, MISSING
 from harness.model.finding import Word
+from harness.model.masks import number
 
 __all__ = ["judge_shared"]
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -107,3 +107,28 @@ def test_what_vanishes_under_the_look_is_not_there(store: FilesStore, monkeypatc
 
     monkeypatch.setattr(Path, "read_bytes", read_bytes)
     assert list(rows(store)) == ["stays"]
+
+
+def test_fingerprints_change_at_once_with_paths_kinds_permissions_and_contents(store: FilesStore) -> None:
+    root = Path(store.offers()["path"])
+    changes: list[Callable[[], object]] = [
+        lambda: (root / "a").touch(),
+        lambda: (root / "a").write_text("x"),
+        lambda: (root / "a").write_text("y"),
+        lambda: (root / "a").chmod(0o600),
+        lambda: (root / "a").rename(root / "b"),
+        lambda: (root / "folder").mkdir(),
+        lambda: (root / "link").symlink_to("b"),
+        lambda: (root / "b").unlink(),
+    ]
+    seen = [store.fingerprint()]
+    images = [store.save()]
+    for change in changes:
+        change()
+        assert store.fingerprint() == store.fingerprint()
+        seen.append(store.fingerprint())
+        images.append(store.save())
+    assert len(set(seen)) == len(seen)
+    for fingerprint, image in zip(seen, images, strict=True):
+        store.restore(image)
+        assert store.fingerprint() == fingerprint

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from harness.stores._http_server import Request
 from harness.stores.http import HttpParameters, HttpStore
 from tests.unit.brokers.servers import eventually
 from tests.unit.stores.hosts import FolderHost
@@ -192,6 +193,37 @@ def test_a_delayed_answer_is_an_effect_at_once_and_does_not_hold_up_the_end(api:
         assert time.monotonic() - begun < 5
 
 
+def waits(api: Api, requests: int) -> list[float]:
+    """Seconds until the server would answer each of so many requests that come at once; nobody waits for any."""
+    return [api.store._answer(Request("POST", "/x", "", {}, b"")).delay for _ in range(requests)]
+
+
+@programmed(delay="10s", capacity=2)
+def test_so_many_at_a_time_and_the_others_wait_in_line_also_for_those_that_gave_up(api: Api) -> None:
+    assert waits(api, 5) == pytest.approx([10, 10, 20, 20, 30], abs=1)
+    api.store.clear()
+    assert waits(api, 1) == pytest.approx([10], abs=1), "emptied: nobody is in line"
+    api.store.begin_pass(clean=True)
+    assert waits(api, 5) == [10] * 5, "a clean pass is free of what trying again overcomes"
+
+
+@programmed(delay="200ms", capacity=1)
+def test_a_place_is_free_again_after_its_time(api: Api) -> None:
+    begun = time.monotonic()
+    assert [api.send({"n": n})[0] for n in range(3)] == [200] * 3
+    assert time.monotonic() - begun >= 0.6
+    with api.client() as client:
+        client.request("POST", "/charges", "{}", JSON)  # and gone
+    eventually(lambda: len(api.rows()) == 4)
+    assert waits(api, 1)[0] > 0.2
+
+
+@pytest.mark.parametrize("api", [{"routes": [{"path": "/a", "delay": "10s", "capacity": 1}, {"delay": "1s"}]}], indirect=True)
+def test_each_route_has_a_line_of_its_own(api: Api) -> None:
+    asked = [api.store._answer(Request("POST", path, "", {}, b"")).delay for path in ("/a", "/b", "/a", "/b")]
+    assert asked == pytest.approx([10, 1, 20, 1], abs=0.9)
+
+
 def test_connections_are_kept_and_freed(api: Api) -> None:
     before = threading.active_count()
     with api.client() as client:
@@ -283,7 +315,10 @@ def test_attempts_belong_to_the_image(tmp_path: Path) -> None:
         store.stop()
 
 
-@pytest.mark.parametrize("route", [{"status": 99}, {"delay": 3}, {"drop": "before"}, {"unknown": 1}, {"fail": "twice"}])
+@pytest.mark.parametrize(
+    "route",
+    [{"status": 99}, {"delay": 3}, {"drop": "before"}, {"unknown": 1}, {"fail": "twice"}, {"capacity": 2}, {"capacity": 0, "delay": "1s"}],
+)
 def test_bad_routes_are_refused(route: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         HttpParameters.model_validate({"routes": [route]})

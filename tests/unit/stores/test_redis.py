@@ -162,3 +162,30 @@ def test_tls_is_offered_with_its_authority_and_looked_through(tmp_path: Path, fl
 def test_an_unknown_flaw_is_refused() -> None:
     with pytest.raises(ValidationError):
         RedisParameters.model_validate({"tls": "self_signed"})
+
+
+def test_one_look_is_what_observing_and_saving_are(store: RedisStore, server: RedisServer) -> None:
+    assert store.look() == (store.observe(), store.save(), ())
+    fill(server.client())
+    server.client(3).set("other", "1")
+    state, image, _ = store.look()
+    assert state == store.observe() and set(state.collections) == {"keys", "keys3"}
+    assert {db: {key for key, _, _ in entries} for db, entries in image.items()} == {
+        db: {key for key, _, _ in entries} for db, entries in store.save().items()
+    }
+    store.clear()
+    store.restore(image)
+    assert store.observe() == state
+
+
+def test_an_image_can_grow_older(store: RedisStore, server: RedisServer) -> None:
+    server.client().set("lock", "me", px=60_000)
+    server.client(3).set("long", "me", px=3_600_000)
+    server.client().set("text", "x")
+    image = store.save()
+    assert {(c, key): round(seconds, -1) for c, key, seconds in store.expiries(image)} == {("keys", "lock"): 60, ("keys3", "long"): 3600}
+    store.restore(store.image_later(image, 50.0))
+    assert 0 < server.client().pttl("lock") <= 10_000 and 0 < server.client(3).pttl("long") <= 3_550_000
+    store.restore(store.image_later(image, 61.0))
+    assert rows(store) == {"text": ("string", "x", False)} and server.client(3).exists("long")
+    assert store.image_later(image, 0.0) == image

@@ -223,3 +223,66 @@ def test_a_reading_that_a_commit_went_through_is_read_again(store: SqliteStore, 
     monkeypatch.setattr(store, "_read", lambda: next(readings))
     assert store.save() == whole
     assert next(readings, None) is None
+
+
+@pytest.mark.parametrize("journal", ["DELETE", "TRUNCATE", "PERSIST", "WAL", "MEMORY"])
+def test_what_is_remembered_is_never_another_state(store: SqliteStore, journal: str) -> None:
+    """At each statement of transactions that spill to the file before they commit, and of some that are rolled back."""
+
+    def without_memory() -> object:
+        other = SqliteStore("db", store.parameters)
+        other._folder = store._folder
+        return other.observe()
+
+    with connect(store) as db:
+        db.execute(f"PRAGMA journal_mode={journal}")
+        db.execute("CREATE TABLE charges (n INTEGER, filler BLOB)")
+        db.execute("PRAGMA cache_size=5")
+        seen = set()
+        for number in range(60):
+            if number % 6 == 0:
+                db.execute("BEGIN")
+            db.execute("INSERT INTO charges VALUES (?, zeroblob(9000))" if number % 4 else "UPDATE charges SET n = n + ?", (number,))
+            if number % 6 == 5:
+                db.execute("COMMIT" if number % 18 != 17 else "ROLLBACK")
+            if journal == "MEMORY" and number % 6 != 5:
+                continue  # the file is out of order then
+            assert store.observe() == without_memory()
+            seen.add(repr(store.observe()))
+        assert len(seen) == (7 if journal == "MEMORY" else 8)  # after each commit, and empty
+    image = store.save()
+    store.clear()
+    assert store.observe() == without_memory()
+    store.restore(image)
+    assert store.observe() == without_memory()
+
+
+def test_a_transaction_under_way_is_read_once(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = []
+    copy = SqliteStore._read_copy
+    monkeypatch.setattr(SqliteStore, "_read_copy", lambda self, image: (read.append(1), copy(self, image))[1])
+    with connect(store) as db:
+        fill(db)
+        store.observe()
+        db.execute("BEGIN")
+        for _ in range(5):
+            db.execute("INSERT INTO charges VALUES (2, zeroblob(100))")
+            assert len(amounts(store)) == 200
+        assert len(read) == 1
+        db.execute("COMMIT")
+        assert len(amounts(store)) == 205 and len(read) == 2
+
+
+def test_fingerprints_change_with_the_content_alone(store: SqliteStore) -> None:
+    with connect(store) as db:
+        db.execute("CREATE TABLE t (a)")
+        before = store.fingerprint()
+        assert store.fingerprint() == before
+        db.execute("INSERT INTO t VALUES (1)")
+    after = store.fingerprint()
+    assert after != before
+    image = store.save()
+    store.clear()
+    assert store.fingerprint() not in (before, after)
+    store.restore(image)
+    assert store.fingerprint() == after
