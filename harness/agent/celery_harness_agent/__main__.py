@@ -1,4 +1,4 @@
-"""``python -m celery_harness_agent worker|producer|check|call|locust|locust-check``."""
+"""``python -m celery_harness_agent worker|producer|check|call|zygote|locust|locust-check``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import sys
 
 from celery_harness_agent import settings
 
-_USAGE = "usage: python -m celery_harness_agent worker|producer|check|call|locust|locust-check [options of celery worker, or of locust]\n"
+_USAGE = (
+    "usage: python -m celery_harness_agent worker|producer|check|call|zygote|locust|locust-check [options of celery worker, or of locust]\n"
+)
 
 
 def main(argv: list[str]) -> None:
@@ -28,6 +30,10 @@ def main(argv: list[str]) -> None:
         from celery_harness_agent import call
 
         call.main(settings.load())
+    elif program == "zygote":
+        from celery_harness_agent import zygote
+
+        zygote.main(settings.load())
     elif program in ("locust", "locust-check"):
         from celery_harness_locust import program as of_locust
 

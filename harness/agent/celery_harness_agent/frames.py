@@ -9,9 +9,9 @@ from pathlib import Path
 from types import CodeType, FrameType, TracebackType
 from typing import Any, Iterator
 
-_STDLIB = str(Path(os.__file__).resolve().parent) + os.sep
+STDLIB = str(Path(os.__file__).resolve().parent) + os.sep
 _OURS = str(Path(__file__).resolve().parent) + os.sep
-_INSTALLED = (os.sep + "site-packages" + os.sep, os.sep + "dist-packages" + os.sep)
+INSTALLED = (os.sep + "site-packages" + os.sep, os.sep + "dist-packages" + os.sep)
 
 
 class Frames:
@@ -29,8 +29,8 @@ class Frames:
             known = (
                 not filename.startswith("<")
                 and path.startswith(self._root)
-                and not path.startswith((_STDLIB, _OURS))
-                and not any(part in path for part in _INSTALLED)
+                and not path.startswith((STDLIB, _OURS))
+                and not any(part in path for part in INSTALLED)
             )
             self._known[filename] = known
         return known

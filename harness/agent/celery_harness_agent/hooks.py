@@ -17,7 +17,7 @@ from celery_harness_agent.settings import EX_CONFIG, Settings
 from celery_harness_agent.tracing import Tracing, exception_name
 from celery_harness_agent.triggers import Armed, Trigger
 
-__all__ = ["Hooks"]
+__all__ = ["Hooks", "described_tasks"]
 
 _NOTHING: dict[str, Any] = {}
 _EMPTY, _NULL = '""', "null"
@@ -244,11 +244,16 @@ class Hooks:
         self.emit(f'{{"k":"connected","m":{mono()},"queues":{queues}}}\n')
 
     def _tell_settings(self, app: Any) -> None:
-        tasks = {name: task for name, task in sorted(app.tasks.items()) if not name.startswith("celery.")}
-        self._places = {name: place_of(task) for name, task in tasks.items()}
-        policies = {name: _policy(task, *self._places[name]) for name, task in tasks.items()}
-        document = {"config": config.effective(app.conf), "tasks": policies}
+        tasks = described_tasks(app)
+        self._places = {name: (task["file"], task["line"]) for name, task in tasks.items()}
+        document = {"config": config.effective(app.conf), "tasks": tasks}
         self.emit(f'{{"k":"settings","m":{mono()},{json.dumps(document)[1:]}\n')
+
+
+def described_tasks(app: Any) -> dict[str, dict[str, Any]]:
+    """The user's tasks by name: their policy, and file and line of their functions."""
+    tasks = {name: task for name, task in sorted(app.tasks.items()) if not name.startswith("celery.")}
+    return {name: _policy(task, *place_of(task)) for name, task in tasks.items()}
 
 
 def _policy(task: Any, file: str | None, line: int | None) -> dict[str, Any]:

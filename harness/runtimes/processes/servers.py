@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import pwd
-import shutil
 import socket
 import subprocess
 from collections.abc import Mapping
@@ -20,7 +19,7 @@ from harness.runtimes.shared.credentials import fresh_endpoint
 from harness.runtimes.shared.folders import remove_folder
 from harness.runtimes.shared.hosting import Managed, ServerSpec
 from harness.runtimes.shared.leftovers import owner
-from harness.runtimes.shared.logs import log_tail
+from harness.runtimes.shared.logs import append_new, log_tail
 
 __all__ = ["ProcessServer", "free_port"]
 
@@ -183,13 +182,7 @@ class ProcessServer:
 
     def save_log(self) -> None:
         """What it has written since the last time, into the run's own file."""
-        if self._output == self.log:
-            return
-        with contextlib.suppress(OSError), self._output.open("rb") as source:
-            source.seek(self._copied)
-            with self.log.open("ab") as target:
-                shutil.copyfileobj(source, target)
-            self._copied = source.tell()
+        self._copied = append_new(self._output, self._copied, self.log)
 
     def remove(self) -> None:
         """SIGKILL; the folder goes with the run's, or the session's."""

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import ScenarioError
 from harness.ports.broker import Tls
+from harness.ports.exploring import Launch
+from harness.ports.queues import HoldsMessages, Queues
 from harness.ports.runtime import SystemPlan
+from harness.ports.store import FailsOnPurpose
 from harness.runtimes.processes.children import ask, child_environment, interpreter
-from harness.runtimes.processes.process import spawn
+from harness.runtimes.processes.process import LAUNCHER, spawn
 from harness.runtimes.processes.servers import ProcessServer
 from harness.runtimes.processes.session import ProcessSession
 from harness.runtimes.shared.hosting import Managed, ProxyHost, ServerHandle, ServerSpec
@@ -32,6 +36,7 @@ class ProcessSystem(LocalSystem):
         self.python = ""
         self._own_session = session
         self._proxy: ProcessProxy | None = None
+        self._explored = False
 
     def prepare_host(self) -> None:
         """The interpreter and the working folder."""
@@ -91,6 +96,46 @@ class ProcessSystem(LocalSystem):
         """In a child that ends with its answer."""
         env = self._env(settings, offers)
         return ask(program, self.python, request, env=env, cwd=self.working_folder(), log=self.log_file(log))
+
+    def zygote(self) -> Launch:
+        """See `ExploresHere`."""
+        services = {(server.endpoint.host, server.endpoint.port): server.spec.name for server in self.servers}
+        folders: dict[Path, str] = {}
+        for name, store in self.stores.items():
+            services |= dict.fromkeys(store.addresses(), name)
+            if path := store.offers().get("path"):
+                folders[Path(path).parent if store.kind == "sqlite" else Path(path)] = name
+        settings = self.seats.settings("zygote", "zygote")
+        return Launch(
+            command=[sys.executable, "-I", "-S", str(LAUNCHER), self.python, "-m", "celery_harness_agent", "zygote"],
+            environment=self._env(settings, self.seats.offers("zygote")),
+            folder=self.working_folder(),
+            root=self.plan.root,
+            log=self.log_file("zygote"),
+            services=services,
+            folders=folders,
+        )
+
+    def begin_exploring(self) -> None:
+        """See `ExploresHere`."""
+        if self._explored:
+            self.refresh()
+        self._explored = True
+        for store in self.stores.values():
+            if isinstance(store, FailsOnPurpose):
+                store.begin_pass(clean=True)
+        if self.plan.scenario.system.setup:
+            self.call_user_code(self.plan.scenario.system.setup)
+
+    def queues(self) -> Mapping[str, Queues]:
+        """See `ExploresHere`."""
+        found = {}
+        for server in filter(None, (self.broker_server, self.backend_server)):
+            kind = server.spec.kind
+            if not isinstance(kind, HoldsMessages):
+                raise ScenarioError(f"explore cannot look into {kind.title} as {server.spec.role} yet", hint="use redis for it")
+            found[server.spec.role] = kind.queues(server.endpoint, transport_options=self.transport_options())
+        return found
 
     def _env(self, settings: Path, offers: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
         return child_environment(self.plan.run_id, self.seats.app_env(offers), self.working_folder(), settings)

@@ -174,7 +174,7 @@ class LocalSystem(WithLocust):
         """Fresh brokers and world, then producer and workers."""
         assert self.temporary is not None
         if self.current is not None:
-            self._refresh()
+            self.refresh()
         self.current = plan
         self._came_to_its_end = False
         self.journal = self.plan.folder / "journal" / plan.name
@@ -194,7 +194,7 @@ class LocalSystem(WithLocust):
                 self._launch_worker(f"{group}-{number}", group)
         return self.journal
 
-    def _refresh(self) -> None:
+    def refresh(self) -> None:
         """Empty what the pass before left, so that nothing can leak into the next."""
         self._close_inspectors()
         for server in self.servers:
@@ -325,16 +325,16 @@ class LocalSystem(WithLocust):
 
     def use(self) -> Mapping[str, tuple[float, int]]:
         """See `MeasuresUse`."""
-        found = {name: worker.process.use() for name, worker in sorted(self._workers.items())}
-        return {name: used for name, used in found.items() if used is not None}
+        return {name: used for name, one in sorted(self._workers.items()) if (used := one.process.use()) is not None}
 
     def broker(self) -> BrokerInspector:
         """A fresh inspector after each restart of the server; the caller need not close it."""
-        forced = effective_config(self.plan).get("broker_transport_options", {})
-        options = {**self._app_transport_options, **forced}
-        inspector = self.plan.broker.inspect(self.broker_server.endpoint, transport_options=options)
-        self._inspectors.append(inspector)
-        return inspector
+        self._inspectors.append(self.plan.broker.inspect(self.broker_server.endpoint, transport_options=self.transport_options()))
+        return self._inspectors[-1]
+
+    def transport_options(self) -> dict[str, Any]:
+        """Of the broker, as they are in effect in the app: its own are known after `examine`."""
+        return {**self._app_transport_options, **effective_config(self.plan).get("broker_transport_options", {})}
 
     def backend_results(self) -> dict[str, dict[str, Any]] | None:
         """By the backend's keys."""

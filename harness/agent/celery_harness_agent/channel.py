@@ -1,0 +1,59 @@
+"""Messages over a stream socket: JSON with its length before it, and descriptors beside it."""
+
+from __future__ import annotations
+
+import array
+import json
+import os
+import socket
+import struct
+from typing import Any, Sequence
+
+__all__ = ["Channel"]
+
+_LENGTH = struct.Struct("!I")
+
+
+class Channel:
+    """One end. Only `sendmsg` writes: the filter lets that call alone pass, on this descriptor alone."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._socket = socket.socket(fileno=descriptor)
+        self._socket.setblocking(True)
+
+    def fileno(self) -> int:
+        """Of the socket."""
+        return self._socket.fileno()
+
+    def send(self, document: dict[str, Any], descriptors: Sequence[int] = ()) -> None:
+        """One message. OSError where the other side is gone."""
+        text = json.dumps(document, default=repr).encode()
+        data = memoryview(_LENGTH.pack(len(text)) + text)
+        beside: Any = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))] if descriptors else []
+        while data:
+            sent = self._socket.sendmsg([data], beside)
+            data, beside = data[sent:], []
+
+    def receive(self) -> dict[str, Any]:
+        """The next message; EOFError where the other side has closed."""
+        (length,) = _LENGTH.unpack(self._exactly(_LENGTH.size))
+        found = json.loads(self._exactly(length))
+        return found if isinstance(found, dict) else {}
+
+    def _exactly(self, size: int) -> bytes:
+        parts = []
+        while size:
+            part = self._socket.recv(min(size, 1 << 20))
+            if not part:
+                raise EOFError
+            parts.append(part)
+            size -= len(part)
+        return b"".join(parts)
+
+    def close(self) -> None:
+        """This end."""
+        self._socket.close()
+
+    def abandon(self) -> None:
+        """Close the descriptor of an end that belongs to another process."""
+        os.close(self._socket.detach())

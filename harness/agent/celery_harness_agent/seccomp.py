@@ -1,0 +1,164 @@
+"""The filter by which the kernel holds a task before each call that others can notice (seccomp user notification, Linux 5.9).
+
+Numbers: arch/x86/entry/syscalls/syscall_64.tbl and include/uapi/asm-generic/unistd.h (aarch64). The supervisor is told the
+names with the first message of the zygote, so the tables stand here alone.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+import struct
+from typing import List, Sequence, Tuple
+
+__all__ = ["Refused", "arch", "call_names", "install", "program", "trouble"]
+
+_Instruction = Tuple[int, int, int, int]  # code, jump if true, jump if false, k
+_Block = List[_Instruction]
+
+# linux/bpf_common.h, linux/seccomp.h, linux/audit.h
+_LOAD, _AND, _RETURN = 0x20, 0x54, 0x06
+_IF_EQUAL, _IF_ANY_BIT, _IF_AT_LEAST = 0x15, 0x45, 0x35
+_ALLOW, _NOTIFY = 0x7FFF0000, 0x7FC00000
+_NUMBER, _ARCH = 0, 4
+_X32 = 0x40000000
+_PR_SET_NO_NEW_PRIVS = 38
+_SET_MODE_FILTER = 1
+_NEW_LISTENER = 1 << 3
+#: A signal does not interrupt a call that the supervisor is looking at (Linux 5.19): else it would be seen twice.
+_WAIT_KILLABLE = 1 << 5
+_EINVAL = 22
+
+_X86_64 = (
+    "write=1 open=2 poll=7 mmap=9 ioctl=16 pwrite64=18 writev=20 select=23 shmat=30 nanosleep=35 sendfile=40 connect=42 sendto=44 "
+    "sendmsg=46 clone=56 fork=57 vfork=58 execve=59 msgsnd=69 truncate=76 ftruncate=77 rename=82 mkdir=83 rmdir=84 creat=85 link=86 "
+    "unlink=87 symlink=88 chmod=90 fchmod=91 chown=92 fchown=93 lchown=94 utime=132 mknod=133 setxattr=188 lsetxattr=189 fsetxattr=190 "
+    "removexattr=197 lremovexattr=198 fremovexattr=199 futex=202 clock_nanosleep=230 utimes=235 mq_timedsend=242 openat=257 mkdirat=258 "
+    "mknodat=259 fchownat=260 futimesat=261 unlinkat=263 renameat=264 linkat=265 symlinkat=266 fchmodat=268 pselect6=270 ppoll=271 "
+    "splice=275 tee=276 vmsplice=278 utimensat=280 fallocate=285 pwritev=296 sendmmsg=307 renameat2=316 execveat=322 "
+    "copy_file_range=326 pwritev2=328 io_uring_setup=425 clone3=435 openat2=437 fchmodat2=452 setxattrat=463 removexattrat=466"
+)
+_AARCH64 = (
+    "setxattr=5 lsetxattr=6 fsetxattr=7 removexattr=14 lremovexattr=15 fremovexattr=16 ioctl=29 mknodat=33 mkdirat=34 unlinkat=35 "
+    "symlinkat=36 linkat=37 renameat=38 truncate=45 ftruncate=46 fallocate=47 fchmod=52 fchmodat=53 fchownat=54 fchown=55 openat=56 "
+    "write=64 writev=66 pwrite64=68 pwritev=70 sendfile=71 pselect6=72 ppoll=73 vmsplice=75 splice=76 tee=77 utimensat=88 futex=98 "
+    "nanosleep=101 clock_nanosleep=115 mq_timedsend=182 msgsnd=189 shmat=196 connect=203 sendto=206 sendmsg=211 clone=220 execve=221 "
+    "mmap=222 sendmmsg=269 renameat2=276 execveat=281 copy_file_range=285 pwritev2=287 io_uring_setup=425 clone3=435 openat2=437 "
+    "fchmodat2=452 setxattrat=463 removexattrat=466"
+)
+#: machine -> AUDIT_ARCH, the number of seccomp(2), the calls
+_TABLES = {"x86_64": (0xC000003E, 317, _X86_64), "aarch64": (0xC00000B7, 277, _AARCH64)}
+
+_CREATE = os.O_CREAT | os.O_TRUNC
+_WRITABLE, _SHARED, _ANONYMOUS = 0x2, 0x1, 0x20
+_FICLONE, _FICLONERANGE = 0x40049409, 0x4020940D
+_FUTEX_COMMAND, _FUTEX_WAIT_BITSET = 0x7F, 9
+
+
+class Refused(Exception):
+    """The kernel, or whoever set it up, does not allow it; the text says which step and why."""
+
+
+def arch() -> str:
+    """As `uname -m` has it."""
+    return platform.machine()
+
+
+def trouble() -> str:
+    """Why there can be no filter here at all; '' where it may be tried."""
+    if arch() not in _TABLES:
+        return f"the table of system calls of {arch()} is not known, only those of {' and '.join(sorted(_TABLES))}"
+    return "" if ctypes.sizeof(ctypes.c_void_p) == 8 else "the interpreter is a 32-bit one"
+
+
+def call_names() -> dict[int, str]:
+    """Number -> name of every call that this machine's filter stops."""
+    pairs = (entry.split("=") for entry in _TABLES[arch()][2].split())
+    return {int(number): name for name, number in pairs}
+
+
+def program(exempt: int) -> bytes:
+    """The filter for this machine. ``exempt``: the descriptor by which the task's process talks to us, with sendmsg alone."""
+    ours = _TABLES[arch()][0]
+    found: _Block = [(_LOAD, 0, 0, _ARCH), (_IF_EQUAL, 1, 0, ours), (_RETURN, 0, 0, _NOTIFY), (_LOAD, 0, 0, _NUMBER)]
+    if arch() == "x86_64":
+        found += [(_IF_AT_LEAST, 0, 1, _X32), (_RETURN, 0, 0, _NOTIFY)]
+    special = _special(exempt)
+    for number, name in sorted(call_names().items()):
+        block = special.get(name, _always())
+        found += [(_IF_EQUAL, 0, len(block), number), *block]
+    found.append((_RETURN, 0, 0, _ALLOW))
+    return b"".join(struct.pack("HBBI", *instruction) for instruction in found)
+
+
+def _always() -> _Block:
+    return [(_RETURN, 0, 0, _NOTIFY)]
+
+
+def _special(exempt: int) -> dict[str, _Block]:
+    """The calls of which only some are of interest. Each block ends in a return."""
+    notify: _Instruction = (_RETURN, 0, 0, _NOTIFY)
+    allow: _Instruction = (_RETURN, 0, 0, _ALLOW)
+    no_descriptors = [(_IF_EQUAL, 0, 1, 0), notify, allow]
+    return {
+        "sendmsg": [_argument(0), (_IF_EQUAL, 0, 1, exempt), allow, notify],
+        "open": [_argument(1), (_IF_ANY_BIT, 0, 1, _CREATE), notify, allow],
+        "openat": [_argument(2), (_IF_ANY_BIT, 0, 1, _CREATE), notify, allow],
+        "mmap": [
+            _argument(2),
+            (_IF_ANY_BIT, 0, 4, _WRITABLE),
+            _argument(3),
+            (_IF_ANY_BIT, 2, 0, _ANONYMOUS),
+            (_IF_ANY_BIT, 0, 1, _SHARED),
+            notify,
+            allow,
+        ],
+        "ioctl": [_argument(1), (_IF_EQUAL, 1, 0, _FICLONE), (_IF_EQUAL, 0, 1, _FICLONERANGE), notify, allow],
+        "select": [_argument(0), *no_descriptors],
+        "pselect6": [_argument(0), *no_descriptors],
+        "poll": [_argument(1), *no_descriptors],
+        "ppoll": [_argument(1), *no_descriptors],
+        # With a deadline that was made from the task's clock, which may be ahead of the kernel's.
+        "futex": [
+            _argument(1),
+            (_AND, 0, 0, _FUTEX_COMMAND),
+            (_IF_EQUAL, 0, 3, _FUTEX_WAIT_BITSET),
+            _argument(3),
+            (_IF_EQUAL, 1, 0, 0),
+            notify,
+            allow,
+        ],
+    }
+
+
+def _argument(number: int) -> _Instruction:
+    """Load the lower half: all that is asked for is an int, or a pointer that is none at all."""
+    return (_LOAD, 0, 0, 16 + 8 * number)
+
+
+class _Program(ctypes.Structure):
+    _fields_ = [("length", ctypes.c_ushort), ("filter", ctypes.c_void_p)]
+
+
+def install(raw: bytes) -> int:
+    """From here on, for this process and all that it starts; the descriptor of the listener. Refused."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(_PR_SET_NO_NEW_PRIVS, *_longs(1, 0, 0, 0)) != 0:
+        raise Refused(f"prctl(PR_SET_NO_NEW_PRIVS): {os.strerror(ctypes.get_errno())}")
+    held = ctypes.create_string_buffer(raw, len(raw))
+    filter_ = _Program(len(raw) // 8, ctypes.addressof(held))
+    number = _TABLES[arch()][1]
+    libc.syscall.restype = ctypes.c_long
+    for flags in (_NEW_LISTENER | _WAIT_KILLABLE, _NEW_LISTENER):
+        # `syscall` is variadic: what is no c_ulong has garbage in its upper half.
+        descriptor = libc.syscall(*_longs(number, _SET_MODE_FILTER, flags), ctypes.byref(filter_))
+        if descriptor >= 0:
+            return int(descriptor)
+        if ctypes.get_errno() != _EINVAL:
+            break
+    raise Refused(f"seccomp(SECCOMP_FILTER_FLAG_NEW_LISTENER): {os.strerror(ctypes.get_errno())}")
+
+
+def _longs(*values: int) -> Sequence[ctypes.c_ulong]:
+    return [ctypes.c_ulong(value) for value in values]

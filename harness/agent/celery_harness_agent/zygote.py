@@ -1,0 +1,215 @@
+"""The explorer's warm process: imports the app as a worker does, then forks a child for each delivery.
+
+It never runs a task itself: module memory would be warm, and sockets shared. docs/explorer.md, "How".
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import os
+import platform
+import resource
+import signal
+import socket
+import sys
+import threading
+from typing import Any
+
+from celery_harness_agent import answer, application, config, seccomp, virtual_clock
+from celery_harness_agent.channel import Channel
+from celery_harness_agent.explored_child import Child, user_modules
+from celery_harness_agent.frames import Frames
+from celery_harness_agent.guard import Guard
+from celery_harness_agent.launch import die_with_parent, parent_from_environment
+from celery_harness_agent.lines_of_stops import Lines
+from celery_harness_agent.settings import EX_CONFIG, Settings
+from celery_harness_agent.shared_page import SharedPage
+
+__all__ = ["CHANNEL", "main"]
+
+#: The environment's name for the descriptor of the socket to the supervisor.
+CHANNEL = "CELERY_HARNESS_EXPLORER"
+#: Where a child has its own socket: far above what programs use, since the filter knows it by its number alone.
+_EXEMPT = 1000
+_PR_SET_CHILD_SUBREAPER = 36
+_LOOPBACK_FAMILIES = (socket.AF_INET, socket.AF_INET6)
+
+
+class _Refused(Exception):
+    """The app cannot be explored; ``document`` says why, as an answer has it."""
+
+    def __init__(self, document: dict[str, Any]) -> None:
+        super().__init__(document.get("what"))
+        self.document = document
+
+
+def main(settings: Settings) -> None:
+    """Never returns. What is said: `Channel`, first {ok, …} or {ok: false, error}; then one answer per order."""
+    die_with_parent(parent_from_environment())
+    channel = Channel(_own_channel())
+    settings.egress = []  # what nobody can set back must not be reached a thousand times
+    config.force_addresses(settings)
+    frames = Frames(settings.root)
+    child = Child(settings, frames, _exempt_descriptor())
+    Guard(settings, frames, None, child.refused).install()
+    config.merge_when_loaded(settings.config)
+    application.use_working_folder()
+    sys.dont_write_bytecode = True  # or the first delivery that imports something writes more than the next
+    before = _connections()
+    try:
+        app = _import_app(settings, frames)
+        page = SharedPage()
+        child.prepare(app, page, Lines(page, frames))
+        _demand_nothing_running(before)
+        told = {**_told(app, settings, frames), **_abilities(page), "undeclared": list(child.refused_at_import)}
+        channel.send({"ok": True, **told}, [page.descriptor])
+    except _Refused as refused:
+        channel.send({"ok": False, "error": refused.document})
+        os._exit(0)
+    os.close(page.descriptor)
+    _serve(channel, child)
+
+
+def _own_channel() -> int:
+    descriptor = int(os.environ.pop(CHANNEL, "-1"))
+    if descriptor < 0:
+        sys.stderr.write(f"harness agent: {CHANNEL} names no descriptor; the explorer starts this program\n")
+        sys.exit(EX_CONFIG)
+    os.set_inheritable(descriptor, False)
+    return descriptor
+
+
+def _exempt_descriptor() -> int:
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return min(_EXEMPT, soft - 1) if soft > 0 else _EXEMPT
+
+
+def _serve(channel: Channel, child: Child) -> None:
+    """Fork children by order, until the supervisor is gone."""
+    child.count_modules()
+    _become_subreaper()
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # so that nobody has to wait for them
+    gc.collect()
+    gc.freeze()
+    while True:
+        try:
+            order = channel.receive()
+        except (EOFError, OSError):
+            os._exit(0)
+        if "pages" in order:
+            child.hot = order["pages"]
+            continue
+        if "import" in order:
+            _import_early(order["import"])
+            child.count_modules()
+            continue
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        pid = os.fork()
+        if pid == 0:
+            theirs.close()
+            channel.abandon()
+            child.run(ours.detach(), stops=bool(order.get("stops")))
+        ours.close()
+        channel.send({"pid": pid}, [theirs.fileno()])
+        theirs.close()
+
+
+def _import_early(names: list[str]) -> None:
+    """What each child would import anew: modules of the standard library and of Celery's own, none that could start anything."""
+    for name in names:
+        try:
+            importlib.import_module(name)
+        except Exception:  # then the children go on importing it by themselves
+            continue
+    gc.freeze()
+
+
+def _become_subreaper() -> None:
+    """Whatever a task's processes leave behind stays below us: so all of it can be found, and looked into."""
+    import ctypes
+
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def _import_app(settings: Settings, frames: Frames) -> Any:
+    """As a worker does it, with its optimizations, before it forks its pool."""
+    try:
+        app = application.find_app(settings.app)
+        config.merge(app.conf, settings.config)
+        app.loader.init_worker()  # import_default_modules, and what the loader does at a worker's start
+        app.finalize(auto=True)
+    except (Exception, SystemExit) as exc:
+        kind = "connects" if isinstance(exc, ConnectionRefusedError) and "celery-harness" in str(exc) else "import"
+        what = f"importing {settings.app.partition(':')[0]} failed: {type(exc).__name__}: {exc}"
+        raise _Refused(answer.describe(kind, what, exc, frames)) from exc
+    _demand_our_servers(app, settings)
+    return app
+
+
+def _demand_our_servers(app: Any, settings: Settings) -> None:
+    for part, connect in (("broker_read_url", app.connection_for_read), ("broker_write_url", app.connection_for_write)):
+        connection = connect()
+        if not config.is_ours(connection, settings):
+            raise _Refused({"kind": "addresses", "what": f"{part} is {connection.as_uri()}, which the harness did not start"})
+    url, ours = config.backend_address(app, settings)
+    if not ours:
+        raise _Refused({"kind": "addresses", "what": f"result_backend is {url}, which the harness did not start"})
+
+
+def _demand_nothing_running(before: set[str]) -> None:
+    """What a fork does not copy, or shares: threads and connections."""
+    named = [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
+    others = len(os.listdir("/proc/self/task")) - 1 - len(named)  # noqa: PTH208 (the standard library of 3.8)
+    if others > 0:
+        named.append(f"{others:d} of a library")
+    if named:
+        raise _Refused({"kind": "threads", "what": f"importing the app starts threads, which a fork does not copy: {', '.join(named)}"})
+    new = sorted(_connections() - before)
+    if new:
+        raise _Refused({"kind": "connections", "what": f"importing the app opens connections, which forks would share: {', '.join(new)}"})
+
+
+def _connections() -> set[str]:
+    """Addresses that this process is connected to."""
+    found = set()
+    for name in os.listdir("/proc/self/fd"):  # noqa: PTH208
+        try:
+            if not os.readlink(f"/proc/self/fd/{name}").startswith("socket:"):
+                continue
+            with socket.socket(fileno=os.dup(int(name))) as copy:
+                if copy.family in _LOOPBACK_FAMILIES:
+                    found.add("{}:{}".format(*copy.getpeername()[:2]))
+        except OSError:
+            continue  # closed meanwhile, or connected to nothing
+    return found
+
+
+def _told(app: Any, settings: Settings, frames: Frames) -> dict[str, Any]:
+    import celery
+    import kombu
+
+    from celery_harness_agent.hooks import described_tasks
+
+    tasks = described_tasks(app)
+    for name, task in tasks.items():
+        task["acks_on_failure_or_timeout"] = config.plain(getattr(app.tasks[name], "acks_on_failure_or_timeout", None))
+    versions = {"python": platform.python_version(), "celery": celery.__version__, "kombu": kombu.__version__}
+    return {
+        **versions,
+        "root": settings.root,
+        "config": config.effective(app.conf),
+        "tasks": tasks,
+        "modules": user_modules(frames, list(sys.modules)),
+    }
+
+
+def _abilities(page: SharedPage) -> dict[str, Any]:
+    """What this machine lets us do: the names of calls, or why there is no filter; the clock, or why there is none."""
+    told: dict[str, Any] = {"pid": os.getpid(), "arch": seccomp.arch(), "no_filter": seccomp.trouble(), "no_clock": ""}
+    told["calls"] = {} if told["no_filter"] else {str(number): name for number, name in seccomp.call_names().items()}
+    try:
+        virtual_clock.set_up(page.address)
+    except virtual_clock.NoClock as exc:
+        told["no_clock"] = str(exc)
+    return told

@@ -1,0 +1,278 @@
+"""A user's application whose tasks have one kind of effect each; it knows nothing of any harness."""
+
+import http.client
+import mmap
+import os
+import shutil
+import socket
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from datetime import datetime
+
+import redis
+from celery import Celery
+from celery.exceptions import Ignore, Reject
+
+app = Celery("mill", broker=os.environ["MILL_BROKER"])
+app.conf.update(task_acks_late=True, task_ignore_result=True, task_default_queue="mill")
+here = os.environ["MILL_FOLDER"]
+ran = []
+
+
+def path(name):
+    return os.path.join(here, name)
+
+
+def append(name, text):
+    with open(path(name), "a") as stream:
+        stream.write(text)
+
+
+@app.task
+def nothing():
+    pass
+
+
+@app.task
+def write_and_rename(text):
+    with open(path("sheet.tmp"), "w") as stream:
+        stream.write(text)  # line of write
+    os.rename(path("sheet.tmp"), path("sheet.txt"))  # line of rename
+
+
+@app.task
+def copy():
+    append("from.txt", "x")
+    shutil.copyfile(path("from.txt"), path("to.txt"))
+
+
+@app.task
+def insert(number, journal="delete"):
+    connection = sqlite3.connect(path("mill.sqlite3"))
+    connection.execute(f"pragma journal_mode={journal}").fetchone()
+    connection.execute("create table if not exists sacks (number integer)")
+    connection.execute("insert into sacks values (?)", (number,))
+    connection.commit()
+    connection.close()
+
+
+@app.task
+def count():
+    store = redis.Redis.from_url(os.environ["MILL_STORE"])
+    store.incr("sacks:7")
+    with store.pipeline() as pipeline:
+        pipeline.set("a", 1).set("b", 2).execute()
+
+
+@app.task
+def post():
+    host, _, port = os.environ["MILL_API"].partition(":")
+    client = http.client.HTTPConnection(host, int(port))
+    client.request("POST", "/charges?x=1", b'{"amount": 7}', {"Content-Type": "application/json"})
+    client.getresponse().read()
+
+
+@app.task
+def post_with_httpx():
+    import httpx
+
+    httpx.post("http://" + os.environ["MILL_API"] + "/charges", json={"amount": 7}, trust_env=False)
+
+
+@app.task
+def in_a_shell():
+    subprocess.run(["/bin/sh", "-c", "echo x > sub.txt; rm sub.txt"], cwd=here, check=True)
+
+
+@app.task
+def in_a_thread():
+    thread = threading.Thread(target=append, args=("thread.txt", "x"))
+    thread.start()
+    thread.join()
+
+
+@app.task
+def two_threads():
+    done = threading.Event()
+
+    def busy():
+        while not done.is_set():
+            sum(range(1000))
+
+    other = threading.Thread(target=busy)
+    other.start()
+    append("busy.txt", "x")
+    done.set()
+    other.join()
+
+
+@app.task
+def by_memory():
+    with open(path("map.bin"), "w+b") as stream:
+        stream.truncate(4096)
+        with mmap.mmap(stream.fileno(), 4096) as memory:
+            memory[0] = 7
+
+
+@app.task
+def unseen():
+    print("grinding")
+    sys.stderr.write("still grinding\n")
+    _, writing = os.pipe()
+    os.write(writing, b"x")
+    one, other = socket.socketpair()
+    one.sendall(b"x")
+    other.recv(1)
+    stream = open(path("buffered.txt"), "a")  # noqa: SIM115
+    stream.write("never flushed")
+    ran.append(stream)
+    with open("/dev/null", "w") as null:
+        null.write("x")
+
+
+@app.task
+def call_out(host, port):
+    try:
+        socket.create_connection((host, port), timeout=5).close()
+    except ConnectionRefusedError:
+        return "refused"
+
+
+@app.task
+def call_out_unseen_by_python(port):
+    """As a C library does it: nothing that Python could know of."""
+    subprocess.run(["/bin/bash", "-c", f"echo x > /dev/tcp/127.0.0.1/{port}"], check=False, stderr=subprocess.DEVNULL)
+
+
+@app.task
+def datagram(port, way):
+    """As a C library sends one."""
+    import ctypes
+    import struct
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    address = ctypes.create_string_buffer(struct.pack("=HH4s8x", socket.AF_INET, socket.htons(port), socket.inet_aton("127.0.0.1")), 16)
+    descriptor = libc.socket(socket.AF_INET, socket.SOCK_DGRAM, 0)
+    text = ctypes.create_string_buffer(b"x", 1)
+    if way == "sendto":
+        sent = libc.sendto(descriptor, text, 1, 0, address, 16)
+    elif way == "connected":
+        libc.connect(descriptor, address, 16)
+        sent = libc.send(descriptor, text, 1, 0)
+    else:
+        vector = ctypes.create_string_buffer(struct.pack("=QQ", ctypes.addressof(text), 1), 16)
+        named = struct.pack("=QI4xQQQQi4x", ctypes.addressof(address), 16, ctypes.addressof(vector), 1, 0, 0, 0)
+        header = ctypes.create_string_buffer(named + bytes(8), 64)
+        sent = libc.sendmsg(descriptor, header, 0) if way == "sendmsg" else libc.sendmmsg(descriptor, header, 1, 0)
+    return [sent, ctypes.get_errno()]
+
+
+@app.task
+def leave():
+    append("left.txt", "x")
+    os._exit(3)
+
+
+@app.task
+def step_down():
+    sys.exit(1)
+
+
+@app.task
+def turn_for_ever():
+    append("turning.txt", "x")
+    while True:
+        pass
+
+
+@app.task
+def wait_for_ever():
+    while True:
+        time.sleep(86400)
+
+
+@app.task
+def tell_time():
+    in_sqlite = sqlite3.connect(":memory:").execute("select strftime('%s', 'now')").fetchone()[0]
+    child = os.popen("date +%s").read()
+    return [time.time(), datetime.now().timestamp(), int(in_sqlite), time.monotonic(), int(child)]
+
+
+@app.task
+def sleep(seconds):
+    wall, running = time.time(), time.monotonic()
+    time.sleep(seconds)
+    return [time.time() - wall, time.monotonic() - running]
+
+
+@app.task
+def sleep_until_later(seconds, step):
+    end, turns = time.time() + seconds, 0
+    while time.time() < end:
+        time.sleep(step)
+        turns += 1
+    return turns
+
+
+@app.task
+def wait_for_lock(seconds):
+    """A lock that nobody gives back, with a time limit, while another thread waits as well."""
+    before = time.monotonic()
+    lock = threading.Lock()
+    lock.acquire()
+    got = lock.acquire(timeout=seconds)
+    return [got, time.monotonic() - before]
+
+
+@app.task
+def sleep_then_wait_for_lock(seconds, limit):
+    time.sleep(seconds)
+    return wait_for_lock.run(limit)
+
+
+@app.task
+def remember():
+    ran.append(os.getpid())
+    return len(ran)
+
+
+@app.task(bind=True, max_retries=3)
+def again(self):
+    append("again.txt", "x")
+    raise self.retry(exc=ValueError("not yet"), countdown=20)
+
+
+@app.task
+def fail():
+    append("failed.txt", "x")
+    return deeper()
+
+
+def deeper():
+    raise LookupError("no such sack")  # line of fail
+
+
+@app.task
+def reject():
+    raise Reject("not wanted", requeue=True)
+
+
+@app.task
+def ignore():
+    raise Ignore
+
+
+@app.task
+def many(number):
+    for _ in range(number):
+        os.write(1, b"")  # never a stop: our own log
+        os.close(os.open(path("many"), os.O_CREAT | os.O_WRONLY))
+
+
+@app.task
+def leave_behind():
+    """A program that writes when the task has ended long ago."""
+    subprocess.Popen(["/bin/sh", "-c", "sleep 0.2; echo x > behind.txt"], cwd=here, start_new_session=True)
