@@ -39,7 +39,7 @@ demo: $(READY)
 	@$(BIN)/celery-harness demo $(ARGS)
 
 test: $(READY)
-	@tools/setup-servers broker redis-server chromium rabbitmq-server postgresql toxiproxy-server engine images
+	@tools/setup-servers broker redis-server chromium rabbitmq-server postgresql toxiproxy-server ip engine images
 	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS) || [ $$? = 5 ]
 
 check: $(READY)

@@ -6,7 +6,8 @@ Third parties add theirs by entry points: groups ``celery_harness.faults``, ``.c
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -20,10 +21,12 @@ from harness.load.arrivals import load_seconds, plan_calls
 from harness.model.scenario import Scenario
 from harness.ports.check import Check
 from harness.ports.clock import Clock, derived_random
+from harness.ports.exploring import ExploresHere, Mechanism, Surroundings
 from harness.ports.fault import Fault
 from harness.ports.registry import Registry, RuntimeAbilities
 from harness.ports.reporter import Writer
 from harness.ports.runtime import Runtime, SystemPlan
+from harness.ports.store import Store
 from harness.reporting import WRITERS
 from harness.run.course import Cell
 from harness.runtimes.containers.runtime import ContainerRuntime
@@ -33,7 +36,7 @@ from harness.runtimes.processes.system import ProcessSystem
 from harness.scenario import LoadedScenario
 from harness.stores import STORES
 
-__all__ = ["RUNTIMES", "build_cell", "choose_runtime", "default_writers", "registry", "wanted_runtime"]
+__all__ = ["RUNTIMES", "build_cell", "choose_runtime", "default_writers", "exploring_parts", "registry", "system_plan", "wanted_runtime"]
 
 #: In the order in which `auto` tries them.
 RUNTIMES: Mapping[str, tuple[type[Any], type[Any]]] = {
@@ -129,6 +132,28 @@ def build_cell(loaded: LoadedScenario, root: Path, clock: Clock) -> Cell:
         load_seconds=(scenario.locust.duration or 0.0) if scenario.locust else load_seconds(scenario.load, scenario.seed),
         where=loaded.where,
     )
+
+
+def system_plan(loaded: LoadedScenario, root: Path, run_id: str, folder: Path, clock: Clock) -> SystemPlan:
+    """What a runtime needs to know of the system of a loaded scenario."""
+    return _plan(loaded, loaded.scenario, root, run_id, folder, clock)
+
+
+@contextlib.contextmanager
+def exploring_parts(system: ExploresHere, stores: Mapping[str, Store]) -> Iterator[tuple[Mechanism, Surroundings]]:
+    """Of an open system, in its first world. What they start is gone afterwards."""
+    from harness.explore.mechanism import EffectStops
+    from harness.explore.surroundings import Services
+
+    system.begin_exploring()
+    queues = system.queues()
+    mechanism = EffectStops(system.zygote())
+    try:
+        yield mechanism, Services(stores, queues)
+    finally:
+        mechanism.close()
+        for one in queues.values():
+            one.close()
 
 
 def _plan(loaded: LoadedScenario, scenario: Scenario, root: Path, run_id: str, folder: Path, clock: Clock) -> SystemPlan:

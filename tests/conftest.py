@@ -12,9 +12,13 @@ import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
 import pytest
+
+if TYPE_CHECKING:
+    from tests.unit.brokers.rabbit_server import RabbitServer
 
 #: Set for the whole session and inherited by every process that a test starts (CELERY_* is not): how leftovers are recognised.
 SESSION = "HARNESS_TEST_SESSION"
@@ -45,6 +49,15 @@ def redis_server_program() -> str:
 def chromium_program() -> str:
     """Path of a Chromium; without one the test is skipped, or fails under CI=true."""
     return _program(*_CHROMIUMS)
+
+
+@pytest.fixture(scope="session")
+def rabbit_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitServer]:
+    """A RabbitMQ for all tests of this process that want one: its start costs more than most tests. Each module has it `module_rabbit`."""
+    from tests.unit.brokers.rabbit_server import RabbitServer, running  # imports Celery, which most tests do without
+
+    with running(RabbitServer(tmp_path_factory.mktemp("rabbit"))) as server:
+        yield server
 
 
 @pytest.fixture

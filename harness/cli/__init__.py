@@ -18,6 +18,7 @@ __all__ = ["main"]
 _COMMANDS = {
     "run": ("harness.cli.run", "run"),
     "load": ("harness.cli.load", "load"),
+    "explore": ("harness.cli.explore", "explore"),
     "gate": ("harness.cli.gate", "gate"),
     "merge": ("harness.cli.merge", "merge"),
     "baseline": ("harness.cli.baseline", "baseline"),
@@ -36,6 +37,7 @@ _COMMANDS = {
 _SUMMARIES = {
     "run": "Run scenarios and judge them.",
     "load": "Put a scenario's system under load, by Locust's users or its own open loop.",
+    "explore": "Prove that a task survives any crash of its worker, or show the line where it does not.",
     "gate": "Run the scenarios that guard a commit, within a budget, against a baseline.",
     "merge": "Put the shards of a gate together.",
     "baseline": "Accept a gate as what is expected, or show that.",

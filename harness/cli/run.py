@@ -210,6 +210,10 @@ def _load(paths: list[Path], options: Options) -> list[Chosen]:
             runtime = wanted_runtime(loaded[0], options.runtime)
             for cell in loaded:
                 check_abilities(cell, known.runtimes[runtime])
+            if _only_explored(loaded[0]):
+                if len(paths) > 1:
+                    continue  # beside others, as in a folder, it is no mistake
+                raise _nothing_to_run(loaded[0])
         except HarnessError as exc:
             errors.append(exc)
         else:
@@ -223,6 +227,16 @@ def _load(paths: list[Path], options: Options) -> list[Chosen]:
     if not cells:
         raise UsageError("no scenario is left", hint="--tags and -k leave none; `celery-harness list` shows names and tags")
     return cells
+
+
+def _only_explored(loaded: LoadedScenario) -> bool:
+    return not loaded.scenario.load and loaded.scenario.locust is None
+
+
+def _nothing_to_run(loaded: LoadedScenario) -> HarnessError:
+    return loaded.error(
+        "there is nothing to run: the file only says what to explore", "explore", hint=f"celery-harness explore {loaded.path}"
+    )
 
 
 def _title(loaded: LoadedScenario, options: Options) -> str:

@@ -19,6 +19,8 @@ __all__ = [
     "Call",
     "Chord",
     "Drain",
+    "ExploreItem",
+    "ExploreLimit",
     "LoadItem",
     "LocustSpec",
     "Scenario",
@@ -323,6 +325,26 @@ class Drain(_Frozen):
     timeout: Duration = Field(default=60.0, gt=0)
 
 
+class ExploreLimit(_Frozen):
+    """Where exploring stops although there is more; what it left out is said."""
+
+    worlds: Annotated[int, Field(ge=1, le=1_000_000)] = 2000
+    time: Duration = Field(default=60.0, gt=0)
+    kills: Annotated[int, Field(ge=1, le=100)] = Field(default=10, description="crashes one after another")
+
+
+class ExploreItem(_Frozen):
+    """One task with one set of arguments, for `celery-harness explore`."""
+
+    task: str
+    args: tuple[Any, ...] = ()
+    kwargs: dict[str, Any] = {}
+    limit: ExploreLimit = ExploreLimit()
+    semantics: Literal["at_least_once", "at_most_once"] | None = Field(
+        default=None, description="none: what the scenario's `semantics` says of the task, else what its acks give"
+    )
+
+
 class TimeScale(_Frozen):
     """Shortens times that Celery would wait for real; what was asked for is recorded and judged."""
 
@@ -351,6 +373,7 @@ class Scenario(_Frozen):
     schedule: tuple[Step, ...] = Field(
         default=(), description="in place of load and timeline: calls and faults one after another, in exactly this order"
     )
+    explore: tuple[ExploreItem, ...] = Field(default=(), description="tasks for `celery-harness explore`; a run leaves them alone")
     time: TimeScale = TimeScale()
     drain: Drain = Drain()
     checks: dict[str, dict[str, Any]] = {}

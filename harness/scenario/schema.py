@@ -31,6 +31,12 @@ _NUMERIC_LIMITS = ("gt", "ge", "lt", "le", "exclusiveMinimum", "exclusiveMaximum
 #: Read before the matrix is filled in.
 _LITERAL = ("version", "extends", "matrix")
 
+#: A file that says what to explore needs no calls.
+_ONLY_EXPLORED: Schema = {
+    "required": ["explore"],
+    "not": {"anyOf": [{"required": ["load"]}, {"required": ["locust"]}, {"required": ["schedule"]}]},
+}
+
 
 def build_schema(registry: Registry) -> Schema:
     """The schema for what this registry knows; the same registry gives the same schema, key by key."""
@@ -47,7 +53,7 @@ def build_schema(registry: Registry) -> Schema:
     whole = {
         "required": [name for name in root.pop("required") if name != "load"],
         "properties": {"system": {"required": system.pop("required")}},
-        "oneOf": [{"required": ["load"]}, {"required": ["locust"]}, {"required": ["schedule"]}],
+        "oneOf": [{"required": ["load"]}, {"required": ["locust"]}, {"required": ["schedule"]}, _ONLY_EXPLORED],
     }
     for name, definition in definitions.items():
         definitions[name] = _open(definition)

@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from measurement import Measurement
 
 ROOT = Path(__file__).resolve().parents[2]
-PARTS = ("bench_startup", "bench_scenario", "bench_agent", "bench_judge", "bench_load", "bench_proxy", "bench_locust")
+PARTS = ("bench_startup", "bench_scenario", "bench_agent", "bench_judge", "bench_load", "bench_proxy", "bench_locust", "bench_explore")
 
 
 def main() -> int:

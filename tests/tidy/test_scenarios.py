@@ -26,6 +26,7 @@ _PAIRS = [
     ("albums", "albums_broken"),
     ("deadletters", "deadletters_broken"),
     ("accounts", "accounts_broken"),
+    ("quotes", "quotes_broken"),
 ]
 
 

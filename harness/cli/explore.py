@@ -1,0 +1,88 @@
+"""`celery-harness explore`: a task, crashed at every moment, any number of times."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from harness.errors import UsageError
+from harness.model.quantities import parse_duration
+
+__all__ = ["explore"]
+
+
+@click.command()
+@click.argument("target", metavar="SCENARIO|APP", default="")
+@click.option("--task", default="", help="The task; none: those that the scenario's `explore` names.")
+@click.option("--args", "arguments", default="", help="Its positional arguments, as a JSON list.")
+@click.option("--kwargs", "keywords", default="", help="Its keyword arguments, as a JSON object.")
+@click.option("--worlds", type=click.IntRange(1, 1_000_000), help="Visit at most so many.")
+@click.option("--time", "seconds", default="", help="Visit for at most so long, such as 60s.")
+@click.option("--kills", type=click.IntRange(1, 100), help="At most so many crashes one after another.")
+@click.option("--reports", type=click.Path(path_type=Path), default=Path("reports"), show_default=True, help="Where the report is written.")
+@click.option(
+    "--seed", type=click.IntRange(0, 2**63 - 1), help="Instead of the scenario's own: it picks the worlds that are reached again."
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per task on standard output.")
+@click.pass_context
+def explore(
+    context: click.Context,
+    target: str,
+    task: str,
+    arguments: str,
+    keywords: str,
+    worlds: int | None,
+    seconds: str,
+    kills: int | None,
+    reports: Path,
+    seed: int | None,
+    as_json: bool,
+) -> None:
+    """Prove that a task survives any crash of its worker, or show the line where it does not.
+
+    SCENARIO says what the task needs; APP is module:attribute, where it needs nothing but a broker.
+    """
+    from harness.cli.explore_run import Wanted, run_explorations
+
+    limit = {name: value for name, value in (("worlds", worlds), ("time", _seconds(seconds)), ("kills", kills)) if value is not None}
+    args, kwargs = _parsed("--args", arguments, list), _parsed("--kwargs", keywords, dict)
+    if not task and (args is not None or kwargs is not None):
+        raise UsageError("--args and --kwargs belong to a task", hint="name it with --task")
+    wanted = Wanted(_target(context, target), task, args, kwargs, limit, reports, seed, as_json)
+    raise click.exceptions.Exit(run_explorations(wanted))
+
+
+def _target(context: click.Context, target: str) -> str:
+    """`celery -A app harness explore` gives the app before the command (see `harness.celery_command`)."""
+    found = target or str(context.find_root().obj or "")
+    if not found:
+        raise UsageError("nothing to explore", hint="name a scenario file, or an app as module:attribute")
+    return found
+
+
+def _seconds(text: str) -> float | None:
+    if not text:
+        return None
+    try:
+        seconds = parse_duration(text)
+    except ValueError as exc:
+        raise UsageError(f"--time: {exc}") from None
+    if seconds <= 0:
+        raise UsageError("--time 0 leaves no time to visit anything")
+    return seconds
+
+
+def _parsed(option: str, text: str, kind: type) -> Any:
+    """JSON of this kind; None where the option was not given."""
+    if not text:
+        return None
+    try:
+        value = json.loads(text)
+    except ValueError as exc:
+        raise UsageError(f"{option} is not JSON: {exc}", hint="""such as --args '[7, 900]' or --kwargs '{"cents": 900}'""") from None
+    if not isinstance(value, kind):
+        raise UsageError(f"{option} takes a JSON {'list' if kind is list else 'object'}, not {text}")
+    return value

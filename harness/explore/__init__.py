@@ -1,0 +1,1 @@
+"""Visits every crash point of one task. docs/explorer.md."""

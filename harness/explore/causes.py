@@ -1,0 +1,122 @@
+"""Which change usually mends it, told from what differs. Where the pattern is not certain, the general one is named."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from harness.explore.judge import looks_held
+from harness.model.exploration import Stop
+
+__all__ = ["fix_for"]
+
+_GENERAL = "Let each effect be such that doing it again changes nothing, or record in the same transaction that it was done."
+_EARLY = (
+    "Acknowledge late (acks_late=True, and task_reject_on_worker_lost=True) once the task is safe to run twice; or declare that it may be "
+    "lost: semantics: at_most_once."
+)
+_BY_WORD = {
+    "LOST": _EARLY,
+    "STORM": "Bound the attempts (max_retries), and let what keeps failing go to a queue of its own.",
+    "STATE": (
+        "Let a later delivery see that the work is done, and succeed: INSERT … ON CONFLICT DO NOTHING, or look for what is there first."
+    ),
+    "STUCK": "Wait for something that passes by itself: a lock with an expiry, a state that the next delivery may take over.",
+}
+_LOCK = "Give what is held an expiry (SET key token NX EX seconds) longer than the work, or let the same message take it over."
+_TEMPORARY = "Write to a temporary name that is the same on every delivery, so that the next one takes it over, and rename it at the end."
+_REQUEST = "Send an idempotency key that is the same on every delivery, made from the arguments alone."
+_KEY = (
+    "The requests carried different keys: make the key from the arguments alone, without anything random, the time or the attempt's number."
+)
+_MAIL = (
+    "A mail cannot be taken back: note in one transaction that it is to be sent (an outbox), and send from there under a fixed Message-ID."
+)
+_ROWS = "Give the row a unique key made from the arguments, and write it with INSERT … ON CONFLICT DO NOTHING (or DO UPDATE)."
+_COUNTER = (
+    "Write what the value shall be instead of by how much it changes; or record in the same transaction which message was applied, "
+    "and skip it the next time."
+)
+_FILE = "Write the whole file under a temporary name and rename it: never append to it, and never leave half of it under its own name."
+_MARKER = "Something says that the work is done before it is: set that mark after the effect, or in one transaction with it."
+
+
+def fix_for(word: str, differences: Sequence[Mapping[str, Any]], effect: Stop | None) -> str:
+    """The pattern of the fix. ``effect``: the last call that changed something before the kill."""
+    if word == "LEAK":
+        return _LOCK if not _of_files(differences) else _TEMPORARY
+    if word in _BY_WORD:
+        return _BY_WORD[word]
+    extra = [one for one in differences if _more(one)]
+    missing = [one for one in differences if _less(one)]
+    if any(looks_held(one) for one in extra) and missing:
+        return _LOCK
+    for found, fix in ((_http_fix(extra), None), (_is(extra, "mails"), _MAIL)):
+        if found:
+            return fix or str(found)
+    if _of_files(extra or differences):
+        return _FILE
+    if any(_number(one) for one in differences):
+        return _COUNTER
+    if missing and not extra:
+        return _MARKER if effect is not None else _GENERAL
+    return _ROWS if extra else _GENERAL
+
+
+def _http_fix(extra: Sequence[Mapping[str, Any]]) -> str:
+    requests = [one for one in extra if str(one.get("collection", "")).endswith(".requests")]
+    if not requests:
+        return ""
+    return _KEY if any(_keyed(one) for one in requests) else _REQUEST
+
+
+def _keyed(difference: Mapping[str, Any]) -> bool:
+    """Did the request carry a key, and was it not recognised all the same?"""
+    row = difference.get("row")
+    if isinstance(row, Mapping):
+        return row.get("key") not in (None, "")
+    text = str(row)
+    return "key" in text and not any(none in text for none in ("'key': None", '"key": null', "key=None"))
+
+
+def _is(differences: Sequence[Mapping[str, Any]], collection: str) -> bool:
+    return any(str(one.get("collection", "")).endswith(f".{collection}") for one in differences)
+
+
+def _of_files(differences: Sequence[Mapping[str, Any]]) -> bool:
+    return _is(differences, "files")
+
+
+def _count(value: Any) -> float | None:
+    if value is None:
+        return 0
+    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+
+
+def _more(difference: Mapping[str, Any]) -> bool:
+    """Is something there that should not be, or more often?"""
+    after, expected = difference.get("after"), difference.get("expected")
+    counts = _count(after), _count(expected)
+    if counts[0] is not None and counts[1] is not None:
+        return counts[0] > counts[1]
+    return expected is None and after is not None
+
+
+def _less(difference: Mapping[str, Any]) -> bool:
+    after, expected = difference.get("after"), difference.get("expected")
+    counts = _count(after), _count(expected)
+    if counts[0] is not None and counts[1] is not None:
+        return counts[0] < counts[1]
+    return after == difference.get("before")
+
+
+def _number(difference: Mapping[str, Any]) -> bool:
+    """Is it one row whose number went too far?"""
+    before, after, expected = (difference.get(key) for key in ("before", "after", "expected"))
+    return all(_inner_numbers(value) for value in (before, after, expected))
+
+
+def _inner_numbers(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return any(isinstance(one, (int, float)) and not isinstance(one, bool) for one in value.values())
+    return False

@@ -1,0 +1,133 @@
+"""The same path again, with true SIGKILLs and without images: nothing of the graph is believed before that."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from harness.errors import EnvironmentFault
+from harness.explore.rules import Limits, TaskRules
+from harness.explore.spots import Spot, Step
+from harness.explore.watching import run
+from harness.model.exploration import Delivery, Ending, Message, Outcome, Stop
+from harness.ports.exploring import Job, Mechanism, Node, Surroundings
+
+__all__ = ["Contradiction", "Replayed", "Replayer"]
+
+
+#: What is left of a life is told in steps; a slow machine may come to stand on the other side of one.
+_TRIES = 3
+
+
+class Contradiction(EnvironmentFault):
+    """What the graph says and what true kills lead to differ: nothing may be said about the task then."""
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """A path, walked. ``endings``: of each delivery, with the lines of its stops; ``worlds``: after each; ``struck``: its kills."""
+
+    endings: tuple[Ending, ...]
+    worlds: tuple[Node, ...]
+    struck: tuple[Stop | None, ...]
+
+    @property
+    def end(self) -> Node:
+        """The last world."""
+        return self.worlds[-1]
+
+
+class Replayer:
+    """Walks paths. ``publish``: publishes the message anew."""
+
+    def __init__(
+        self,
+        mechanism: Mechanism,
+        surroundings: Surroundings,
+        rules: TaskRules,
+        limits: Limits,
+        publish: Callable[[], None],
+        check: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._mechanism, self._surroundings = mechanism, surroundings
+        self._rules, self._limits = rules, limits
+        self._publish, self._check = publish, check
+
+    def walk(self, path: Sequence[Delivery], *, lines: bool) -> Replayed:
+        """From the very beginning: reset, setup, publish, deliver, kill."""
+        later = self._surroundings.reset()
+        self._publish()
+        node = self._surroundings.look(later)
+        endings: list[Ending] = []
+        worlds: list[Node] = []
+        struck: list[Stop | None] = []
+        for number, delivery in enumerate(path):
+            self._check()
+            message, later = self._taken(node, delivery, number)
+            ending = run(
+                self._mechanism,
+                Job(message, later=later, lines=lines, warm=delivery.warm),
+                kill_at=delivery.killed_at,
+                stops=self._limits.stops,
+                check=self._check,
+            )
+            last = number == len(path) - 1
+            node = self._after(ending, delivery, message, later + ending.slept, last=last)
+            endings.append(ending)
+            worlds.append(node)
+            struck.append(_struck(ending, delivery))
+        return Replayed(tuple(endings), tuple(worlds), tuple(struck))
+
+    def _taken(self, node: Node, delivery: Delivery, number: int) -> tuple[Message, float]:
+        if delivery.message >= len(node.pending):
+            raise _ours(f"delivery {number + 1} found {len(node.pending)} messages pending where it wanted number {delivery.message + 1}")
+        message = node.pending[delivery.message]
+        later = node.later
+        if delivery.wait or node.deadlines:  # time is not waited for, and what expires must not do so because we are slow
+            later = self._surroundings.restore(node, delivery.wait)
+        self._surroundings.take(node, delivery.message)
+        return message, later
+
+    def _after(self, ending: Ending, delivery: Delivery, message: Message, later: float, *, last: bool) -> Node:
+        """The world after it; with the message back in its queue, unless this is the end of the path, where it was not yet back."""
+        killed = delivery.killed_at is not None
+        if killed and ending.outcome is not Outcome.KILLED and delivery.killed_at != len(ending.stops) + 1:
+            raise _ours(f"an execution that was to be killed at its effect {delivery.killed_at} had {len(ending.stops)}")
+        comes_back = self._rules.acks_late if killed else self._rules.comes_back(ending)
+        if comes_back and not last:
+            self._surroundings.put_back(replace(message, redelivered=True))
+        return self._surroundings.look(later)
+
+    def same(self, spot: Spot, *, lines: bool = False) -> Replayed:
+        """Walk a spot's path. EnvironmentFault where that ends in another world than the graph has there."""
+        for _ in range(_TRIES):
+            replayed = self.walk(spot.path, lines=lines)
+            if replayed.end.key == spot.node.key:
+                return replayed
+            if not any(node.deadlines for node in replayed.worlds):
+                break
+        raise _ours(f"replayed with true kills, the path {_told(spot.steps)} ended in another world than in the graph")
+
+
+def _struck(ending: Ending, delivery: Delivery) -> Stop | None:
+    if delivery.killed_at is None:
+        return None
+    return next((stop for stop in ending.stops if stop.number == delivery.killed_at), None)
+
+
+def _told(steps: Sequence[Step]) -> str:
+    """In short, for whoever has to find out why."""
+    words = []
+    for step in steps:
+        delivery = step.delivery
+        end = "to its end" if delivery.killed_at is None else f"killed at {delivery.killed_at}"
+        wait = f" after {delivery.wait:g} s" if delivery.wait else ""
+        words.append(f"message {delivery.message + 1}{wait}{' warm' if delivery.warm else ''} {end}")
+    return "; ".join(words) or "(nothing)"
+
+
+def _ours(what: str) -> Contradiction:
+    return Contradiction(
+        f"the explorer contradicts itself, so it says nothing about the task: {what}",
+        hint="this is an error of the harness, not of the task",
+    )

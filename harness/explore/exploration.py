@@ -1,0 +1,260 @@
+"""One task explored: clean executions, the graph, its findings confirmed, or its nodes; and the verdict."""
+
+from __future__ import annotations
+
+import difflib
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from harness.errors import ScenarioError
+from harness.explore.clean import Learnt, learn
+from harness.explore.confirm import Contradiction, Replayer
+from harness.explore.graph import FORKED, Graph, Survey, Suspicion
+from harness.explore.judge import Judge
+from harness.explore.rules import Question, TaskRules, rules_of
+from harness.explore.story import flaw_of
+from harness.model.exploration import Coverage, Exploration, Flaw
+from harness.ports.exploring import CountsAttempts, Mechanism, Node, Surroundings
+
+__all__ = ["CERTIFIED", "FAILS", "INCONCLUSIVE", "explore", "resolve_task"]
+
+CERTIFIED, FAILS, INCONCLUSIVE = "certified", "fails", "inconclusive"
+
+_REPLAYS = 20
+_ATTEMPTS = 3  # of a task that retries for ever, before its attempts are alike
+_TOLD = 3
+_EXCLUDED = (
+    "power loss: what the kernel had taken from the task counts as written",
+    "a single write torn in two",
+    "services other than as their stubs model them",
+    "other arguments and first rows",
+    "several deliveries at the same time",
+    "the memory that a process keeps of other calls, or of more than one execution of this one",
+)
+
+
+def explore(
+    mechanism: Mechanism,
+    surroundings: Surroundings,
+    question: Question,
+    *,
+    seed: int = 0,
+    say: Callable[[str], None] = lambda text: None,
+    check: Callable[[], None] = lambda: None,
+    now: Callable[[], float] = time.monotonic,
+) -> Exploration:
+    """The verdict on one task. ScenarioError where it cannot be explored at all, EnvironmentFault where the explorer contradicts itself.
+
+    ``mechanism`` has been started by nobody yet; ``check`` is asked often, and raises to stop; ``now`` counts for the bound of time alone.
+    """
+    begun = now()
+    say("importing the app")
+    facts = mechanism.start()
+    task = resolve_task(question.task, facts.get("tasks") or {})
+    return _Exploring(mechanism, surroundings, question, task, facts, seed=seed, say=say, check=check, now=now, begun=begun).go()
+
+
+def resolve_task(name: str, tasks: Mapping[str, Any]) -> str:
+    """The task's registered name. ScenarioError with the nearest ones."""
+    if name in tasks:
+        return name
+    own = [known for known in tasks if not known.startswith("celery.")]
+    near = difflib.get_close_matches(name, own, n=3, cutoff=0.5) or [known for known in own if known.rpartition(".")[2] == name]
+    hint = f"did you mean {' or '.join(near)}?" if near else f"the app's tasks: {', '.join(sorted(own)) or 'none'}"
+    raise ScenarioError(f"the app has no task {name}", hint=hint)
+
+
+class _Exploring:
+    """The steps, in order."""
+
+    def __init__(
+        self,
+        mechanism: Mechanism,
+        surroundings: Surroundings,
+        question: Question,
+        task: str,
+        facts: Mapping[str, Any],
+        *,
+        seed: int,
+        say: Callable[[str], None],
+        check: Callable[[], None],
+        now: Callable[[], float],
+        begun: float,
+    ) -> None:
+        self._mechanism, self._surroundings, self._question, self._task = mechanism, surroundings, question, task
+        self._facts, self._seed, self._say, self._check, self._now, self._begun = facts, seed, say, check, now, begun
+        self._rules = rules_of(facts["tasks"][task])
+        self._replayer = Replayer(mechanism, surroundings, self._rules, question.limits, self._publish, check)
+
+    def go(self) -> Exploration:
+        """Clean executions, then the graph where it means something."""
+        if self._rules.max_retries is None and isinstance(self._surroundings, CountsAttempts):
+            self._surroundings.count_attempts_to(_ATTEMPTS)
+        self._say("clean executions")
+        learnt = learn(self._mechanism, self._surroundings, self._first(), self._question.limits, check=self._check)
+        doubts = _doubts_of_clean(learnt)
+        if doubts:
+            return self._exploration(INCONCLUSIVE, doubts[0], learnt, Survey(), doubts=doubts)
+        return self._conclude(learnt, self._survey(learnt))
+
+    def _publish(self) -> None:
+        self._mechanism.publish(self._task, list(self._question.args), dict(self._question.kwargs))
+
+    def _first(self) -> Node:
+        later = self._surroundings.reset()
+        self._publish()
+        first = self._surroundings.look(later)
+        if not first.pending:
+            what = f"calling {self._task} published nothing to the broker"
+            raise ScenarioError(what, hint="task_always_eager runs tasks where they are called: explore needs the message")
+        return first
+
+    def _survey(self, learnt: Learnt) -> Survey:
+        judge = Judge(self._surroundings, learnt.first, learnt.goal, at_most_once=self._question.semantics == "at_most_once")
+        graph = Graph(
+            self._mechanism,
+            self._surroundings,
+            judge,
+            self._rules,
+            self._question.limits,
+            now=self._now,
+            by_day=learnt.by_day,
+            check=self._check,
+            say=lambda survey: self._say(f"{len(survey.spots):,} worlds, {survey.deliveries:,} deliveries"),
+        )
+        return graph.explore(learnt.first)
+
+    def _conclude(self, learnt: Learnt, survey: Survey) -> Exploration:
+        if survey.suspicions:
+            try:
+                flaws, worlds = self._confirmed(learnt, survey.suspicions), len(survey.spots)
+            except Contradiction as exc:
+                if not survey.doubts:
+                    raise
+                doubts = [*survey.doubts, exc.what]
+                return self._exploration(INCONCLUSIVE, f"What was found did not come again: {survey.doubts[0]}.", learnt, survey, doubts)
+            more = f" It fails in {sum(1 + flaw.alike for flaw in flaws)} ways of {worlds:,} worlds." if worlds > 1 else ""
+            return self._exploration(FAILS, flaws[0].headline + more, learnt, survey, flaws=flaws)
+        doubts = [*survey.doubts]
+        doubts += [f"undeclared service, connection refused: {address}" for address in survey.undeclared]
+        doubts += [f"the bound of {bound} left out {count:,}" for bound, count in survey.left.items() if not _by_design(bound)]
+        replayed = self._replay(survey)
+        if doubts:
+            return self._exploration(
+                INCONCLUSIVE, f"No crash that was tried breaks it, but {doubts[0]}.", learnt, survey, doubts, replayed=replayed
+            )
+        return self._exploration(CERTIFIED, self._certified(), learnt, survey, replayed=replayed)
+
+    def _certified(self) -> str:
+        if self._question.semantics == "at_most_once":
+            return "A crash at any moment, any number of times, leaves at most what one clean execution does."
+        return "A crash at any moment, any number of times, ends as one clean execution does."
+
+    def _confirmed(self, learnt: Learnt, suspicions: Sequence[Suspicion]) -> tuple[Flaw, ...]:
+        """One of each kind, the shortest, replayed with true kills; the others of its kind are counted."""
+        kinds: dict[tuple[str, ...], list[Suspicion]] = {}
+        for suspicion in sorted(suspicions, key=_rank):
+            kinds.setdefault(_kind(suspicion), []).append(suspicion)
+        flaws: list[Flaw] = []
+        for alike in list(kinds.values())[:_TOLD]:
+            self._say(f"replaying a finding with true kills ({len(flaws) + 1})")
+            replayed = self._replayer.same(alike[0].spot, lines=True)
+            flaws.append(flaw_of(alike[0], replayed, self._surroundings, learnt.first, alike=len(alike) - 1))
+        return tuple(flaws)
+
+    def _replay(self, survey: Survey) -> int:
+        """Nodes of a graph that passes, reached again with true kills."""
+        chosen = [spot for spot in survey.spots if spot.steps]
+        picked = random.Random(self._seed).sample(range(len(chosen)), min(_REPLAYS, len(chosen)))
+        for number, index in enumerate(sorted(picked), 1):
+            self._say(f"reaching worlds again with true kills ({number} of {len(picked)})")
+            self._replayer.same(chosen[index])
+        return len(picked)
+
+    # --- the result ---------------------------------------------------------------------------------------------
+
+    def _exploration(
+        self,
+        verdict: str,
+        headline: str,
+        learnt: Learnt,
+        survey: Survey,
+        doubts: Sequence[str] = (),
+        *,
+        flaws: tuple[Flaw, ...] = (),
+        replayed: int = 0,
+    ) -> Exploration:
+        question = self._question
+        return Exploration(
+            task=self._task,
+            args=list(question.args),
+            kwargs=dict(question.kwargs),
+            verdict=verdict,
+            headline=headline,
+            coverage=_coverage(learnt, survey, self._rules, question.semantics, replayed),
+            flaws=flaws,
+            doubts=tuple(doubts),
+            first=learnt.clean[1].stops,
+            seconds=round(self._now() - self._begun, 3),
+            environment={name: str(self._facts[name]) for name in ("python", "celery", "arch") if name in self._facts},
+        )
+
+
+def _by_design(bound: str) -> bool:
+    """Left out for good, and said beside each certificate, rather than for want of time."""
+    return bound == FORKED
+
+
+def _doubts_of_clean(learnt: Learnt) -> list[str]:
+    doubts = [learnt.different] if learnt.different else []
+    if not learnt.changes:
+        doubts.append("the task changes nothing that is observed, so there is nothing to prove")
+    undeclared = {address for clean in learnt.clean for ending in clean.endings for address in ending.undeclared}
+    return doubts + [f"undeclared service, connection refused: {address}" for address in sorted(undeclared)]
+
+
+def _rank(suspicion: Suspicion) -> tuple[int, ...]:
+    """What is told first: few kills, few deliveries, all of them in fresh processes; a wrong world before a wrong answer."""
+    spot = suspicion.spot
+    warm = sum(step.delivery.warm for step in spot.steps)
+    return (spot.kills, len(spot.steps), warm, suspicion.fault.word == "STATE")
+
+
+def _kind(suspicion: Suspicion) -> tuple[str, ...]:
+    """Findings of one kind are told once: the same word, the same things that differ, after the same effect."""
+    effects = [step.effect.identity for step in suspicion.spot.steps if step.delivery.killed_at is not None and step.effect is not None]
+    return (
+        suspicion.fault.word,
+        effects[-1] if effects else "",
+        *sorted({str(one.get("collection")) for one in suspicion.fault.differences}),
+    )
+
+
+def _coverage(learnt: Learnt, survey: Survey, rules: TaskRules, semantics: str, replayed: int) -> Coverage:
+    excluded = [*_EXCLUDED]
+    if not rules.acks_late:
+        excluded.insert(0, "a second delivery: its message is acknowledged before it runs, so a crash loses the call")
+    elif not rules.on_worker_lost:
+        excluded.append(
+            "the death of a pool child alone, under a worker that lives: its message is acked (task_reject_on_worker_lost is off)"
+        )
+    if rules.max_retries is None:
+        excluded.append(f"what a task does with the number of its attempt, from the {_ATTEMPTS}rd on: its retries have no limit")
+    if survey.beyond_chain:
+        excluded.append("crashes late in a long chain of retries")
+    excluded += [f"{bound} ({count:,} left out)" for bound, count in survey.left.items() if _by_design(bound)]
+    if semantics == "at_most_once":
+        excluded.append("whether the call is done at all: semantics at_most_once allows that any part of it is missing after a crash")
+    return Coverage(
+        worlds=len(survey.spots),
+        deliveries=survey.deliveries,
+        stops=len(learnt.clean[0].stops) + (1 if rules.acks_late else 0),
+        kills=max((spot.kills for spot in survey.spots), default=0),
+        unvisited=sum(survey.left.values()),
+        bounds=tuple(survey.left),
+        waits=tuple(sorted(survey.waits)),
+        excluded=tuple(excluded),
+        replayed=replayed,
+    )

@@ -1,0 +1,280 @@
+"""The graph of all that crashes can lead to, breadth first: so the first path to anything is a shortest one.
+
+A spot is expanded by delivering each pending message, at once and after each deadline in its world, and looking at each stop: what is there
+is what a SIGKILL at that stop would leave. The order of everything is fixed; only the bound of time depends on the clock.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+from harness.explore.judge import Fault, Judge
+from harness.explore.rules import Limits, TaskRules
+from harness.explore.spots import FINAL, Spot, Step
+from harness.explore.watching import Watched, run, watch
+from harness.model.exploration import Delivery, Ending, Message, Outcome, Stop
+from harness.ports.exploring import Job, Mechanism, Node, Surroundings
+
+__all__ = ["DAY", "FORKED", "Graph", "Survey", "Suspicion", "place_of"]
+
+#: A day, and an hour, a minute and a second more: nothing that the clock tells is the same then.
+DAY = 86400.0 + 3600 + 60 + 1
+#: Of these there is no end: each crash between a retry's publish and the ack of its own message makes one message more.
+FORKED = "a crash after a message had come back although its retry was published"
+
+
+@dataclass(frozen=True, slots=True)
+class Suspicion:
+    """A spot that is not allowed, before it is confirmed."""
+
+    fault: Fault
+    spot: Spot
+
+
+@dataclass
+class Survey:
+    """What was visited. ``spots``: all of them, in order. ``left``: per bound, in words, how many spots it left out."""
+
+    spots: list[Spot] = field(default_factory=list)
+    suspicions: list[Suspicion] = field(default_factory=list)
+    deliveries: int = 0
+    looks: int = 0
+    waits: set[str] = field(default_factory=set)
+    left: dict[str, int] = field(default_factory=dict)
+    doubts: list[str] = field(default_factory=list)
+    undeclared: list[str] = field(default_factory=list)
+    beyond_chain: bool = False  # crashes were left out in what a chain of retries does after `Limits.chain` of them
+
+    def leave(self, why: str, count: int = 1) -> None:
+        """A bound was reached."""
+        self.left[why] = self.left.get(why, 0) + count
+
+
+class Graph:
+    """Visits. ``now``: seconds, for the bound of time alone; ``check``: raises to stop; ``by_day``: wait a day too."""
+
+    def __init__(
+        self,
+        mechanism: Mechanism,
+        surroundings: Surroundings,
+        judge: Judge,
+        rules: TaskRules,
+        limits: Limits,
+        *,
+        now: Callable[[], float],
+        by_day: bool = False,
+        check: Callable[[], None] = lambda: None,
+        say: Callable[[Survey], None] = lambda survey: None,
+    ) -> None:
+        self._mechanism, self._surroundings, self._judge = mechanism, surroundings, judge
+        self._rules, self._limits, self._by_day = rules, limits, by_day
+        self._now, self._check, self._say = now, check, say
+        self._queue: deque[Spot | Callable[[], None]] = deque()  # spots, and deliveries that need their process of before
+        self._known: set[Hashable] = set()
+        self._arrived: set[Hashable] = set()
+        self._judged: set[Hashable] = set()
+        self._end = 0.0
+        self.survey = Survey()
+
+    def explore(self, first: Node) -> Survey:
+        """From the node in which the message has been published."""
+        self._end = self._now() + self._limits.seconds
+        self._offer(Spot(first))
+        while self._queue:
+            if why := self._exhausted():
+                self.survey.leave(why, len(self._queue))
+                break
+            waiting = self._queue.popleft()
+            if isinstance(waiting, Spot):
+                self._expand(waiting)
+            else:
+                waiting()
+            self._say(self.survey)
+        return self.survey
+
+    def _exhausted(self) -> str:
+        if self._now() > self._end:
+            return f"{self._limits.seconds:g} s"
+        if len(self.survey.suspicions) >= self._limits.flaws:
+            return f"{self._limits.flaws} ways to fail"
+        return ""
+
+    # --- one spot -----------------------------------------------------------------------------------------------
+
+    def _expand(self, left: Spot) -> None:
+        spot = self._arrive(left)
+        if spot is None:
+            return
+        self.survey.spots.append(left)
+        for number, message in enumerate(spot.node.pending):
+            if not _may_come_next(message, spot.node.pending):
+                continue
+            for wait in self._waits(spot.node, message):
+                self._check()
+                self._deliver(spot, number, wait)
+
+    def _arrive(self, spot: Spot) -> Spot | None:
+        """The spot with its message back in the queue; None where the same was visited by another way, or a bound is reached."""
+        if spot.back is not None:
+            later = self._surroundings.restore(spot.node)
+            self._surroundings.put_back(spot.back)
+            spot = replace(spot, node=self._surroundings.look(later), back=None)
+        if spot.key in self._arrived:
+            self._refuse_circle(spot)
+            return None
+        if len(self._arrived) >= self._limits.worlds:
+            self.survey.leave(f"{self._limits.worlds:,} worlds")
+            return None
+        self._arrived.add(spot.key)
+        return spot
+
+    def _waits(self, node: Node, message: Message) -> Iterator[float]:
+        """When it is due, and after everything that may have changed by itself later."""
+        yield message.eta
+        later = sorted({deadline for deadline in node.deadlines if deadline > message.eta})
+        for wait in later:
+            self.survey.waits.add("after each deadline in the world")
+            yield wait
+        if self._by_day:
+            self.survey.waits.add("a day later")
+            yield message.eta + DAY
+
+    def _deliver(self, spot: Spot, number: int, wait: float) -> None:
+        node = spot.node
+        later = self._surroundings.restore(node, wait)
+        self._surroundings.take(node, number)
+        ended, again = self._run(spot, Delivery(number, None, wait), node.pending[number], later)
+        self._offer(ended)
+        if again is not None and self._offer(again):
+            self._queue.append(partial(self._deliver_warm, node, number, wait, again))
+
+    def _run(self, spot: Spot, delivery: Delivery, message: Message, later: float) -> tuple[Spot, Spot | None]:
+        """Deliver in the world as it is, and queue what a kill at each stop leaves. What its end leaves; the same where the ack was lost.
+
+        Judging moves the world, so nothing is judged before the delivery is over.
+        """
+        left: list[Spot] = []
+
+        def changed(stop: Stop, node: Node, effect: Stop | None) -> None:
+            left.append(self._killed(spot, replace(delivery, killed_at=stop.number), message, node, stop, effect))
+
+        seen = watch(
+            self._mechanism,
+            self._surroundings,
+            Job(message, later=later, warm=delivery.warm),
+            changed,
+            stops=self._limits.stops,
+            check=self._check,
+        )
+        self.survey.deliveries += 1
+        self._note(seen.ending)
+        ended = self._ended(spot, delivery, message, seen)
+        if spot.undisturbed >= self._limits.chain:
+            self.survey.beyond_chain = True
+            return ended, None
+        for one in left:
+            self._offer(one)
+        if not self._rules.acks_late or seen.ending.outcome in (Outcome.DIED, Outcome.ENDLESS):
+            return ended, None
+        lost_ack = replace(delivery, killed_at=len(seen.ending.stops) + 1)
+        forked = len(seen.node.pending) >= spot.waiting
+        step = Step(lost_ack, message, None, seen.effect, seen.ending, forked=forked, origin=spot.key)
+        return ended, replace(ended, steps=(*spot.steps, step), back=replace(message, redelivered=True))
+
+    def _note(self, ending: Ending) -> None:
+        survey = self.survey
+        survey.doubts += [doubt for doubt in ending.doubts if doubt not in survey.doubts]
+        survey.undeclared += [one for one in ending.undeclared if one not in survey.undeclared]
+        loose = next((stop for stop in ending.stops if not stop.exact), None)
+        if loose is not None and (why := f"threads or processes of the task ran on while it stood at {loose.words}") not in survey.doubts:
+            survey.doubts.append(why)
+
+    def _deliver_warm(self, node: Node, number: int, wait: float, again: Spot) -> None:
+        """The ack was lost but the process lives, and its memory is of the execution that the world shows. So twice in one process."""
+        assert again.back is not None
+        later = self._surroundings.restore(node, wait)
+        self._surroundings.take(node, number)
+        job = Job(node.pending[number], later=later)
+        later += run(self._mechanism, job, kill_at=None, stops=self._limits.stops, check=self._check).slept
+        self.survey.deliveries += 1
+        self._surroundings.put_back(again.back)
+        there = self._surroundings.look(later)
+        place = place_of(again.back, there)
+        if place is None:
+            return
+        self._surroundings.take(there, place)
+        self._offer(self._run(again, Delivery(place, None, 0.0, warm=True), there.pending[place], later)[0])
+
+    # --- what it leads to ---------------------------------------------------------------------------------------
+
+    def _killed(self, spot: Spot, delivery: Delivery, message: Message, left: Node, stop: Stop, effect: Stop | None) -> Spot:
+        step = Step(delivery, message, stop, effect, None, forked=len(left.pending) >= spot.waiting, origin=spot.key)
+        back = replace(message, redelivered=True) if self._rules.acks_late else None
+        return Spot(left, (*spot.steps, step), back, spot.ends, lost=back is None)
+
+    def _ended(self, spot: Spot, delivery: Delivery, message: Message, seen: Watched) -> Spot:
+        step = Step(delivery, message, None, seen.effect, seen.ending, origin=spot.key)
+        back = replace(message, redelivered=True) if self._rules.comes_back(seen.ending) else None
+        ends = dict(spot.ends)
+        if seen.ending.outcome in FINAL and back is None:
+            ends[message.id] = seen.ending.outcome
+        return Spot(seen.node, (*spot.steps, step), back, ends, spot.lost)
+
+    def _offer(self, spot: Spot) -> bool:
+        """Queue it, or judge it where nothing will happen any more. Whether it is new, and will be visited."""
+        self.survey.looks += 1
+        key = spot.key
+        if key in self._known:
+            self._refuse_circle(spot)
+            return False
+        if why := self._beyond(spot):
+            self.survey.leave(why)
+            return False
+        self._known.add(key)
+        if spot.waiting:
+            self._queue.append(spot)
+            return True
+        self.survey.spots.append(spot)
+        self._conclude(spot)
+        return False
+
+    def _beyond(self, spot: Spot) -> str:
+        if spot.kills > self._limits.kills:
+            return f"{self._limits.kills} kills"
+        if spot.kills_after_fork > 0 or spot.waiting > self._limits.messages:
+            return FORKED
+        if spot.undisturbed > self._limits.deliveries:
+            return f"{self._limits.deliveries} deliveries without an end"
+        return ""
+
+    def _refuse_circle(self, spot: Spot) -> None:
+        """By itself it has come back to where it was: so it will for ever."""
+        if spot.key in spot.chain:
+            self._suspect(Fault("STORM", (), "done"), spot)
+
+    def _conclude(self, spot: Spot) -> None:
+        end = spot.steps[-1].ending if spot.steps else None
+        if end is not None and end.outcome is Outcome.ENDLESS and end.slept and spot.node.deadlines:
+            # What it waits for in its sleep might be what expires in the services, whose clocks go on only between deliveries.
+            self.survey.leave("waits, inside of the task, for what expires in a service")
+        elif end is not None and end.outcome is Outcome.ENDLESS:
+            self._suspect(self._judge.endless(spot.node), spot)
+        elif fault := self._judge.judge(spot.node, spot.ends.values(), lost=spot.lost, killed=bool(spot.kills)):
+            self._suspect(fault, spot)
+
+    def _suspect(self, fault: Fault, spot: Spot) -> None:
+        self.survey.suspicions.append(Suspicion(fault, spot))
+
+
+def _may_come_next(message: Message, pending: Sequence[Message]) -> bool:
+    """One that is due comes before one that is due later; but when a redelivered one comes back is the broker's affair."""
+    return all(other.redelivered or other.eta >= message.eta for other in pending)
+
+
+def place_of(message: Message, node: Node) -> int | None:
+    """Where in the queue it is, as it came back."""
+    same = (message.id, message.retries, True)
+    return next((n for n, one in enumerate(node.pending) if (one.id, one.retries, one.redelivered) == same), None)

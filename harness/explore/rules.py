@@ -1,0 +1,72 @@
+"""What the broker does with a task's message when its worker dies or the task ends, as Celery's settings have it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.model.exploration import Ending, Outcome
+
+__all__ = ["Limits", "Question", "TaskRules", "rules_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Where exploring stops although there is more. Each that was reached is said, with what it left out.
+
+    ``kills`` on one path; ``messages`` in the broker at a time; ``chain``: so many deliveries that end by themselves one after another
+    may be crashed, what follows them is only run to its end, for at most ``deliveries``; ``stops`` of one delivery; ``flaws``: ways to
+    fail, before the rest is left alone.
+    """
+
+    worlds: int = 2000
+    seconds: float = 60.0
+    kills: int = 10
+    messages: int = 4
+    chain: int = 8
+    deliveries: int = 200
+    stops: int = 2000
+    flaws: int = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One task with one set of arguments. ``semantics``: '' for what its acks give, at_least_once, at_most_once."""
+
+    task: str
+    args: tuple[Any, ...] = ()
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    limits: Limits = Limits()
+    semantics: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRules:
+    """Of one task. ``max_retries`` None: it retries for ever."""
+
+    acks_late: bool
+    on_failure: bool  # acks_on_failure_or_timeout: acked although it failed; else rejected, and gone from its queue just the same
+    on_worker_lost: bool  # reject_on_worker_lost: back into the queue where a child dies by itself under a living worker
+    max_retries: int | None
+
+    def comes_back(self, ending: Ending) -> bool:
+        """Does the broker deliver this very message again after it ended so?
+
+        A child that died by itself (not with its whole worker) has its message acked as failed, or rejected with requeue where the task
+        says `reject_on_worker_lost` (celery.worker.request.Request.on_failure).
+        """
+        if ending.outcome is Outcome.REJECTED:
+            return ending.requeue
+        return ending.outcome in (Outcome.DIED, Outcome.ENDLESS) and self.acks_late and self.on_worker_lost
+
+
+def rules_of(settings: Mapping[str, Any]) -> TaskRules:
+    """From a task's settings as the journal has them. What an older Celery does not know is as it was there: acked on failure."""
+    retries = settings.get("max_retries", 3)
+    return TaskRules(
+        acks_late=bool(settings.get("acks_late")),
+        on_failure=settings.get("acks_on_failure_or_timeout") is not False,
+        on_worker_lost=bool(settings.get("reject_on_worker_lost")),
+        max_retries=None if retries is None else int(retries),
+    )

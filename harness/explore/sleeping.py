@@ -1,0 +1,67 @@
+"""Sleeping costs nothing: the task's own clock goes on by what it wanted to sleep, and the call returns at once."""
+
+from __future__ import annotations
+
+import struct
+import time
+
+from harness.explore.process_memory import ProcessMemory
+from harness.explore.seccomp_listener import Call
+from harness.explore.shared_page import SharedPage
+
+__all__ = ["Sleeper"]
+
+_SECOND = 1_000_000_000
+_TIMER_ABSTIME = 1
+_FUTEX_CLOCK_REALTIME = 256
+_TIMESPEC = struct.Struct("=qq")
+#: Argument that holds how long: a struct timespec, or timeval.
+_TIMESPECS = {"nanosleep": 0, "clock_nanosleep": 2, "pselect6": 4, "ppoll": 2}
+
+
+class Sleeper:
+    """Moves the clocks of the shared page."""
+
+    def __init__(self, page: SharedPage, memory: ProcessMemory) -> None:
+        self._page = page
+        self._memory = memory
+
+    def sleep(self, call: Call, name: str) -> float | None:
+        """So many seconds have passed for the task. None: it waits for something else than time (a signal, for ever)."""
+        duration = self._duration(call, name)
+        if duration is None:
+            return None
+        self._page.pass_time(max(0, duration))
+        return max(0, duration) / _SECOND
+
+    def _duration(self, call: Call, name: str) -> int | None:
+        if name == "poll":
+            milliseconds = call.arguments[2] & 0xFFFFFFFF
+            return None if milliseconds >= 1 << 31 else milliseconds * 1_000_000
+        where = call.arguments[4 if name == "select" else _TIMESPECS[name]]
+        found = self._timespec(call, where)
+        if found is None:
+            return None
+        if name == "select":
+            return found[0] * _SECOND + found[1] * 1000
+        nanoseconds = found[0] * _SECOND + found[1]
+        if name == "clock_nanosleep" and call.arguments[1] & _TIMER_ABSTIME:
+            clock = call.arguments[0] & 0xFFFFFFFF
+            return nanoseconds - self._page.now(clock) if clock in (time.CLOCK_REALTIME, time.CLOCK_MONOTONIC, 7) else None
+        return nanoseconds
+
+    def _timespec(self, call: Call, where: int) -> tuple[int, int] | None:
+        raw = self._memory.read(call.thread, where, _TIMESPEC.size) if where else b""
+        if len(raw) < _TIMESPEC.size:
+            return None
+        seconds, rest = _TIMESPEC.unpack(raw)
+        return seconds, rest
+
+    def correct_deadline(self, call: Call) -> None:
+        """A lock with a time limit gives the kernel a moment of the task's clock: put the kernel's own in its place."""
+        ahead = self._page.wall if call.arguments[1] & _FUTEX_CLOCK_REALTIME else self._page.running
+        where = call.arguments[3]
+        found = self._timespec(call, where) if ahead else None
+        if found is not None:
+            moment = max(0, found[0] * _SECOND + found[1] - ahead)
+            self._memory.write(call.thread, where, _TIMESPEC.pack(*divmod(moment, _SECOND)))

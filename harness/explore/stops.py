@@ -1,0 +1,279 @@
+"""A call to the kernel in words: which of them are effects, on what, and what else has to be done about the others."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import struct
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+from harness.explore.identities import without_varying
+from harness.explore.payloads import HEAD, Conversations
+from harness.explore.process_memory import ProcessMemory
+from harness.explore.seccomp_listener import Call
+from harness.explore.targets import Address, Target, Targets, address_of
+
+__all__ = ["PASS", "Connection", "Decoder", "Doubt", "Effect", "Forks", "Refusal", "Sleep", "What"]
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """Nobody else can notice it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """Fields as those of `Stop`."""
+
+    call: str
+    kind: str
+    target: str
+    words: str
+    identity: str
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """It wants to connect its socket to this address."""
+
+    descriptor: int
+    address: Address
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """It sends to an address that nobody declared."""
+
+    address: Address
+
+
+@dataclass(frozen=True, slots=True)
+class Sleep:
+    """It waits for time alone to pass: nanosleep, clock_nanosleep, select …; or until a deadline beside something else: futex."""
+
+    call: str
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """It will do what we cannot see."""
+
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Forks:
+    """Another thread or process."""
+
+
+What = Pass | Effect | Connection | Refusal | Sleep | Doubt | Forks
+PASS = Pass()
+_FORKS = Forks()
+_AT_FDCWD = 0xFFFFFF9C
+_ARCHES = {0xC000003E: "x86_64", 0xC00000B7: "aarch64"}
+_SLEEPS = ("nanosleep", "clock_nanosleep", "select", "pselect6", "poll", "ppoll", "futex")
+
+#: call -> (argument that is the descriptor, words)
+_ON_DESCRIPTORS: Mapping[str, tuple[int, str]] = {
+    **dict.fromkeys(("write", "pwrite64", "writev", "pwritev", "pwritev2"), (0, "write to {}")),
+    **dict.fromkeys(("sendto", "sendmsg", "sendmmsg"), (0, "data sent to {}")),
+    "sendfile": (0, "copy into {}"),
+    "copy_file_range": (2, "copy into {}"),
+    "splice": (2, "copy into {}"),
+    "tee": (1, "copy into {}"),
+    "vmsplice": (0, "write to {}"),
+    "ioctl": (0, "copy into {}"),
+    "ftruncate": (0, "truncate {}"),
+    "fallocate": (0, "reserve space in {}"),
+    "fchmod": (0, "change the mode of {}"),
+    "fchown": (0, "change the owner of {}"),
+    "fsetxattr": (0, "change attributes of {}"),
+    "fremovexattr": (0, "change attributes of {}"),
+}
+#: call -> (pairs of arguments: the folder's descriptor, or None for the working folder, and the path; words)
+_ON_PATHS: Mapping[str, tuple[tuple[tuple[int | None, int], ...], str]] = {
+    **dict.fromkeys(("open", "creat"), (((None, 0),), "open {} to write")),
+    **dict.fromkeys(("openat", "openat2"), (((0, 1),), "open {} to write")),
+    "rename": (((None, 0), (None, 1)), "rename {} to {}"),
+    **dict.fromkeys(("renameat", "renameat2"), (((0, 1), (2, 3)), "rename {} to {}")),
+    **dict.fromkeys(("unlink", "rmdir"), (((None, 0),), "delete {}")),
+    "unlinkat": (((0, 1),), "delete {}"),
+    "mkdir": (((None, 0),), "make the folder {}"),
+    "mkdirat": (((0, 1),), "make the folder {}"),
+    "link": (((None, 0), (None, 1)), "link {} as {}"),
+    "linkat": (((0, 1), (2, 3)), "link {} as {}"),
+    "symlink": (((None, 1),), "make the link {}"),
+    "symlinkat": (((1, 2),), "make the link {}"),
+    "mknod": (((None, 0),), "make {}"),
+    "mknodat": (((0, 1),), "make {}"),
+    "truncate": (((None, 0),), "truncate {}"),
+    "chmod": (((None, 0),), "change the mode of {}"),
+    **dict.fromkeys(("fchmodat", "fchmodat2"), (((0, 1),), "change the mode of {}")),
+    **dict.fromkeys(("chown", "lchown"), (((None, 0),), "change the owner of {}")),
+    "fchownat": (((0, 1),), "change the owner of {}"),
+    **dict.fromkeys(("utime", "utimes"), (((None, 0),), "change the times of {}")),
+    **dict.fromkeys(("futimesat", "utimensat"), (((0, 1),), "change the times of {}")),
+    **dict.fromkeys(("setxattr", "lsetxattr", "removexattr", "lremovexattr"), (((None, 0),), "change attributes of {}")),
+    **dict.fromkeys(("setxattrat", "removexattrat"), (((0, 1),), "change attributes of {}")),
+}
+_PROGRAMS = {"execve": (None, 0), "execveat": (0, 1)}
+#: Of the C library: locks, which say nothing to anybody who looks.
+_SEMAPHORES = "/dev/shm/sem."
+#: sendmmsg takes no more at once (UIO_MAXIOV); struct mmsghdr on 64 bits, which begins with a struct msghdr.
+_MOST_DATAGRAMS, _MMSGHDR = 1024, 64
+_QUEUES = ("msgsnd", "mq_timedsend")
+
+
+class Decoder:
+    """For one zygote and its children. ``names``: number -> call, of this machine."""
+
+    def __init__(self, names: Mapping[int, str], targets: Targets, memory: ProcessMemory) -> None:
+        self._names = names
+        self._targets = targets
+        self._memory = memory
+        self._conversations = Conversations()
+        self._handlers: dict[str, Callable[[Call, str], What]] = {
+            **dict.fromkeys(_ON_DESCRIPTORS, self._on_descriptor),
+            **dict.fromkeys(_ON_PATHS, self._on_paths),
+            **dict.fromkeys(_PROGRAMS, self._program),
+            **dict.fromkeys(_SLEEPS, lambda call, name: Sleep(name)),
+            **dict.fromkeys(_QUEUES, lambda call, name: _effect(name, Target("other", "", "a queue of the kernel"), "message put into {}")),
+            **dict.fromkeys(("clone", "clone3", "fork", "vfork"), lambda call, name: _FORKS),
+            "openat2": self._openat2,
+            "connect": self._connect,
+            "mmap": self._mmap,
+            "io_uring_setup": lambda call, name: Doubt("the task uses io_uring, whose writes nobody can stop"),
+            "shmat": lambda call, name: Doubt("the task shares memory with other processes (shmat), where nobody can see it write"),
+        }
+
+    def forget(self) -> None:
+        """The process is gone."""
+        self._conversations.forget()
+        self._targets.forget_sockets()
+
+    def read(self, call: Call) -> What:
+        """What it is about to do."""
+        name = self._names.get(call.number)
+        if name is None or call.arch not in _ARCHES:
+            return Doubt("the task runs a program of another architecture (32 bit), whose calls are not known")
+        return self._handlers[name](call, name)
+
+    # --- on descriptors ------------------------------------------------------------------------------------------------
+
+    def _on_descriptor(self, call: Call, name: str) -> What:
+        number, words = _ON_DESCRIPTORS[name]
+        descriptor = _int(call.arguments[number])
+        target, connection = self._targets.of_descriptor(call.thread, descriptor)
+        if not target.kind and name not in ("sendto", "sendmsg", "sendmmsg"):
+            return PASS
+        if not connection.startswith("socket:"):
+            return _effect(name, target, words) if target.kind else PASS
+        address = self._destination(call, name)
+        if address is not None:
+            target = self._targets.of_peer(address)
+        if not target.kind:
+            return PASS
+        if not target.service:
+            return Refusal(target.peer) if target.peer is not None else PASS
+        return self._send(call, name, target, connection)
+
+    def _destination(self, call: Call, name: str) -> Address | None:
+        """The address that a datagram carries with it; of several the first that nobody declared."""
+        if name == "sendto" and call.arguments[4]:
+            return address_of(self._memory.read(call.thread, call.arguments[4], min(call.arguments[5] & 0xFFFF, 128)))
+        if name not in ("sendmsg", "sendmmsg"):
+            return None
+        count = min(call.arguments[2] & 0xFFFFFFFF, _MOST_DATAGRAMS) if name == "sendmmsg" else 1
+        headers = self._memory.read(call.thread, call.arguments[1], _MMSGHDR * count)
+        found = None
+        for at in range(0, len(headers) - 15, _MMSGHDR):
+            where, size = struct.unpack_from("=QI", headers, at)
+            address = address_of(self._memory.read(call.thread, where, min(size, 128))) if where and size else None
+            if address is not None and (found is None or not self._targets.service_at(address)):
+                found = address
+                if not self._targets.service_at(address):
+                    break
+        return found
+
+    def _send(self, call: Call, name: str, target: Target, connection: str) -> Effect:
+        data = self._payload(call, name, HEAD if target.service != "broker" else 8 * HEAD)
+        words = self._conversations.words(connection, target.service, data)
+        return Effect(name, "net", str(target), words, f"{name} " + without_varying(f"{target}: {words}"))
+
+    def _payload(self, call: Call, name: str, most: int) -> bytes:
+        memory, thread, (_, first, second, *_rest) = self._memory, call.thread, call.arguments
+        if name in ("write", "sendto", "pwrite64"):
+            return memory.read(thread, first, min(second, most))
+        if name in ("writev", "pwritev", "pwritev2"):
+            return self._gathered(thread, first, second, most)
+        if name in ("sendmsg", "sendmmsg"):
+            header = memory.read(thread, first, 32).ljust(32, b"\0")
+            vectors, count = struct.unpack_from("=QQ", header, 16)
+            return self._gathered(thread, vectors, count, most)
+        return b""
+
+    def _gathered(self, thread: int, vectors: int, count: int, most: int) -> bytes:
+        found = b""
+        table = self._memory.read(thread, vectors, 16 * min(count, 16))
+        for at in range(0, len(table) - 15, 16):
+            where, size = struct.unpack_from("=QQ", table, at)
+            if len(found) >= most:
+                break
+            if size:
+                found += self._memory.read(thread, where, min(size, most - len(found)))
+        return found
+
+    # --- on paths --------------------------------------------------------------------------------------------------------
+
+    def _on_paths(self, call: Call, name: str) -> What:
+        pairs, words = _ON_PATHS[name]
+        found = tuple(self._targets.of_file(self._path(call, folder, path)) for folder, path in pairs)
+        seen = [target for target in found if target.kind]
+        if not seen:
+            return PASS
+        main = next((target for target in reversed(seen) if target.service), seen[-1])
+        return _effect(name, main, words, found)
+
+    def _path(self, call: Call, folder: int | None, path: int) -> str:
+        descriptor = None if folder is None or call.arguments[folder] & 0xFFFFFFFF == _AT_FDCWD else _int(call.arguments[folder])
+        text = self._memory.text(call.thread, call.arguments[path])
+        return self._targets.absolute(call.thread, descriptor, text)
+
+    def _openat2(self, call: Call, name: str) -> What:
+        how = self._memory.read(call.thread, call.arguments[2], 8)
+        wants = len(how) == 8 and struct.unpack("=Q", how)[0] & (os.O_CREAT | os.O_TRUNC)
+        return self._on_paths(call, name) if wants else PASS
+
+    def _program(self, call: Call, name: str) -> What:
+        path = self._path(call, *_PROGRAMS[name])
+        self._memory.becomes_another(call.thread)
+        if not os.path.exists(path):  # noqa: PTH110 (asked at stops) whoever looks a program up tries folder by folder
+            return PASS
+        return _effect(name, Target("other", "", posixpath.basename(path)), "start the program {}")
+
+    # --- the rest --------------------------------------------------------------------------------------------------------
+
+    def _connect(self, call: Call, name: str) -> What:
+        address = address_of(self._memory.read(call.thread, call.arguments[1], min(call.arguments[2] & 0xFFFF, 128)))
+        return Connection(_int(call.arguments[0]), address) if address is not None else PASS
+
+    def _mmap(self, call: Call, name: str) -> What:
+        target, text = self._targets.of_descriptor(call.thread, _int(call.arguments[4]))
+        if not target.kind or text.endswith("-shm") or text.startswith(_SEMAPHORES):
+            return PASS  # -shm: SQLite's index of its -wal, which whoever opens the database first makes anew
+        return Doubt(f"the task maps {target.name or text} into its memory, where nobody can see it write")
+
+
+@lru_cache(maxsize=4096)
+def _effect(call: str, target: Target, words: str, shown: tuple[Target, ...] = ()) -> Effect:
+    names = [one.name or one.service for one in shown or (target,)]
+    text = words.format(*names)
+    return Effect(call, target.kind, str(target), text, f"{call} " + without_varying(f"{target}: {text}"))
+
+
+def _int(value: int) -> int:
+    """A descriptor: the lower half, signed."""
+    value &= 0xFFFFFFFF
+    return value - (1 << 32) if value >= 1 << 31 else value

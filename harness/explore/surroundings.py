@@ -1,0 +1,315 @@
+"""Stores, queues and result backend as one thing that can be looked at, set back, and moved in time."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from harness.errors import EnvironmentFault
+from harness.explore.canonical import canonical
+from harness.explore.deadlines import left_until, moments, waits
+from harness.explore.differences import differences
+from harness.explore.freezing import Change, Freezer, changes
+from harness.explore.leaves import leaves
+from harness.explore.queues import collections_of, document_of, expect_ids, message_of, queue_of
+from harness.explore.varying import Collections, Varying
+from harness.model.exploration import Message
+from harness.model.world import Collection, StoreState, World
+from harness.ports.exploring import Node
+from harness.ports.queues import Kept, Queues
+from harness.ports.store import Fingerprints, KnowsTime, LooksOnce, Settles, ShowsBeneath, Store
+
+__all__ = ["Services"]
+
+_SETTLES_WITHIN = 10.0
+_PAUSE = 0.0002
+_ATTEMPTS = 1_000_000
+#: Seconds in which no time that is left comes to count as another one, unless it is very short.
+_MOMENT, _SOON = 0.2, 4.0
+_OUR_ERROR = "this is an error of the explorer, not of your task: nothing was concluded"
+
+
+@dataclass(frozen=True, slots=True)
+class _Image:
+    """``seen``: our wall clock at the look; ``beneath``: what stores show beside the rows that checks compare."""
+
+    stores: Mapping[str, Any]
+    beneath: Mapping[str, Collection]
+    servers: Mapping[str, Kept]
+    left: Mapping[tuple[str, str], float]  # (collection, key) -> seconds to live, of the stores that know
+    seen: float
+
+
+class _Part:
+    """A store and its abilities, asked for once: protocols are slow to check. ``kinds`` of effects can change it."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._fingerprints = store if isinstance(store, Fingerprints) else None
+        self._looks = store if isinstance(store, LooksOnce) else None
+        self._beneath = store if isinstance(store, ShowsBeneath) else None
+        self.timed = store if isinstance(store, KnowsTime) else None
+        # One that has no address and no content of its own to show may be anything.
+        own = ("file",) if self._fingerprints else ("net", "file")
+        self.kinds = ("", "net") if store.addresses() else ("", *own)
+
+    def fingerprint(self) -> Hashable:
+        return self._fingerprints.fingerprint() if self._fingerprints else self._store.touched()
+
+    def look(self) -> tuple[StoreState, Any, Sequence[Collection]]:
+        if self._looks:
+            return self._looks.look()
+        return self._store.observe(), self._store.save(), self._beneath.beneath() if self._beneath else ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A store as it was read last. ``at``: our wall clock."""
+
+    fingerprint: Hashable
+    state: StoreState
+    image: Any
+    beneath: Sequence[Collection]
+    at: float
+
+
+class Services:
+    """See `Surroundings`.
+
+    ``stores`` are started, and as the user's setup left them when `reset` is called first: that is the first world. ``servers``: 'broker',
+    whose queues hold the messages, and 'backend' where results are kept elsewhere. No worker consumes. Not for two threads.
+    """
+
+    def __init__(self, stores: Mapping[str, Store], servers: Mapping[str, Queues], *, clock: Callable[[], float] = time.time) -> None:
+        self._stores, self._servers, self._clock = dict(stores), dict(servers), clock
+        self._varying = Varying()
+        for name in self._servers:
+            expect_ids(self._varying, name)
+        everyone: dict[str, Any] = {**self._stores, **self._servers}
+        self._behind_sockets = [(name, one) for name, one in everyone.items() if isinstance(one, Settles)]
+        self._parts = {name: _Part(store) for name, store in self._stores.items()}
+        self._base: Node | None = None
+        self._first: dict[str, StoreState] = {}
+        self._given: dict[tuple[str, str], set[Any]] = {}
+        self._ahead: tuple[float, ...] = ()  # moments that rows of the first world name, and that were not past then
+        self._attempts = _ATTEMPTS
+        self._timed_base: Collections = {}
+        self._states: dict[str, _Known] = {}
+        self._before: tuple[tuple[Any, ...], Node] | None = None  # what the last look saw, and made of it
+        self._kept: dict[str, tuple[Hashable, Kept]] = {}  # server -> its fingerprint, and what it held
+
+    # --- the first world ----------------------------------------------------------------------------------------
+
+    def reset(self) -> float:
+        """The first call takes the world as it is for the first one; later ones go back to it, and look at each store by itself.
+
+        How far the task's clock has to be ahead (behind: less than 0) from now on, as `restore` has it.
+        """
+        if self._base is None:
+            self._begin()
+            return 0.0
+        later = self.restore(self._base)
+        for name, store in self._stores.items():
+            if _comparable(store.observe()) != _comparable(self._first[name]):
+                raise EnvironmentFault(f"service {name} could not be set back to what it was after `setup`", hint=_OUR_ERROR)
+        for name, server in self._servers.items():
+            kept, first = server.look(), self._base.image.servers[name]
+            if [w.item for w in kept.waiting] != [w.item for w in first.waiting] or kept.rows != first.rows:
+                raise EnvironmentFault(f"the {name} could not be set back to what it was after `setup`", hint=_OUR_ERROR)
+        return later
+
+    def _begin(self) -> None:
+        self.settle()
+        self._first = {name: store.observe() for name, store in self._stores.items()}
+        self._base = self.look()
+        collections = self._collections(self._base)
+        self._varying.remember(collections)
+        for name, collection in collections.items():
+            for column in collection.surrogate:
+                self._given.setdefault((name.partition("~")[0], column), set()).update(row.get(column) for row in collection.rows)
+        now = self._base.image.seen
+        named = (m for c in collections.values() for row in c.rows for _, value in leaves(row) for m in moments(value, now))
+        self._ahead = tuple(sorted({moment for moment in named if moment > now}))
+        self._timed_base = self._timed(self._base, now)
+        self._base = replace(self._base, key=self._key([], now), deadlines=self._deadlines(self._base, []))
+
+    # --- looking ------------------------------------------------------------------------------------------------
+
+    def settle(self) -> None:
+        """Returns at a moment in which every one of them has dealt with all."""
+        self._settle("")
+
+    def _settle(self, kind: str) -> None:
+        deadline = time.monotonic() + _SETTLES_WITHIN
+        waiting = [(name, one) for name, one in self._behind_sockets if kind in ("", "net")]
+        while waiting := [(name, one) for name, one in waiting if not one.settled()]:
+            if time.monotonic() > deadline:
+                names = ", ".join(name for name, _ in waiting)
+                raise EnvironmentFault(f"{names} did not come to rest within {_SETTLES_WITHIN:g} s", hint=_OUR_ERROR)
+            time.sleep(_PAUSE)
+
+    def touched(self, kind: str = "") -> Hashable:
+        """Settles first, as far as an effect of this kind can reach: what was sent may not have changed anything yet."""
+        self._settle(kind)
+        stores = [part.fingerprint() for part in self._parts.values() if kind in part.kinds]
+        servers = [server.fingerprint() for server in self._servers.values()] if kind != "file" else []
+        return tuple(stores), tuple(servers)
+
+    def look(self, later: float = 0.0, kind: str = "") -> Node:
+        """What did not change since the last look is not read again."""
+        self._settle(kind)
+        states: dict[str, StoreState] = {}
+        images: dict[str, Any] = {}
+        for name in self._stores:
+            states[name], images[name] = self._store_now(name, self._parts[name], kind)
+        servers = {name: self._server_now(name, server, asked=kind != "file") for name, server in self._servers.items()}
+        seen = self._clock()
+        beneath = {f"{name}.{one.name}": one for name in states for one in self._states[name].beneath}
+        image = _Image(images, beneath, servers, self._left(images), seen)
+        pending = tuple(message_of(waiting, seen + later) for kept in servers.values() for waiting in kept.waiting)
+        node = Node("", World(states), pending, image, (), later)
+        if self._base is None:
+            return node
+        parts = [(self._states[name], self._parts[name].timed) for name in states]
+        same = (*(known if timed else (known.state, known.beneath) for known, timed in parts), *servers.values())
+        if self._is_as_before(same, node):
+            assert self._before is not None
+            return replace(node, key=self._before[1].key, deadlines=self._before[1].deadlines)
+        node = self.again(node)
+        self._before = (same, node)
+        return node
+
+    def _is_as_before(self, same: tuple[Any, ...], node: Node) -> bool:
+        """Was all of it there a moment ago, and is nothing about to pass? A transaction under way makes many stops in one world."""
+        if self._before is None or same != self._before[0]:
+            return False
+        before = self._before[1]
+        passed = node.image.seen + node.later - before.image.seen - before.later
+        return 0 <= passed < _MOMENT and (not before.deadlines or before.deadlines[0] > _SOON)
+
+    def again(self, node: Node) -> Node:
+        """Of what the node holds."""
+        now = node.image.seen + node.later
+        listed = changes(self._timed_base, self._timed(node, now))
+        return replace(node, key=self._key(listed, now), deadlines=self._deadlines(node, listed))
+
+    def _store_now(self, name: str, part: _Part, kind: str) -> tuple[StoreState, Any]:
+        known = self._states.get(name)
+        fingerprint = part.fingerprint() if kind in part.kinds or known is None else known.fingerprint
+        if known is None or known.fingerprint != fingerprint:
+            known = self._states[name] = _Known(fingerprint, *part.look(), self._clock())
+        if part.timed:
+            return known.state, part.timed.image_later(known.image, max(0.0, self._clock() - known.at))
+        return known.state, known.image
+
+    def _server_now(self, name: str, server: Queues, *, asked: bool) -> Kept:
+        known = self._kept.get(name)
+        fingerprint = server.fingerprint() if asked or known is None else known[0]
+        if known is None or known[0] != fingerprint:
+            known = self._kept[name] = (fingerprint, server.look())
+        return known[1]
+
+    def _left(self, images: Mapping[str, Any]) -> dict[tuple[str, str], float]:
+        return {
+            (f"{name}.{collection}", key): seconds
+            for name, image in images.items()
+            if (timed := self._parts[name].timed) is not None
+            for collection, key, seconds in timed.expiries(image)
+        }
+
+    def _collections(self, node: Node, *, aside: bool = True) -> dict[str, Collection]:
+        """The services'; ``aside``: what lies beneath them, messages and results too."""
+        found = node.world.collections()
+        if aside:
+            now = node.image.seen + node.later
+            found.update(node.image.beneath)
+            for name, kept in node.image.servers.items():
+                found.update(collections_of(name, kept, now, self._attempts))
+        return found
+
+    def _deadlines(self, node: Node, listed: Sequence[Change]) -> tuple[float, ...]:
+        """Of keys that expire, messages that are due, and moments that rows name."""
+        now = node.image.seen + node.later
+        left = [*node.image.left.values(), *(message.eta for message in node.pending), *(moment - now for moment in self._ahead)]
+        aside = tuple(f"{server}." for server in (*self._servers, "~ahead"))
+        for change in listed:
+            if change.sign == "+" and not change.name.startswith(aside):
+                left += [moment - now for _, value in leaves(change.row) for moment in moments(value, now)]
+        return waits(left)
+
+    def _key(self, listed: Sequence[Change], now: float) -> str:
+        freezer = Freezer(self._varying, self._given, now=now, ordered=True)
+        frozen = canonical(freezer.freeze(listed))
+        return hashlib.blake2b(repr(frozen).encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
+
+    def _timed(self, node: Node, now: float) -> dict[str, Collection]:
+        """With what is left of the lives of keys as a column, and of the time until moments that rows of the first world name as rows."""
+        left: Mapping[tuple[str, str], float] = node.image.left
+        found = self._collections(node)
+        for name, collection in found.items():
+            if not any(place == name for place, _ in left):
+                continue
+            lives = [left.get((name, str(row.get(collection.key[0])))) for row in collection.rows]
+            timed = zip(collection.rows, lives, strict=True)
+            rows = tuple(row if seconds is None else {**row, "~left": left_until(seconds)} for row, seconds in timed)
+            found[name] = replace(collection, rows=rows)
+        ahead = tuple({"moment": n, "left": left_until(moment - now)} for n, moment in enumerate(self._ahead))
+        return {**found, "~ahead.moments": Collection("moments", ahead)}
+
+    # --- moving -------------------------------------------------------------------------------------------------
+
+    def restore(self, node: Node, wait: float = 0.0) -> float:
+        """Every store and server, also those that look as if nothing had changed."""
+        image: _Image = node.image
+        for name, store in self._stores.items():
+            if name not in image.stores:
+                continue
+            saved, timed = image.stores[name], self._parts[name].timed
+            store.restore(timed.image_later(saved, wait) if wait and timed is not None else saved)
+        for name, server in self._servers.items():
+            server.restore(image.servers[name].image)
+        self._states.clear()
+        self._kept.clear()
+        return node.later + wait - (self._clock() - image.seen)
+
+    def take(self, node: Node, message: int) -> None:
+        """EnvironmentFault where it is not there: somebody else consumes."""
+        places = [(name, waiting) for name, kept in node.image.servers.items() for waiting in kept.waiting]
+        name, waiting = places[message]
+        self._kept.pop(name, None)
+        if not self._servers[name].take(waiting):
+            raise EnvironmentFault(f"the message of {waiting.task} is no longer in its queue: does a worker run on this broker?")
+
+    def put_back(self, message: Message) -> None:
+        """To the end that is served next."""
+        self._kept.pop("broker", None)
+        self._servers["broker"].put(queue_of(message), document_of(message))
+
+    def count_attempts_to(self, most: int) -> None:
+        """See `CountsAttempts`."""
+        self._attempts = most
+        self._before = None
+
+    # --- comparing ----------------------------------------------------------------------------------------------
+
+    def learn(self, nodes: Sequence[Node]) -> None:
+        """By collection, column and path inside of JSON."""
+        self._before = None
+        if len(nodes) > 1:
+            self._varying.learn([self._collections(node) for node in nodes])
+
+    def differences(self, expected: Node, found: Node, before: Node) -> tuple[Mapping[str, Any], ...]:
+        """Of the services alone: messages and results are not among them."""
+        worlds = [self._collections(node, aside=False) for node in (expected, found, before)]
+        return differences(self._varying, self._given, self._base_collections(), *worlds)
+
+    def _base_collections(self) -> Collections:
+        assert self._base is not None, "reset comes first"
+        return self._collections(self._base, aside=False)
+
+
+def _comparable(state: StoreState) -> Any:
+    return {name: sorted(repr(sorted(row.items())) for row in collection.rows) for name, collection in state.collections.items()}

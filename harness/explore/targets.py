@@ -1,0 +1,223 @@
+"""What a descriptor or a path of the task leads to: a service, a file that others can see, or nothing that anybody else can."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import ipaddress
+import os
+import posixpath
+import socket
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.explore.proc import link, numbers
+
+__all__ = ["Address", "Target", "Targets", "address_of", "normal"]
+
+#: (host, port); of a unix socket ("unix:/path", 0).
+Address = tuple[str, int]
+_LOOPBACK = "127.0.0.1"
+#: Nobody else sees these, or what is written there stays nowhere.
+_UNSEEN_PREFIXES = ("pipe:", "anon_inode:", "/memfd:", "/proc/", "/dev/pts/", "/dev/fd/")
+_UNSEEN_FILES = frozenset(f"/dev/{name}" for name in ["null", "zero", "full", "tty", "ptmx", "random", "urandom", "stdout", "stderr"])
+_DELETED = " (deleted)"
+_AF_NETLINK = 16
+_PIDFD_GETFD = 438
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """``kind``: net, file, other; '' where nobody else can notice. ``service``: '' where the scenario declares none."""
+
+    kind: str
+    service: str
+    name: str  # of a file: its path below the service's folder, or the whole path
+    peer: Address | None = None
+
+    def __str__(self) -> str:
+        return f"{self.service}: {self.name}" if self.service and self.name else self.service or self.name
+
+
+_UNSEEN = Target("", "", "")
+
+
+class Targets:
+    """``services``: address -> name. ``folders``: folder -> name. ``log``: the app's own output, which is no effect."""
+
+    def __init__(self, services: Mapping[Address, str], folders: Mapping[Path, str], log: Path) -> None:
+        self._services = {(normal(host), port): name for (host, port), name in services.items()}
+        pairs = [(text, name) for path, name in folders.items() for text in {str(path), str(path.resolve())}]
+        self._folders = sorted(pairs, key=lambda pair: -len(pair[0]))
+        self._logs = {str(log), str(log.resolve())}
+        self._files: dict[str, Target] = {}
+        self._sockets: dict[str, Target] = {}
+
+    def forget_sockets(self) -> None:
+        """The process is gone; numbers of sockets may be used again."""
+        self._sockets.clear()
+
+    def of_descriptor(self, thread: int, descriptor: int) -> tuple[Target, str]:
+        """And a name that stays the connection's own."""
+        try:
+            text = link(f"/proc/{thread}/fd/{descriptor}")
+        except OSError:
+            return _UNSEEN, ""  # not open: the call will fail
+        if not text.startswith("socket:"):
+            return self.of_file(text), text
+        found = self._sockets.get(text)
+        if found is None:
+            found = self._unconnected(thread, text[8:-1])
+            if found.peer is not None or not found.kind:
+                self._sockets[text] = found
+        return found, text
+
+    def of_file(self, path: str) -> Target:
+        """By its absolute path."""
+        found = self._files.get(path)
+        if found is None:
+            found = self._files[path] = self._file(path)
+        return found
+
+    def _file(self, path: str) -> Target:
+        if path.startswith(_UNSEEN_PREFIXES) or path in _UNSEEN_FILES or path in self._logs or path.endswith(_DELETED):
+            return _UNSEEN
+        for folder, service in self._folders:
+            if path == folder or path.startswith(folder + "/"):
+                return Target("file", service, path[len(folder) + 1 :] or posixpath.basename(path))
+        return Target("other", "", path)
+
+    def absolute(self, thread: int, descriptor: int | None, path: str) -> str:
+        """A path as the task means it. ``descriptor``: of the folder that it is relative to; None: the working folder."""
+        if path.startswith("/"):
+            return posixpath.normpath(path) if "/." in path or "//" in path else path
+        folder = "cwd" if descriptor is None else f"fd/{descriptor}"
+        try:
+            base = link(f"/proc/{thread}/{folder}")
+        except OSError:
+            base = "/"
+        return posixpath.normpath(posixpath.join(base, path)) if path else base
+
+    # --- connections -------------------------------------------------------------------------------------------------
+
+    def service_at(self, address: Address) -> str:
+        """'' where none is declared there."""
+        return self._services.get((normal(address[0]), address[1]), "")
+
+    def connected(self, thread: int, descriptor: int, address: Address) -> None:
+        """What is sent there from here on goes to this address."""
+        with contextlib.suppress(OSError):
+            self._sockets[link(f"/proc/{thread}/fd/{descriptor}")] = self.of_peer(address)
+
+    def inward(self, thread: int, descriptor: int) -> None:
+        """It is connected to another process of the task."""
+        with contextlib.suppress(OSError):
+            self._sockets[link(f"/proc/{thread}/fd/{descriptor}")] = _UNSEEN
+
+    def for_datagrams(self, process: int, descriptor: int) -> bool:
+        """Is it a socket whose `connect` sends nothing? The C library connects such ones to sort addresses."""
+        kind = _kind_of_socket(process, descriptor)
+        return kind is not None and kind & ~(socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC) == socket.SOCK_DGRAM
+
+    def of_peer(self, address: Address) -> Target:
+        """Of an address."""
+        return Target("net", self.service_at(address), "", (normal(address[0]), address[1]))
+
+    def _unconnected(self, thread: int, inode: str) -> Target:
+        """A socket that the task did not connect: one of a pair, one that it has accepted, or one for datagrams."""
+        for table in ("unix", "netlink"):
+            if any(inode in line.split() for line in _table(thread, table)):
+                return _UNSEEN
+        for table in ("tcp", "tcp6", "udp", "udp6"):
+            for line in _table(thread, table):
+                fields = line.split()
+                if len(fields) > 9 and fields[9] == inode:
+                    peer = _from_table(fields[2])
+                    return self.of_peer(peer) if peer[1] else Target("net", "", "")
+        return Target("net", "", "")
+
+    def own_listener(self, processes: list[int], address: Address) -> bool:
+        """Does one of the task's own processes listen there (a manager of multiprocessing)?"""
+        if not processes:
+            return False
+        wanted: set[str] = set()
+        for line in _table(processes[0], "unix"):
+            fields = line.split()
+            if len(fields) > 7 and f"unix:{fields[7]}" == address[0]:
+                wanted.add(fields[6])
+        for table in ("tcp", "tcp6"):
+            for line in _table(processes[0], table):
+                fields = line.split()
+                if len(fields) > 9 and fields[3] == "0A" and _from_table(fields[1])[1] == address[1]:
+                    wanted.add(fields[9])
+        return any(f"socket:[{inode}]" in _descriptors(process) for inode in wanted for process in processes)
+
+
+def _kind_of_socket(process: int, descriptor: int) -> int | None:
+    """SOCK_STREAM, …; None where the kernel does not let us have a copy of it (pidfd_getfd, Linux 5.6)."""
+    try:
+        handle = os.pidfd_open(process)
+    except OSError:
+        return None
+    libc = ctypes.CDLL(None, use_errno=True)
+    copy = libc.syscall(*(ctypes.c_ulong(value) for value in (_PIDFD_GETFD, handle, descriptor, 0)))
+    os.close(handle)
+    if copy < 0:
+        return None
+    with socket.socket(fileno=copy) as found:
+        return found.type
+
+
+def _table(thread: int, name: str) -> list[str]:
+    try:
+        return Path(f"/proc/{thread}/net/{name}").read_text().splitlines()[1:]
+    except OSError:
+        return []
+
+
+def _descriptors(process: int) -> set[str]:
+    found = set()
+    for entry in numbers(f"/proc/{process}/fd"):
+        with contextlib.suppress(OSError):
+            found.add(link(f"/proc/{process}/fd/{entry}"))
+    return found
+
+
+def _from_table(text: str) -> Address:
+    """``0100007F:1F90`` as /proc/net has it: words in the machine's order, which is little-endian here."""
+    host, _, port = text.partition(":")
+    words = [int(host[at : at + 8], 16).to_bytes(4, "little") for at in range(0, len(host), 8)]
+    return str(ipaddress.ip_address(b"".join(words))), int(port, 16)
+
+
+def address_of(data: bytes) -> Address | None:
+    """Of a struct sockaddr. None: it has no address that could be judged (AF_UNSPEC, netlink)."""
+    if len(data) < 2:
+        return None
+    (family,) = struct.unpack_from("=H", data)
+    if family == socket.AF_INET and len(data) >= 8:
+        return str(ipaddress.ip_address(data[4:8])), int.from_bytes(data[2:4], "big")
+    if family == socket.AF_INET6 and len(data) >= 24:
+        return str(ipaddress.ip_address(data[8:24])), int.from_bytes(data[2:4], "big")
+    if family == socket.AF_UNIX:
+        raw = data[2:]
+        name = b"@" + raw[1:] if raw[:1] == b"\0" else raw.partition(b"\0")[0]
+        return f"unix:{os.fsdecode(name)}", 0
+    if family in (socket.AF_UNSPEC, _AF_NETLINK):
+        return None
+    return f"address family {family}", 0
+
+
+def normal(host: str) -> str:
+    """One spelling per host; all of loopback is one, as the agent's guard has it."""
+    if host in ("localhost", ""):
+        return _LOOPBACK
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host
+    mapped = getattr(address, "ipv4_mapped", None)
+    address = mapped or address
+    return _LOOPBACK if address.is_loopback else str(address)

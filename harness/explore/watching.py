@@ -1,0 +1,114 @@
+"""One delivery, watched: a look at each stop before which something has changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, replace
+
+from harness.model.exploration import Ending, Outcome, Stop
+from harness.ports.exploring import Decision, Job, Mechanism, Node, Surroundings
+
+__all__ = ["Watched", "run", "watch"]
+
+#: Called at each stop where the world is another than at the one before: the stop, the world, and the stop whose call changed it.
+Changed = Callable[[Stop, Node, "Stop | None"], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """A delivery that was not killed, or was for being endless.
+
+    ``node``: after it. ``effect``: the stop whose call was the last that changed anything.
+    """
+
+    ending: Ending
+    node: Node
+    effect: Stop | None
+
+
+def watch(
+    mechanism: Mechanism,
+    surroundings: Surroundings,
+    job: Job,
+    changed: Changed,
+    *,
+    stops: int,
+    check: Callable[[], None] = lambda: None,
+) -> Watched:
+    """Run the job in the world as it is (its message has been taken). ``stops``: at so many it counts as endless."""
+    eyes = _Eyes(surroundings, job.later, changed)
+
+    def at_stop(stop: Stop) -> Decision:
+        check()
+        if stop.number > stops:
+            return Decision.KILL
+        eyes.stand(stop)
+        return Decision.GO_ON
+
+    ending = mechanism.deliver(job, at_stop)
+    if ending.outcome is Outcome.KILLED:
+        ending = _endless(ending, stops)
+    node = eyes.end(ending.slept)
+    return Watched(ending, node, eyes.effect)
+
+
+def run(mechanism: Mechanism, job: Job, *, kill_at: int | None, stops: int, check: Callable[[], None] = lambda: None) -> Ending:
+    """Run the job without a look; SIGKILL at this stop."""
+
+    def at_stop(stop: Stop) -> Decision:
+        check()
+        return Decision.KILL if stop.number == kill_at or stop.number > stops else Decision.GO_ON
+
+    ending = mechanism.deliver(job, at_stop)
+    return _endless(ending, stops) if ending.outcome is Outcome.KILLED and len(ending.stops) > stops else ending
+
+
+def _endless(ending: Ending, stops: int) -> Ending:
+    error = f"it was still going after {stops} effects"
+    return replace(ending, outcome=Outcome.ENDLESS, error=error)
+
+
+class _Eyes:
+    """Looks where something may have changed: between two stops only the call of the first of them has had an effect.
+
+    ``touched`` of one kind is asked after a call of that kind; after any other, and where other threads run on, all of it.
+    """
+
+    def __init__(self, surroundings: Surroundings, later: float, changed: Changed) -> None:
+        self._surroundings, self._later, self._changed = surroundings, later, changed
+        self._seen: dict[str, Hashable] = {}  # kind -> touched; of a kind that has not been asked for yet: look
+        self._before: Stop | None = None
+        self._node: Node | None = None
+        self.effect: Stop | None = None
+
+    def stand(self, stop: Stop) -> None:
+        """At a stop."""
+        before, self._before = self._before, stop
+        kind = _kind(before, stop)
+        if self._node is None or before is None or self._touched(kind):
+            self._changed(stop, self._look(before, stop.slept, kind if self._node else ""), self.effect)
+
+    def end(self, slept: float) -> Node:
+        """It is over: what is there now, read anew in full."""
+        return self._look(self._before, slept, "")
+
+    def _touched(self, kind: str) -> bool:
+        now = self._surroundings.touched(kind)
+        if now == self._seen.get(kind):
+            return False
+        self._seen.pop("", None)  # of all together, which is another now
+        self._seen[kind] = now
+        return True
+
+    def _look(self, by: Stop | None, slept: float, kind: str) -> Node:
+        node = self._surroundings.look(self._later + slept, kind)
+        if self._node is not None and node.key != self._node.key:
+            self.effect = by
+        self._node = node
+        return node
+
+
+def _kind(before: Stop | None, stop: Stop) -> str:
+    """What may have happened since the stop before: an effect of its kind; anything, where other threads run on."""
+    known = before is not None and before.exact and stop.exact and before.kind in ("net", "file")
+    return before.kind if known and before is not None else ""

@@ -1,0 +1,281 @@
+"""Starts the warm process, and takes children from it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import socket
+import struct
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from harness.errors import EnvironmentFault, ScenarioError
+from harness.explore.seccomp_listener import Listener
+from harness.ports.exploring import Launch
+
+__all__ = ["Channel", "Child", "Closed", "Zygote"]
+
+_START_SECONDS = 60.0
+_CHILD_SECONDS = 30.0
+_END_SECONDS = 10.0
+_CHANNEL = "CELERY_HARNESS_EXPLORER"
+_LENGTH = struct.Struct("!I")
+_HINTS = {
+    "threads": "start threads when the first task runs (signal worker_process_init), as a worker's pool processes need it too",
+    "connections": "connect when the first task runs (signal worker_process_init), as a worker's pool processes need it too",
+    "connects": "declare the service in the scenario, or connect when the first task runs",
+    "addresses": "let the address come from the environment (CELERY_BROKER_URL, CELERY_RESULT_BACKEND) or from the app's configuration",
+}
+
+
+class Closed(Exception):
+    """The other side is gone."""
+
+
+class Channel:
+    """Messages over a stream socket: JSON with its length before it, and descriptors beside it (the agent's channel.py)."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock
+        self._data = b""
+        self._descriptors: list[int] = []
+
+    def fileno(self) -> int:
+        """For poll."""
+        return self._socket.fileno()
+
+    def send(self, document: Mapping[str, Any]) -> None:
+        """One message; Closed."""
+        text = json.dumps(document).encode()
+        try:
+            self._socket.sendall(_LENGTH.pack(len(text)) + text)
+        except OSError as exc:
+            raise Closed from exc
+
+    def receive(self, seconds: float) -> tuple[dict[str, Any], list[int]]:
+        """The next one, with its descriptors; Closed; EnvironmentFault where none comes."""
+        deadline = time.monotonic() + seconds
+        while True:
+            found = self.waiting()
+            if found is not None:
+                return found
+            left = deadline - time.monotonic()
+            if left <= 0 or not select.select([self._socket], [], [], left)[0]:
+                raise EnvironmentFault(f"the explorer's process for your app has said nothing for {seconds:.0f} s")
+            self.fill()
+
+    def fill(self) -> None:
+        """Read what is there, once; Closed."""
+        try:
+            data, descriptors, _, _ = socket.recv_fds(self._socket, 1 << 18, 4)
+        except OSError as exc:
+            raise Closed from exc
+        if not data:
+            raise Closed
+        self._data += data
+        self._descriptors += descriptors
+
+    def waiting(self) -> tuple[dict[str, Any], list[int]] | None:
+        """One that has come whole."""
+        if len(self._data) < _LENGTH.size:
+            return None
+        end = _LENGTH.size + _LENGTH.unpack_from(self._data)[0]
+        if len(self._data) < end:
+            return None
+        document, self._data = json.loads(self._data[_LENGTH.size : end]), self._data[end:]
+        descriptors, self._descriptors = self._descriptors, []
+        return document, descriptors
+
+    def close(self) -> None:
+        """Our end."""
+        for descriptor in self._descriptors:
+            os.close(descriptor)
+        self._socket.close()
+
+
+class Child:
+    """A process that waits for a job. ``listener``: None where it is not stopped."""
+
+    def __init__(self, pid: int, channel: Channel, listener: Listener | None) -> None:
+        self.pid = pid
+        self.channel = channel
+        self.listener = listener
+        try:
+            self.handle = os.pidfd_open(pid)
+        except ProcessLookupError:
+            self.handle = -1
+        self.jobs = 0
+        self.slept = 0  # nanoseconds by which its running clocks are ahead
+        self.forked = False  # has ever had another thread or process
+
+    def kill(self) -> None:
+        """The process itself; what it has started is the family's."""
+        if self.handle >= 0:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self.handle, signal.SIGKILL)
+
+    def end(self) -> None:
+        """Kill it, wait until it is gone, and let go of it. For one that has started nothing."""
+        self.kill()
+        if self.handle >= 0:
+            select.select([self.handle], [], [], _END_SECONDS)
+        self.close()
+
+    def close(self) -> None:
+        """What we hold of it."""
+        self.channel.close()
+        if self.listener is not None:
+            self.listener.close()
+        if self.handle >= 0:
+            os.close(self.handle)
+            self.handle = -1
+
+
+class Zygote:
+    """See the agent's zygote.py."""
+
+    def __init__(self, launch: Launch) -> None:
+        self._launch = launch
+        self._process: subprocess.Popen[bytes] | None = None
+        self._channel: Channel | None = None
+        self._coming = False
+        self._imported: set[str] = set()
+        self.pid = 0
+        self.spare: Child | None = None
+
+    def start(self) -> tuple[dict[str, Any], int]:
+        """What it says of the app and the machine, and the descriptor of the shared page. ScenarioError; EnvironmentFault."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        environment = {"PYTHONHASHSEED": "0", **self._launch.environment}
+        environment |= {_CHANNEL: str(theirs.fileno()), "CELERY_HARNESS_PARENT": str(os.getpid())}
+        try:
+            with self._launch.log.open("ab") as out:
+                self._process = subprocess.Popen(
+                    list(self._launch.command),
+                    env=environment,
+                    cwd=self._launch.folder,
+                    stdin=subprocess.DEVNULL,
+                    stdout=out,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                    pass_fds=(theirs.fileno(),),
+                )
+        except OSError as exc:
+            ours.close()
+            raise EnvironmentFault(f"the explorer's process for your app cannot be started: {exc}") from exc
+        finally:
+            theirs.close()
+        self._channel = Channel(ours)
+        try:
+            told, descriptors = self._channel.receive(_START_SECONDS)
+        except Closed:
+            raise EnvironmentFault(
+                f"the explorer's process for your app ended at its start\n  {self._tail()}", where=str(self._launch.log)
+            ) from None
+        if not told.get("ok"):
+            raise _failure(told.get("error") or {})
+        self.pid = int(told["pid"])
+        return told, descriptors[0]
+
+    def _tail(self) -> str:
+        lines = self._launch.log.read_text(errors="replace").splitlines() if self._launch.log.exists() else []
+        return "\n  ".join(lines[-12:])
+
+    def order(self) -> None:
+        """Another child, ready when it is needed."""
+        if self.spare is None and not self._coming:
+            self._say({"stops": True})
+            self._coming = True
+
+    def prepare(self, names: Sequence[str], pages: Sequence[Sequence[int]]) -> None:
+        """For children to come: library modules that a delivery has imported, and memory that it has written to."""
+        if new := [name for name in names if name not in self._imported]:
+            self._imported.update(new)
+            self._say({"import": new})
+        if pages:
+            self._say({"pages": pages})
+
+    def take(self) -> Child:
+        """One that waits for a job and is stopped at its effects."""
+        self.order()
+        if self.spare is None:
+            self.spare = self._arrived(stops=True)
+        child, self.spare = self.spare, None
+        return child
+
+    def plain(self) -> Child:
+        """One that is not stopped."""
+        self.waiting()
+        self._say({"stops": False})
+        return self._arrived(stops=False)
+
+    def waiting(self) -> set[int]:
+        """Its children that wait for a job."""
+        if self._coming:
+            self.spare = self._arrived(stops=True)
+        return {self.spare.pid} if self.spare is not None else set()
+
+    def _say(self, order: Mapping[str, Any]) -> None:
+        assert self._channel is not None
+        try:
+            self._channel.send(order)
+        except Closed:
+            raise self._gone() from None
+
+    def _arrived(self, *, stops: bool) -> Child:
+        assert self._channel is not None
+        try:
+            told, descriptors = self._channel.receive(_CHILD_SECONDS)
+        except Closed:
+            raise self._gone() from None
+        channel = Channel(socket.socket(fileno=descriptors[0]))
+        if not stops:
+            return Child(int(told["pid"]), channel, None)
+        self._coming = False
+        try:
+            word, listeners = channel.receive(_CHILD_SECONDS)
+        except Closed:
+            channel.close()
+            raise EnvironmentFault(
+                f"a child of the explorer's process ended before it had a job\n  {self._tail()}", where=str(self._launch.log)
+            ) from None
+        if not word.get("ok"):
+            channel.close()
+            raise refused(str(word.get("what")))
+        return Child(int(told["pid"]), channel, Listener(listeners[0]))
+
+    def _gone(self) -> EnvironmentFault:
+        return EnvironmentFault(f"the explorer's process for your app has ended\n  {self._tail()}", where=str(self._launch.log))
+
+    def close(self) -> None:
+        """It ends, and its children with it; also twice."""
+        if self.spare is not None:
+            self.spare.end()
+            self.spare = None
+        if self._channel is not None:
+            self._channel.close()
+            self._channel = None
+        if self._process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+            self._process = None
+
+
+def refused(why: str) -> EnvironmentFault:
+    """The kernel lets nobody stop a task at its effects here."""
+    return EnvironmentFault(
+        f"the kernel refuses what the explorer rests on: {why}",
+        hint="it needs Linux 5.9 with seccomp user notification, on x86_64 or aarch64; in a container a profile that allows seccomp(2)",
+    )
+
+
+def _failure(error: Mapping[str, Any]) -> ScenarioError:
+    where = f"{error['file']}:{error['line']}" if error.get("file") else ""
+    what = "\n".join(filter(None, [str(error.get("what", "")), str(error.get("traceback", "")).rstrip()]))
+    return ScenarioError(what, where=where, hint=_HINTS.get(str(error.get("kind")), ""))

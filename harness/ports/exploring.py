@@ -1,0 +1,174 @@
+"""What the explorer is made of: something that runs one delivery stop by stop, and the world around it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+from harness.model.exploration import Ending, Message, Stop
+from harness.model.world import World
+from harness.ports.queues import Queues
+
+__all__ = ["AtStop", "CountsAttempts", "Decision", "ExploresHere", "Job", "Launch", "Mechanism", "Node", "Surroundings"]
+
+
+class Decision(Enum):
+    """What is done about a task that stands at a stop."""
+
+    GO_ON = "go on"
+    KILL = "kill"  # SIGKILL while the call is pending: it never happens
+
+
+AtStop = Callable[[Stop], Decision]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One delivery. ``later``: seconds that the task's wall clock is ahead of ours.
+
+    ``lines``: record the user's line of each stop (slower). ``warm``: in the process that ran the job before, with its module
+    memory and connections, where that has ended well; else in a fresh one.
+    """
+
+    message: Message
+    later: float = 0.0
+    lines: bool = False
+    warm: bool = False
+    limit: float = 30.0  # seconds without a stop or an end before it counts as ENDLESS
+    at_sleep: Callable[[float], None] | None = None  # told of every sleep, which costs the task no time: may let it pass for the services
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """How a runtime starts the explorer's warm process (the agent's program `zygote`), and what its effects can reach.
+
+    ``services``: (host, port) -> name as the scenario has it, 'broker' and 'backend' too; every other connection is refused.
+    ``folders``: of stores that are files. ``log``: takes the app's own output.
+    """
+
+    command: Sequence[str]
+    environment: Mapping[str, str]
+    folder: Path  # where it runs
+    root: Path  # the user's project
+    log: Path
+    services: Mapping[tuple[str, int], str]
+    folders: Mapping[Path, str]
+
+
+@runtime_checkable
+class ExploresHere(Protocol):
+    """A system whose app can be explored: it runs on this machine, under this kernel."""
+
+    def zygote(self) -> Launch:
+        """Of the system as it is open now; it starts nothing itself."""
+
+    def begin_exploring(self) -> None:
+        """A fresh world as the user's setup leaves it, and services that fail nothing on purpose. ScenarioError where the setup fails.
+
+        After `open`; what `queues` and `zygote` gave before is of no use any more.
+        """
+
+    def queues(self) -> Mapping[str, Queues]:
+        """'broker', and 'backend' where there is one; the caller closes them. ScenarioError where such a server cannot be explored."""
+
+
+class Mechanism(Protocol):
+    """Runs deliveries of tasks in children of one warm process, and stops each before every effect.
+
+    Everything that it starts, `close` ends.
+    """
+
+    name: str  # effects (seccomp), lines
+
+    def start(self) -> Mapping[str, Any]:
+        """Import the app. What it is: versions, the tasks with their settings as the journal's `settings` has them, modules of the user's.
+
+        ScenarioError where the import fails (with file:line), EnvironmentFault where the process cannot be had.
+        """
+
+    def publish(self, task: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+        """Call ``apply_async`` once in a child that is not stopped: the message is in the broker then.
+
+        ScenarioError where the task refuses the arguments.
+        """
+
+    def deliver(self, job: Job, at_stop: AtStop) -> Ending:
+        """Run it. ``at_stop`` is called at each stop, in this thread, while the whole task stands as far as it can be made to."""
+
+    def close(self) -> None:
+        """No process is left; never raises; also twice."""
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A state of everything that the next delivery can see.
+
+    ``key`` is equal for two only if no task could tell them apart, but by what varies by itself.
+    """
+
+    key: Hashable
+    world: World  # of the scenario's services
+    pending: tuple[Message, ...]  # in the broker, oldest first
+    image: Any  # opaque: what `restore` needs
+    deadlines: tuple[float, ...] = ()  # seconds from now after which something in it changes by itself: TTL, ETA, a time that a row names
+    later: float = 0.0  # how far the clock is ahead here
+
+
+class Surroundings(Protocol):
+    """All stores, the broker's queues and the result backend, as one thing."""
+
+    def reset(self) -> float:
+        """As after the user's setup. Looks for itself what has to be undone, and makes sure of it. Returns what `restore` does."""
+
+    def settle(self) -> None:
+        """Wait until every service has dealt with all that was sent to it. EnvironmentFault after 10 s."""
+
+    def touched(self, kind: str = "") -> Hashable:
+        """Cheap; equal at two moments only if nothing changed. Settles first.
+
+        ``kind``: only what an effect of this kind (net, file) can reach; '' is all.
+        """
+
+    def look(self, later: float = 0.0, kind: str = "") -> Node:
+        """Everything as others see it now, with an image of it. Disturbs nothing. Settles first.
+
+        ``kind``: since the last look (or the last `touched` of the other kind that found nothing) only effects of this kind happened,
+        so only what they can reach is read anew.
+        """
+
+    def again(self, node: Node) -> Node:
+        """The same node, with its key as it is by what has been learnt since. Nothing is read or moved."""
+
+    def restore(self, node: Node, wait: float = 0.0) -> float:
+        """Back to it, as it is ``wait`` seconds later: what expires by then has expired. Nothing that a real store keeps is rewound.
+
+        How far the task's wall clock has to be ahead of ours from now on (`Job.later`, `look`): `Node.later` and ``wait``, less the
+        time that has passed for us since the look. Without this a lease that a row holds would run out while other worlds are visited.
+        """
+
+    def take(self, node: Node, message: int) -> None:
+        """A worker takes this message of ``node.pending``: it is no longer in the queue."""
+
+    def put_back(self, message: Message) -> None:
+        """The broker delivers it again: into its queue, marked as redelivered."""
+
+    def learn(self, nodes: Sequence[Node]) -> None:
+        """What differs between these nodes, to which equal paths led, varies by itself, from now on in `look` and `differences`.
+
+        The ends of clean runs; and, so that values that are gone at the end are known too, what the same stop of each of them saw: one
+        call each, what was learnt before stays. Keys of nodes that were looked at before are not comparable with later ones.
+        """
+
+    def differences(self, expected: Node, found: Node, before: Node) -> tuple[Mapping[str, Any], ...]:
+        """Between two worlds, up to what varies by itself and the numbers that stores give: collection, row, before, after, expected."""
+
+
+@runtime_checkable
+class CountsAttempts(Protocol):
+    """Surroundings whose nodes tell retries by their number."""
+
+    def count_attempts_to(self, most: int) -> None:
+        """Retries with this number and higher ones are alike in keys from now on: for tasks that retry without a limit."""
