@@ -4,8 +4,8 @@ N ?= 200
 SEED ?= 1
 RUNS ?= 20
 ARGS ?=
-# Tests wait, for servers and for time to pass, more than they compute: one more at a time than there are processors.
-JOBS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); echo $$((n > 7 ? 8 : n + 1)))
+# Each starts several processes of its own: more at a time than there are processors are no faster.
+JOBS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); echo $$((n > 8 ? 8 : n)))
 # Where `make scenarios` runs them: processes-redis, processes-rabbitmq, containers-redis, containers-rabbitmq, joined by "or".
 GROUNDS ?= processes-redis
 

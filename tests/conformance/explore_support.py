@@ -36,6 +36,9 @@ class Api(http.server.ThreadingHTTPServer):
 
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
+                if len(body) < int(self.headers["Content-Length"]):
+                    self.close_connection = True  # its sender died: this was no request
+                    return
                 requests.append((self.path, body))
                 self.send_response(200)
                 self.send_header("Content-Length", "2")

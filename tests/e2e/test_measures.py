@@ -87,17 +87,21 @@ def test_a_frozen_broker_is_not_omitted(shop: Project) -> None:
 
 @pytest.mark.parametrize("broker", ["redis", pytest.param("rabbitmq", marks=pytest.mark.skipif(not _RABBITMQ, reason="no RabbitMQ"))])
 def test_littles_law_holds(shop: Project, broker: str) -> None:
-    shop.env["SHOP_SECONDS"] = "0.03"
+    shop.env["SHOP_SECONDS"] = "0.2"
     path = shop.scenario(
         load=[{"send": "shop.work", "args": [1], "rate": "40/s", "for": "8s"}],
-        system={"broker": broker, "redelivery": None, "workers": {"pay": {"replicas": 2, "concurrency": 1}}},
+        system={"broker": broker, "redelivery": None, "workers": {"pay": {"replicas": 2, "pool": "threads", "concurrency": 16}}},
         thresholds={"end_to_end_latency": ["p(95) < 60s"]},
     )
-    done = shop.run("run", str(path), "--runtime", "processes", "--reports", "reports")
-    assert done.returncode in (0, 4), done.stdout + done.stderr
-    document = shop.result()
-    law = document["little"]
-    assert law["holds"] and law["samples"] >= 20 and law["computed"] > 0.5
+    for _ in range(3):  # on a machine that is busy with other tests the error can be too large to say anything
+        done = shop.run("run", str(path), "--runtime", "processes", "--reports", "reports")
+        assert done.returncode in (0, 4), done.stdout + done.stderr
+        document = shop.result()
+        law = document["little"]
+        assert law is None or law["holds"] is not False, law
+        if law is not None and law["holds"]:
+            break
+    assert law["holds"] and law["samples"] >= 20 and law["computed"] > 4, law
     assert next(c["verdict"] for c in document["checks"] if c["name"] == "thresholds") == "pass"
     seconds = document["per_second"]
     assert max(v or 0 for v in seconds["broker_memory"]) > 100_000 and max(v or 0 for v in seconds["broker_connections"]) >= 3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,10 +12,15 @@ from tests.e2e.gate_support import told
 from tests.e2e.searches import SHOP, SICK, found, shop
 
 
+@pytest.mark.timeout(700)
 @pytest.mark.parametrize(("text", "code", "said"), [(SHOP, 0, "recovers in"), (SICK, 1, "STORM: up to")], ids=["healthy", "sick"])
 def test_an_overload_and_what_becomes_of_it(tmp_path: Path, text: str, code: int, said: str) -> None:
     made = shop(tmp_path, text)
-    done = made.run("load", "s.yaml", "--runtime", "processes", "--stress", "--trial", "3s", "--recover-within", "12s", timeout=200)
+    for _ in range(3):  # inconclusive, and rightly so, where other tests take the processor from the shop
+        done = made.run("load", "s.yaml", "--runtime", "processes", "--stress", "--trial", "3s", "--recover-within", "12s", timeout=200)
+        if done.returncode != 4:
+            break
+        shutil.rmtree(made.folder / "reports")
     assert done.returncode == code and said in done.stdout, told(done)
     result, folder = found(made, "stress")
     assert result["recovery"]["broke"] and result["recovery"]["backlog_peak"] > 5 * result["recovery"]["backlog_before"]

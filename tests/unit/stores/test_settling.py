@@ -161,7 +161,8 @@ def test_redis_fingerprints_change_with_every_change_and_with_nothing_else(redis
 
 
 def test_a_key_that_expires_changes_the_fingerprint(redis: Any, server: RedisServer) -> None:
-    server.client().set("short", 1, px=1)
+    server.client().set("short", 1, px=500)
     before = redis.fingerprint()
+    assert server.client().exists("short"), "it was to expire after the first look"
     eventually(lambda: not server.client().exists("short"))
     assert redis.fingerprint() != before
