@@ -9,8 +9,9 @@ from harness.cli.load_capacity import goal_of
 from harness.cli.load_limits import Limits
 from harness.cli.load_trials import answered_calls, loaded_with
 from harness.load.search import CapacitySearch
-from harness.load.search_backlog import Answered, Backlog, Kept, back_at, gone_at, growth, moments
+from harness.load.search_backlog import Answered, Kept, back_at, gone_at, growth, moments
 from harness.load.search_streams import stepped_load
+from harness.model.backlog import Backlog
 from harness.model.finding import EXPLANATIONS, CheckResult, Finding, Word
 from harness.model.quantities import format_duration, format_rate
 from harness.model.searching import Recovery
@@ -107,7 +108,7 @@ def recovery_of(calls: list[Answered], stairs: Stairs, kept: float, limit: Kept 
     """Pure. ``limit``: what answers have to keep; None: as before the overload."""
     backlog = Backlog(calls)
     settled = stairs.part / 2  # of the first part is warming up
-    level = backlog.most(settled, stairs.raised_at)
+    level = backlog.highest(settled, stairs.raised_at)
     before = sorted(call.end - call.due for call in calls if settled <= call.due < stairs.raised_at)
     good = limit or Kept(95, _slow(before) * _AS_BEFORE + _SLACK)
     gone = gone_at(backlog, stairs.dropped_at, stairs.end, level)
@@ -125,7 +126,7 @@ def recovery_of(calls: list[Answered], stairs: Stairs, kept: float, limit: Kept 
         dropped_at=stairs.dropped_at,
         within=stairs.within,
         backlog_before=level,
-        backlog_peak=backlog.most(stairs.raised_at, stairs.end),
+        backlog_peak=backlog.highest(stairs.raised_at, stairs.end),
         backlog_gone=None if gone is None else round(gone - stairs.dropped_at, 3),
         latency_back=None if back is None else round(back - stairs.dropped_at, 3),
         moments=moments(calls, backlog, stairs.end, 1.0),

@@ -15,8 +15,9 @@ from harness.assembly import build_cell, default_writers
 from harness.checks.thresholds import ThresholdParameters, Thresholds
 from harness.cli.load_limits import Limits
 from harness.errors import EnvironmentFault
-from harness.load.search_backlog import Answered, Backlog, growth
+from harness.load.search_backlog import Answered, growth
 from harness.load.search_streams import constant_load
+from harness.model.backlog import Backlog
 from harness.model.fates import fates
 from harness.model.finding import CheckResult
 from harness.model.history import History

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import NamedTuple
 
 from harness.load.search_drift import theil_sen
+from harness.model.backlog import Backlog
 from harness.model.measuring import place_of
 from harness.model.searching import Moment
 
-__all__ = ["Answered", "Backlog", "Growth", "back_at", "gone_at", "growth", "moments"]
+__all__ = ["Answered", "Growth", "back_at", "gone_at", "growth", "moments"]
 
 #: Looks at the backlog over the time that counts.
 _LOOKS = 41
@@ -30,32 +31,6 @@ class Answered(NamedTuple):
 
     due: float
     end: float
-
-
-class Backlog:
-    """How many calls were due and not ended, at any moment."""
-
-    def __init__(self, calls: Sequence[Answered]) -> None:
-        self._dues = sorted(call.due for call in calls)
-        self._ends = sorted(call.end for call in calls)
-
-    def at(self, moment: float) -> int:
-        """At this moment; a call that is due just then counts."""
-        return bisect_right(self._dues, moment) - bisect_right(self._ends, moment)
-
-    def most(self, begin: float, end: float) -> int:
-        """The most in this time: it only grows when a call is due."""
-        moments = [begin, *self._dues[bisect_left(self._dues, begin) : bisect_right(self._dues, end)]]
-        return max(self.at(moment) for moment in moments)
-
-    def ended(self, begin: float, end: float) -> int:
-        """Calls that ended in this time."""
-        return bisect_right(self._ends, end) - bisect_right(self._ends, begin)
-
-    def changes(self, begin: float) -> list[float]:
-        """Moments from ``begin`` on at which it may change, in order; none where nothing ends any more."""
-        moments = [*self._dues[bisect_left(self._dues, begin) :], *self._ends[bisect_left(self._ends, begin) :]]
-        return sorted(moment for moment in moments if moment < math.inf)
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,6 +56,14 @@ class Backlog:
         first, last = bisect_right(self.moments, begin), bisect_right(self.moments, end)
         return max([self.at(begin), *self._levels[first:last]])
 
+    def ended(self, begin: float, end: float) -> int:
+        """Calls that ended in this time."""
+        return bisect_right(self.ends, end) - bisect_right(self.ends, begin)
+
+    def changes(self, begin: float) -> list[float]:
+        """Moments from ``begin`` on at which it may change, in order; none where nothing ends any more."""
+        return self.moments[bisect_left(self.moments, begin) :]
+
     def usual(self, begin: float, end: float, share: float) -> int:
         """The number that was not exceeded for this share of the time between two moments."""
         inner = self.moments[bisect_right(self.moments, begin) : bisect_left(self.moments, end)]

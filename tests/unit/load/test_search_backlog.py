@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.load.search_backlog import Answered, Backlog, Kept, back_at, gone_at, growth, moments
+from harness.load.search_backlog import Answered, Kept, back_at, gone_at, growth, moments
+from harness.model.backlog import Backlog
 
 
 def queue(dues: list[float], served: float, servers: int = 1, chance: random.Random | None = None) -> list[Answered]:
@@ -55,7 +56,7 @@ def test_the_backlog_is_what_was_due_and_has_not_ended(raw: list[tuple[float, fl
     assert backlog.at(begin) == sum(call.due <= begin < call.end for call in calls)
     assert backlog.ended(begin, end) == sum(begin < call.end <= end for call in calls)
     looks = [begin, end, *(call.due for call in calls if begin <= call.due <= end)]
-    assert backlog.most(begin, end) == max(backlog.at(moment) for moment in looks)
+    assert backlog.highest(begin, end) == max(backlog.at(moment) for moment in looks)
 
 
 def overload(tail: float = 30.0) -> list[float]:
@@ -65,7 +66,7 @@ def overload(tail: float = 30.0) -> list[float]:
 def test_an_overload_is_worked_off_when_the_queue_is_empty_again() -> None:
     calls = queue(overload(), 100.0)
     backlog = Backlog(calls)
-    level = backlog.most(2.0, 10.0)
+    level = backlog.highest(2.0, 10.0)
     gone, back = gone_at(backlog, 20.0, 50.0, level), back_at(calls, 20.0, 50.0, Kept(95, 0.5))
     # 1,000 calls too many, and 50 a second to spare.
     assert gone == pytest.approx(40.0, abs=1.0) and back == pytest.approx(40.0, abs=2.0)
