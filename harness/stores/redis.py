@@ -18,41 +18,41 @@ from harness.stores._values import canonical, digest
 
 __all__ = ["RedisParameters", "RedisStore"]
 
+#: What a key holds, as its type has it; serialised where no command shows it.
+_CONTENT = """
+local function content_of(key, kind)
+  if kind == 'string' then return redis.call('GET', key)
+  elseif kind == 'list' then return redis.call('LRANGE', key, 0, -1)
+  elseif kind == 'set' then return redis.call('SMEMBERS', key)
+  elseif kind == 'hash' then return redis.call('HGETALL', key)
+  elseif kind == 'zset' then return redis.call('ZRANGE', key, 0, -1, 'WITHSCORES')
+  elseif kind == 'stream' then return redis.call('XRANGE', key, '-', '+') end
+  return redis.call('DUMP', key)
+end
+"""
 #: All keys of the selected database at one moment: {key, type, milliseconds to live or -1, content}.
-_READ = """
-local rows = {}
+_READ = f"""{_CONTENT}
+local rows = {{}}
 for i, key in ipairs(redis.call('KEYS', '*')) do
-  local kind, value = redis.call('TYPE', key).ok, false
-  if kind == 'string' then value = redis.call('GET', key)
-  elseif kind == 'list' then value = redis.call('LRANGE', key, 0, -1)
-  elseif kind == 'set' then value = redis.call('SMEMBERS', key)
-  elseif kind == 'hash' then value = redis.call('HGETALL', key)
-  elseif kind == 'zset' then value = redis.call('ZRANGE', key, 0, -1, 'WITHSCORES')
-  elseif kind == 'stream' then value = redis.call('XRANGE', key, '-', '+')
-  else value = redis.call('DUMP', key) end
-  if kind ~= 'none' then rows[#rows + 1] = {key, kind, redis.call('PTTL', key), value} end
+  local kind = redis.call('TYPE', key).ok
+  local value = content_of(key, kind)
+  if kind ~= 'none' then rows[#rows + 1] = {{key, kind, redis.call('PTTL', key), value}} end
 end
 return rows
 """
 #: Both, of all databases: {database, rows as `_READ` has them, each with its serialised value at the end}.
-_LOOK = """
-local all = {}
+_LOOK = f"""{_CONTENT}
+local all = {{}}
 for db in string.gmatch(redis.call('INFO', 'keyspace'), 'db(%d+):') do
   redis.call('SELECT', db)
-  local rows = {}
+  local rows = {{}}
   for i, key in ipairs(redis.call('KEYS', '*')) do
-    local kind, value = redis.call('TYPE', key).ok, false
-    if kind == 'string' then value = redis.call('GET', key)
-    elseif kind == 'list' then value = redis.call('LRANGE', key, 0, -1)
-    elseif kind == 'set' then value = redis.call('SMEMBERS', key)
-    elseif kind == 'hash' then value = redis.call('HGETALL', key)
-    elseif kind == 'zset' then value = redis.call('ZRANGE', key, 0, -1, 'WITHSCORES')
-    elseif kind == 'stream' then value = redis.call('XRANGE', key, '-', '+')
-    else value = redis.call('DUMP', key) end
+    local kind = redis.call('TYPE', key).ok
+    local value = content_of(key, kind)
     local content = redis.call('DUMP', key)
-    if content then rows[#rows + 1] = {key, kind, redis.call('PTTL', key), value, content} end
+    if content then rows[#rows + 1] = {{key, kind, redis.call('PTTL', key), value, content}} end
   end
-  all[#all + 1] = {tonumber(db), rows}
+  all[#all + 1] = {{tonumber(db), rows}}
 end
 return all
 """
