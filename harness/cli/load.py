@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.cli.load_search import asked_for, run_search, search_options
+from harness.cli.load_search import asked_for, positive, run_search, search_options
 from harness.cli.run import Chosen, Options, run_all, run_in_turn
 from harness.errors import UsageError
 from harness.model.quantities import parse_duration, parse_rate
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["load", "with_locust"]
 
 _PAGE, _MASTER = 8089, 5557  # Locust's own defaults
+_NO_LIMIT = "no load: Locust takes 0 for no limit"
 
 
 @click.command()
@@ -71,8 +72,9 @@ def load(
     if asked is not None:
         raise click.exceptions.Exit(run_search(file, asked, runtime=runtime, reports=reports, seed=seed, as_json=as_json))
     changes: dict[str, Any] = {"file": locustfile or None, "users": users, "processes": processes}
-    changes["spawn_rate"] = _parsed("--spawn-rate", spawn_rate if "/" in spawn_rate or not spawn_rate else f"{spawn_rate}/s", parse_rate)
-    seconds = _parsed("--run-time", f"{run_time}s" if run_time.isdigit() else run_time, parse_duration)
+    per_second = spawn_rate if "/" in spawn_rate or not spawn_rate else f"{spawn_rate}/s"
+    changes["spawn_rate"] = positive("--spawn-rate", per_second, parse_rate, nothing=_NO_LIMIT)
+    seconds = positive("--run-time", f"{run_time}s" if run_time.isdigit() else run_time, parse_duration, nothing=_NO_LIMIT)
     changes["duration"] = None if seconds is None else math.ceil(seconds)  # Locust counts whole seconds
     extra = [f"--web-port={web}"] if web else []
     extra += [f"--csv={Path(csv).resolve()}"] if csv else []
@@ -82,18 +84,6 @@ def load(
     options = Options(runtime=runtime, reports=reports, seed=seed, as_json=as_json, measured=True)
     given = {name: value for name, value in changes.items() if value is not None}
     raise click.exceptions.Exit(_run(file, given, extra, options))
-
-
-def _parsed(option: str, text: str, parse: Any) -> Any:
-    if not text:
-        return None
-    try:
-        value = parse(text)
-    except ValueError as exc:
-        raise UsageError(f"{option}: {exc}") from None
-    if value <= 0:
-        raise UsageError(f"{option} {text} is no load: Locust takes 0 for no limit")
-    return value
 
 
 def _run(file: str, changes: dict[str, Any], extra: list[str], options: Options) -> int:

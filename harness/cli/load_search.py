@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from harness.reporting.capacity_console import SearchTelling
     from harness.scenario import LoadedScenario
 
-__all__ = ["Asked", "SearchRun", "asked_for", "run_search", "search_options"]
+__all__ = ["Asked", "SearchRun", "asked_for", "positive", "run_search", "search_options"]
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -125,17 +125,17 @@ def asked_for(given: dict[str, Any], others: list[str]) -> Asked | None:
 def _asked(kind: SearchKind, given: dict[str, Any], soak: str) -> Asked:
     made = Asked(
         kind=kind,
-        soak=_parsed("--soak", soak, parse_duration) or 0.0,
+        soak=positive("--soak", soak, parse_duration) or 0.0,
         p95=given["p95"],
-        at_least=_parsed("--at-least", given["at_least"], parse_rate),
-        budget=_parsed("--budget", given["budget"], parse_duration) or 0.0,
-        precision=_parsed("--precision", given["precision"], parse_share) or 0.0,
+        at_least=positive("--at-least", given["at_least"], parse_rate),
+        budget=positive("--budget", given["budget"], parse_duration) or 0.0,
+        precision=positive("--precision", given["precision"], parse_share) or 0.0,
         confidence=_CONFIDENCES[given["confidence"]],
-        trial=_parsed("--trial", given["trial"], parse_duration) or 0.0,
-        start_rate=_parsed("--start-rate", given["start_rate"], parse_rate),
-        max_rate=_parsed("--max-rate", given["max_rate"], parse_rate),
-        recover_within=_parsed("--recover-within", given["recover_within"], parse_duration) or 0.0,
-        rate=_parsed("--rate", given["rate"], parse_rate),
+        trial=positive("--trial", given["trial"], parse_duration) or 0.0,
+        start_rate=positive("--start-rate", given["start_rate"], parse_rate),
+        max_rate=positive("--max-rate", given["max_rate"], parse_rate),
+        recover_within=positive("--recover-within", given["recover_within"], parse_duration) or 0.0,
+        rate=positive("--rate", given["rate"], parse_rate),
         settings=tuple(given["settings"]),
     )
     if made.trial < _SHORTEST_TRIAL:
@@ -151,7 +151,8 @@ def _option(name: str) -> str:
     return "--set" if name == "settings" else f"--{name.replace('_', '-')}"
 
 
-def _parsed(option: str, text: str, parse: Callable[[str], float]) -> float | None:
+def positive(option: str, text: str, parse: Callable[[str], float], *, nothing: str = "nothing") -> float | None:
+    """An option's value; None: it was not given. UsageError where it cannot be read, or is no more than 0, which is ``nothing``."""
     if not text:
         return None
     try:
@@ -159,7 +160,7 @@ def _parsed(option: str, text: str, parse: Callable[[str], float]) -> float | No
     except ValueError as exc:
         raise UsageError(f"{option}: {exc}") from None
     if value <= 0:
-        raise UsageError(f"{option} {text} is nothing")
+        raise UsageError(f"{option} {text} is {nothing}")
     return value
 
 
