@@ -124,9 +124,13 @@ def _refined(rows: Sequence[Frozen], colours: _Colours) -> dict[Atom, str]:
 
 
 def _written(rows: Sequence[Frozen], colours: _Colours) -> str:
-    """Each atom by the rank of its colour; those that share one stand in one place each."""
-    ranks = {colour: n for n, colour in enumerate(sorted(set(colours.values())))}
-    return repr(sorted((row.text, tuple((atom[0], ranks[colours[atom]]) for atom in row.atoms)) for row in rows))
+    """Each atom by the rank of its colour, and by how many share that: these stand in one place each, so they need no name of their own.
+
+    Without the number two rows with one atom each would look like two rows with the same one.
+    """
+    sharing = Counter(colours.values())
+    ranks = {colour: (n, sharing[colour]) for n, colour in enumerate(sorted(sharing))}
+    return repr(sorted((row.text, tuple((atom[0], *ranks[colours[atom]]) for atom in row.atoms)) for row in rows))
 
 
 def _digest(value: object) -> str:
