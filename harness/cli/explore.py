@@ -45,7 +45,8 @@ def explore(
 
     SCENARIO says what the task needs; APP is module:attribute, where it needs nothing but a broker.
     """
-    from harness.cli.explore_run import Wanted, run_explorations
+    from harness.cli.explore_items import Wanted
+    from harness.cli.explore_run import run_explorations
 
     limit = {name: value for name, value in (("worlds", worlds), ("time", _seconds(seconds)), ("kills", kills)) if value is not None}
     args, kwargs = _parsed("--args", arguments, list), _parsed("--kwargs", keywords, dict)

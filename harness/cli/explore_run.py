@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import fnmatch
 import json
 import platform
 import shlex
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import EnvironmentFault, Interrupted, ScenarioError, UsageError
-from harness.model.scenario import ExploreItem, ExploreLimit
+from harness.cli.explore_items import Wanted, items_of, loaded_scenario, question_of
+from harness.cli.explore_system import explore_item, exploring_system
+from harness.errors import EnvironmentFault, Interrupted
+from harness.model.scenario import ExploreItem
 
 if TYPE_CHECKING:
     from harness.explore.rules import Question
@@ -24,24 +25,10 @@ if TYPE_CHECKING:
     from harness.run.signals import InterruptGuard
     from harness.scenario import LoadedScenario
 
-__all__ = ["Wanted", "run_explorations"]
+__all__ = ["run_explorations"]
 
 _EXITS = {"certified": 0, "fails": 1, "inconclusive": 4}
 _WORST = (1, 4, 0)
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """The command line. ``args``, ``kwargs`` None: not given; ``limit``: fields of `ExploreLimit` that were."""
-
-    target: str
-    task: str
-    args: list[Any] | None
-    kwargs: dict[str, Any] | None
-    limit: Mapping[str, Any]
-    reports: Path
-    seed: int | None
-    as_json: bool
 
 
 def run_explorations(wanted: Wanted) -> int:
@@ -52,9 +39,9 @@ def run_explorations(wanted: Wanted) -> int:
     run_id, folder = new_run_folder(wanted.reports)
     found: list[Exploration] = []
     try:
-        loaded = _loaded(wanted, folder)
-        items = _items(wanted, loaded)
-        with InterruptGuard() as guard, _system(loaded, run_id, folder) as system:
+        loaded = loaded_scenario(wanted, folder)
+        items = items_of(wanted, loaded)
+        with InterruptGuard() as guard, exploring_system(loaded, run_id, folder) as system:
             for number, item in enumerate(items):
                 found.append(_one(wanted, loaded, item, system, guard, folder, first=number == 0))
                 _write(found, folder)
@@ -70,127 +57,13 @@ def run_explorations(wanted: Wanted) -> int:
     return next(code for code in _WORST if code in codes)
 
 
-# --- what is explored -------------------------------------------------------------------------------------------------
-
-
-def _loaded(wanted: Wanted, folder: Path) -> LoadedScenario:
-    """The scenario, or one made for an app that needs nothing but a broker. The first cell of a matrix whose broker can be looked into."""
-    from harness.assembly import registry
-    from harness.ports.queues import HoldsMessages
-    from harness.scenario import load_scenarios
-
-    known = registry()
-    path = Path(wanted.target)
-    if not path.exists():
-        if path.suffix in (".yaml", ".yml") or ":" not in wanted.target:
-            raise UsageError(f"there is no file {wanted.target}", hint="name a scenario file, or an app as module:attribute")
-        path = _scenario_for(wanted, folder)
-    if path.is_dir():
-        raise UsageError(f"{wanted.target} is a folder", hint="explore takes one scenario file")
-    cells = load_scenarios(path, known, seed=wanted.seed)
-    fit = [cell for cell in cells if isinstance(known.brokers[cell.scenario.system.broker_spec.kind], HoldsMessages)]
-    if not fit:
-        kind = cells[0].scenario.system.broker_spec.kind
-        raise cells[0].error(f"explore cannot look into {kind} as broker yet", "system", "broker", hint="write broker: redis")
-    return fit[0]
-
-
-def _scenario_for(wanted: Wanted, folder: Path) -> Path:
-    if not wanted.task:
-        raise UsageError("which task?", hint="such as --task orders.charge --args '[7, 900]'")
-    path = folder / "plans" / "explore.yaml"
-    path.parent.mkdir(exist_ok=True)
-    system = {"app": wanted.target, "broker": "redis"}
-    path.write_text(json.dumps({"version": 1, "system": system, "explore": [{"task": wanted.task}]}, indent=1))  # JSON is YAML
-    return path
-
-
-def _items(wanted: Wanted, loaded: LoadedScenario) -> list[ExploreItem]:
-    """Those of the scenario, or the one of the command line; limits of the command line go before."""
-    scenario = loaded.scenario
-    items = [item for item in scenario.explore if not wanted.task or item.task == wanted.task]
-    if wanted.task and (wanted.args is not None or wanted.kwargs is not None):
-        items = [(items or [ExploreItem(task=wanted.task)])[0].model_copy(update=_given(wanted))]
-    elif wanted.task and not items:
-        items = [_from_load(wanted.task, loaded)]
-    if not items:
-        raise UsageError(f"{wanted.target} has no `explore`, and no --task is given", hint="such as --task orders.charge --args '[7, 900]'")
-    return [item.model_copy(update={"limit": ExploreLimit.model_construct(**{**dict(item.limit), **wanted.limit})}) for item in items]
-
-
-def _given(wanted: Wanted) -> dict[str, Any]:
-    return {"args": tuple(wanted.args or ()), "kwargs": dict(wanted.kwargs or {})}
-
-
-def _from_load(task: str, loaded: LoadedScenario) -> ExploreItem:
-    """With the arguments that the scenario's load has for it, where they are written out."""
-    for index, item in enumerate(loaded.scenario.load):
-        if item.send == task and isinstance(item.args, str):
-            raise loaded.error(f"{task} takes its arguments from {item.args} here", "load", index, "args", hint="give some with --args")
-        if item.send == task:
-            return ExploreItem(task=task, args=tuple(item.args), kwargs=item.kwargs)
-    return ExploreItem(task=task)
-
-
-def _question(item: ExploreItem, loaded: LoadedScenario) -> Question:
-    from harness.explore.rules import Limits, Question
-
-    declared = next((value for pattern, value in loaded.scenario.semantics.items() if fnmatch.fnmatchcase(item.task, pattern)), "")
-    limits = Limits(worlds=item.limit.worlds, seconds=item.limit.time, kills=item.limit.kills)
-    return Question(item.task, tuple(item.args), dict(item.kwargs), limits, item.semantics or declared)
-
-
-# --- exploring --------------------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def _system(loaded: LoadedScenario, run_id: str, folder: Path) -> Iterator[LiveSystem]:
-    """Broker and services, started. They are processes of this machine: the task has to run under our kernel."""
-    from harness.assembly import choose_runtime, system_plan
-    from harness.ports.clock import MonotonicClock
-    from harness.run.examine import check_app
-
-    runtime = choose_runtime("processes")
-    system = runtime.system(system_plan(loaded, Path.cwd(), run_id, folder, MonotonicClock()))
-    try:
-        answer = system.examine({"app": loaded.scenario.system.app, "objects": list(filter(None, [loaded.scenario.system.setup]))})
-        check_app(loaded.scenario.model_copy(update={"load": (), "timeline": (), "schedule": ()}), answer, loaded.where)
-        system.open()
-        yield system
-    finally:
-        system.close()
-
-
 def _one(
     wanted: Wanted, loaded: LoadedScenario, item: ExploreItem, system: LiveSystem, guard: InterruptGuard, folder: Path, *, first: bool
 ) -> Exploration:
-    from harness.assembly import exploring_parts
-    from harness.explore.exploration import explore
-    from harness.ports.exploring import ExploresHere
-
-    if not isinstance(system, ExploresHere):
-        raise EnvironmentFault("this system cannot be explored")
-    question = _question(item, loaded)
-    with _shown(wanted, question, first=first) as say, exploring_parts(system, _stores(system)) as (mechanism, surroundings):
-        try:
-            found = explore(mechanism, surroundings, question, seed=loaded.scenario.seed, say=say, check=guard.check)
-        except ScenarioError as exc:
-            raise _placed(exc, loaded, item) from exc
-    found = replace(found, environment={**found.environment, **system.environment(), "seed": str(loaded.scenario.seed)})
+    with _shown(wanted, question_of(item, loaded), first=first) as say:
+        found = explore_item(loaded, item, system, say=say, check=guard.check)
     _show(found, wanted, folder)
     return found
-
-
-def _stores(system: Any) -> Mapping[str, Any]:
-    return dict(system.stores)
-
-
-def _placed(exc: ScenarioError, loaded: LoadedScenario, item: ExploreItem) -> ScenarioError:
-    """Where the scenario names the task, if nothing better is known."""
-    if exc.where or item.task not in {one.task for one in loaded.scenario.explore}:
-        return exc
-    index = [one.task for one in loaded.scenario.explore].index(item.task)
-    return ScenarioError(exc.what, where=loaded.where("explore", index, "task"), hint=exc.hint)
 
 
 # --- telling ----------------------------------------------------------------------------------------------------------

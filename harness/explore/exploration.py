@@ -137,7 +137,7 @@ class _Exploring:
                 return self._exploration(INCONCLUSIVE, f"What was found did not come again: {survey.doubts[0]}.", learnt, survey, doubts)
             more = f" It fails in {sum(1 + flaw.alike for flaw in flaws)} ways of {worlds:,} worlds." if worlds > 1 else ""
             return self._exploration(FAILS, flaws[0].headline + more, learnt, survey, flaws=flaws)
-        doubts = [*survey.doubts]
+        doubts = [*survey.doubts, *filter(None, [self._mechanism.sampled])]
         doubts += [f"undeclared service, connection refused: {address}" for address in survey.undeclared]
         doubts += [f"the bound of {bound} left out {count:,}" for bound, count in survey.left.items() if not _by_design(bound)]
         replayed = self._replay(survey)

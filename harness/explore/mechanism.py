@@ -31,6 +31,7 @@ class EffectStops:
     """
 
     name = "effects"
+    sampled = ""
 
     def __init__(self, launch: Launch) -> None:
         self._launch = launch

@@ -112,6 +112,7 @@ class Flaw:
     confirmed: bool | None = None  # by true SIGKILLs; None: not tried
     place: Place | None = None  # of the effect that lasts although the rest was lost, else where it was killed
     alike: int = 0  # further paths that end the same way
+    saved: str = ""  # the scenario that repeats it, for `replay --confirm`, as a path from where the command ran
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,6 +82,7 @@ class Mechanism(Protocol):
     """
 
     name: str  # effects (seccomp), lines
+    sampled: str  # '' where each crash point is visited; else why it is not, in words: nothing is certified then
 
     def start(self) -> Mapping[str, Any]:
         """Import the app. What it is: versions, the tasks with their settings as the journal's `settings` has them, modules of the user's.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -109,10 +110,15 @@ def processes_of(folder: Path) -> list[psutil.Process]:
 
 
 def wait_until(condition: Callable[[], Any], what: str, seconds: float = 30.0) -> Any:
-    """The first true value of a condition; AssertionError with `what` after the deadline."""
+    """The first true value of a condition; AssertionError with `what` after the deadline.
+
+    A process that ends while the condition looks at it makes it false.
+    """
     deadline = time.monotonic() + seconds
     while True:
-        value = condition()
+        value = None
+        with contextlib.suppress(psutil.NoSuchProcess):
+            value = condition()
         if value:
             return value
         assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what}"

@@ -10,6 +10,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from tests.e2e.locust_support import SYSTEM, USERS, failures, of_all, rows, scenario
@@ -101,6 +102,10 @@ def test_what_other_users_connect_to_has_to_be_in_egress(tmp_path: Path) -> None
     assert any(f"127.0.0.1:{port}" in said for said in made.result()["undeclared"])
 
 
+def _listening(folder: Path) -> set[Any]:
+    return {c.laddr for one in processes_of(folder) for c in one.net_connections("tcp") if c.status == psutil.CONN_LISTEN}
+
+
 def test_the_page_answers_on_loopback_and_goes_with_the_run(tmp_path: Path, free_port: int) -> None:
     made = project(tmp_path, users=USERS)
     path = made.scenario(runtime="processes", system=SYSTEM)
@@ -108,7 +113,7 @@ def test_the_page_answers_on_loopback_and_goes_with_the_run(tmp_path: Path, free
     harness = made.command("load", str(path), *options)
     try:
         stats = wait_until(lambda: _numbers(free_port), "the page shows numbers", 60)
-        listens = {c.laddr for one in processes_of(tmp_path) for c in one.net_connections("tcp") if c.status == "LISTEN"}
+        listens = wait_until(lambda: _listening(tmp_path), "somebody listens")
         out, err = harness.communicate(timeout=90)
     finally:
         harness.kill()

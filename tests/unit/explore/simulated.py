@@ -125,6 +125,7 @@ class Simulated:
     """`Mechanism` and `Surroundings` at once."""
 
     name = "simulated"
+    sampled = ""
 
     def __init__(
         self, program: Program, settings: Mapping[str, Any] | None = None, setup: Callable[[State], None] = lambda state: None
