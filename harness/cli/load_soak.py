@@ -6,11 +6,13 @@ import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
 from harness.assembly import registry
 from harness.cli.load_trials import loaded_with
+from harness.errors import Interrupted
 from harness.load.search_drift import drift
 from harness.load.search_streams import constant_load, total_rate
 from harness.model.measuring import place_of
@@ -42,7 +44,12 @@ def soak(run: SearchRun) -> None:
     loaded = loaded_with(run.loaded, load, drain=scenario.drain.timeout, seed=scenario.seed, thresholds=run.limits.thresholds)
     made = [known.checks[name](value) for name, value in checks.items()]
     made += [known.checks["thresholds"](run.limits.parameters)] if run.limits.thresholds else []
-    result, _ = run.trials.run(replace(loaded, path=run.loaded.path), made, [], f"{rate:g}/s")
+    try:
+        result, _ = run.trials.run(replace(loaded, path=run.loaded.path), made, [], f"{rate:g}/s")
+    except Interrupted:
+        if partial := _partial(run.trials.run_folder):
+            run.found.update(run_id=partial.run_id, drifts=tuple(drifts_of(partial)))
+        raise
     run.found.update(run_id=result.run_id, drifts=tuple(drifts_of(result)))
     run.notes += [f"{check.name}: {check.verdict.value}: {check.summary}" for check in result.checks if check.verdict.value != "pass"]
     run.notes += [f"worker {death}" for death in result.deaths]
@@ -51,9 +58,18 @@ def soak(run: SearchRun) -> None:
     run.run_verdict = result.verdict if result.checks else None
 
 
+def _partial(folder: Path | None) -> RunResult | None:
+    """What an interrupted run has written; None: it had not come to its load."""
+    file = folder / "result.json" if folder else None
+    if file is None or not file.exists():
+        return None
+    result = RunResult.model_validate_json(file.read_bytes())
+    return result if result.calls else None
+
+
 def drifts_of(result: RunResult) -> list[Drift]:
     """Of each worker's memory, the broker's, and the latency's p50 and p95, from the run's own result."""
-    end = result.load_seconds
+    end = result.load_seconds or _last_call(result)
     begin = end * _WARMING
     width = max(_SHORTEST, (end - begin) / _WINDOWS)
     rate = result.calls / end if end > 0 else 0.0
@@ -64,8 +80,14 @@ def drifts_of(result: RunResult) -> list[Drift]:
         found += [_memory(f"memory of {name}", values, begin, end, width) for name, values in sorted(seconds.memory.items())]
         found.append(_memory("memory of the broker", seconds.broker_memory, begin, end, width))
     if result.tasks is not None:
-        found += _latencies(result.tasks, begin, end, slow)
+        found += _latencies(result.tasks, begin, end, slow, partial=bool(result.interrupted))
     return found
+
+
+def _last_call(result: RunResult) -> float:
+    """Of an interrupted run, whose load has no end: seconds until no more calls were made."""
+    sent = result.per_second.sent if result.per_second else ()
+    return float(max((second for second, calls in enumerate(sent, 1) if calls), default=0))
 
 
 def _windows(begin: float, end: float, width: float) -> int:
@@ -84,12 +106,12 @@ def _memory(name: str, values: Sequence[int | None], begin: float, end: float, w
     return drift(name, "bytes", at, medians)
 
 
-def _latencies(tasks: TaskColumns, begin: float, end: float, width: float) -> list[Drift]:
-    """Of calls: the slowest of the tasks that a call caused."""
+def _latencies(tasks: TaskColumns, begin: float, end: float, width: float, *, partial: bool) -> list[Drift]:
+    """Of calls: the slowest of the tasks that a call caused. ``partial``: those that a signal cut off say nothing."""
     slowest: dict[int, float] = {}
     due: dict[int, float] = {}
     for call, moment, latency in zip(tasks.call, tasks.due, tasks.latency, strict=True):
-        if call:
+        if call and not (partial and latency is None):
             slowest[call] = max(slowest.get(call, 0.0), math.inf if latency is None else latency)
             due[call] = min(due.get(call, math.inf), moment)
     parts: dict[int, list[float]] = defaultdict(list)

@@ -21,7 +21,7 @@ from harness.ports.check import CheckParameters, Recorded
 if TYPE_CHECKING:
     from harness.cli.load_search import SearchRun
 
-__all__ = ["Stairs", "recovery_of", "stress"]
+__all__ = ["Stairs", "lasting", "recovery_of", "stress", "word_of"]
 
 #: Parts of the run, each as long as a trial: before, up (times the highest rate that was kept), down again until the time is up.
 _BEFORE = 2
@@ -84,16 +84,23 @@ class _Recovers:
         if self.seen.seconds is not None:
             return self._result(Verdict.PASS, f"as before {format_duration(self.seen.seconds)} after the overload")
         what = f"It does not recover within {format_duration(self.seen.within)} of an overload: {lasting(self.seen)}."
-        found = Finding(word=Word.STORM, headline=what, sentence=_sentence(self.seen), cause="overload", fix=EXPLANATIONS[Word.STORM][2])
+        word = word_of(self.seen)
+        found = Finding(word=word, headline=what, sentence=_sentence(self.seen), cause="overload", fix=EXPLANATIONS[word][2])
         return self._result(Verdict.FAIL, what, found)
 
     def _result(self, verdict: Verdict, summary: str, *findings: Finding) -> CheckResult:
         return CheckResult(name=self.name, question=self.question, verdict=verdict, summary=summary, findings=findings)
 
 
+def word_of(found: Recovery) -> Word:
+    """Of one that is not as before in time: STORM where the backlog does not go at all, SLOW where it goes, or only answers are late."""
+    return Word.STORM if found.feeds_itself else Word.SLOW
+
+
 def lasting(found: Recovery) -> str:
     """What is not as before, in words."""
-    parts = ["the backlog does not drain"] if found.backlog_gone is None else []
+    drains = f"the backlog is too slow to go, by {format_rate(found.falls)}" if found.falls else "the backlog does not drain"
+    parts = [drains] if found.backlog_gone is None else []
     return " and ".join([*parts, *(["answers stay late"] if found.latency_back is None else [])])
 
 
@@ -128,10 +135,17 @@ def recovery_of(calls: list[Answered], stairs: Stairs, kept: float, limit: Kept 
         backlog_before=level,
         backlog_peak=backlog.highest(stairs.raised_at, stairs.end),
         backlog_gone=None if gone is None else round(gone - stairs.dropped_at, 3),
+        falls=_falls(backlog, stairs) if gone is None else 0.0,
         latency_back=None if back is None else round(back - stairs.dropped_at, 3),
         moments=moments(calls, backlog, stairs.end, 1.0),
         why=why,
     )
+
+
+def _falls(backlog: Backlog, stairs: Stairs) -> float:
+    """Calls per second over the second half of what was watched; 0 where that is no more than it wavers by."""
+    found = growth(backlog, (stairs.dropped_at + stairs.end) / 2, stairs.end, stairs.low)
+    return round(-found.slope, 3) if found.shrinks else 0.0
 
 
 def _slow(ranked: list[float]) -> float:

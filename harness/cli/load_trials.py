@@ -107,6 +107,7 @@ class TrialRuns:
         self.seconds, self.warm_up = seconds, warm_up
         self.trials: list[Trial] = []
         self.environment: dict[str, str] = {}
+        self.run_folder: Path | None = None  # of the newest run
         self._live = live
 
     @property
@@ -141,6 +142,7 @@ class TrialRuns:
         clock = MonotonicClock()
         reports = self.folder / below
         run_id, folder = new_run_folder(reports)
+        self.run_folder = folder
         cell = replace(build_cell(loaded, Path.cwd(), clock), checks=checks, measured=True)
         try:
             result = run_cell(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from harness.cli.load_stress import lasting
+from harness.cli.load_stress import lasting, word_of
 from harness.errors import HarnessError, Interrupted
 from harness.model.quantities import format_duration, format_rate
 from harness.model.searching import Capacity, Drift, Recovery, SearchKind
@@ -25,7 +25,8 @@ def concluded(kind: SearchKind, found: Mapping[str, Any], stop: HarnessError | N
     ``checks``: what the checks of a soak say; None: there are none.
     """
     if isinstance(stop, Interrupted):
-        return Verdict.INCONCLUSIVE, "Interrupted: this is what the trials so far say.", stop.exit_code
+        so_far = "what was seen until then" if kind == "soak" else "what the trials so far say"
+        return Verdict.INCONCLUSIVE, f"Interrupted: this is {so_far}.", stop.exit_code
     if stop is not None:
         verdict = Verdict.ENVIRONMENT if stop.exit_code == EXIT_CODES[Verdict.ENVIRONMENT] else Verdict.INCONCLUSIVE
         return verdict, f"It ended early: {str(stop).partition(chr(10))[0]}", stop.exit_code
@@ -79,7 +80,10 @@ def of_stress(found: Recovery | None, capacity: Capacity | None) -> _Said:
         return Verdict.INCONCLUSIVE, f"Whether it recovers cannot be told: {found.why}."
     up = f"up to {format_rate(found.peak)}"
     if found.seconds is None:
-        return Verdict.FAIL, f"STORM: {up} it breaks, and does not recover within {format_duration(found.within)}: {lasting(found)}."
+        return (
+            Verdict.FAIL,
+            f"{word_of(found).value}: {up} it breaks, and does not recover within {format_duration(found.within)}: {lasting(found)}.",
+        )
     if found.broke is None:
         return Verdict.INCONCLUSIVE, f"It did not break {up} this time, so nothing is known of how it recovers."
     return (

@@ -35,11 +35,12 @@ class Answered(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Growth:
-    """``slope``: calls per second. ``grows``: beyond what wavers by itself."""
+    """``slope``: calls per second. ``grows``, ``shrinks``: beyond what wavers by itself."""
 
     slope: float
     rise: float
     grows: bool
+    shrinks: bool
 
 
 def growth(backlog: Backlog, begin: float, end: float, rate: float) -> Growth:
@@ -49,7 +50,8 @@ def growth(backlog: Backlog, begin: float, end: float, rate: float) -> Growth:
     slope = theil_sen(times, values)
     rise = slope * (end - begin)
     wavering = _CALLS + _WAVERS * math.sqrt(max(0.0, median(values)))
-    return Growth(slope, rise, slope > _SHARE * rate and rise > wavering)
+    beyond = abs(slope) > _SHARE * rate and abs(rise) > wavering
+    return Growth(slope, rise, grows=beyond and slope > 0, shrinks=beyond and slope < 0)
 
 
 def gone_at(backlog: Backlog, begin: float, end: float, level: int) -> float | None:

@@ -80,8 +80,14 @@ class Recovery(_Frozen):
     latency_back: float | None = Field(
         description="seconds after the drop until calls are answered as asked for again; null: not within the time"
     )
+    falls: float = Field(default=0.0, description="calls per second by which the backlog still fell when the time was up; 0: it did not")
     moments: tuple[Moment, ...] = ()
     why: str = Field(default="", description="'' or why this run says nothing, in words")
+
+    @property
+    def feeds_itself(self) -> bool:
+        """The backlog did not go, and was not going: the load is low again, so it is the backlog that makes the work."""
+        return self.backlog_gone is None and not self.falls
 
     @property
     def seconds(self) -> float | None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.gate_support import told
 from tests.e2e.searches import SHOP, SICK, found, shop
+from tests.e2e.support import end, wait_until
 
 
 @pytest.mark.timeout(700)
@@ -40,3 +42,15 @@ def test_a_soak_that_is_too_short_says_so(tmp_path: Path) -> None:
     assert {drift["outcome"] for drift in result["drifts"]} == {"cannot tell"} and "let it last longer" in done.stdout
     run = json.loads((folder / result["run_id"] / "result.json").read_text())
     assert run["calls"] == 96 and [check["name"] for check in run["checks"]] == ["no_loss", "thresholds"]
+
+
+def test_an_interrupted_soak_says_what_it_has_seen(tmp_path: Path) -> None:
+    made = shop(tmp_path)
+    process = made.command("load", "s.yaml", "--runtime", "processes", "--soak", "5m", "--rate", "10/s")
+    journals = tmp_path / "reports" / "soak"
+    wait_until(lambda: sum(path.read_bytes().count(b'"k":"end"') for path in journals.glob("*/*/journal/faults/*")) > 20, "work", 60)
+    out, err = end(process, signal.SIGINT)
+    assert process.returncode == 130, out + err
+    result, _ = found(made, "soak")
+    assert result["interrupted"] and result["exit_code"] == 130 and "what was seen until then" in result["headline"]
+    assert [drift["name"] for drift in result["drifts"]] == ["memory of pay-1", "memory of the broker", "end to end p50", "end to end p95"]

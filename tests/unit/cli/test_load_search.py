@@ -208,6 +208,13 @@ def test_a_system_that_feeds_itself() -> None:
     assert said == "STORM: up to 160/s it breaks, and does not recover within 30.0 s: the backlog does not drain and answers stay late."
 
 
+def test_a_system_that_is_too_slow_to_work_it_off_does_not_feed_itself() -> None:
+    found = recovery_of(queue(stairs_calls(), 50.0), STAIRS, 80.0, Kept(95, 0.5))  # 10 a second to spare, of a thousand
+    verdict, said = of_stress(found, None)
+    assert verdict is Verdict.FAIL and not found.feeds_itself and found.falls == pytest.approx(10.0, rel=0.2)
+    assert said.startswith("SLOW: up to 160/s it breaks") and "the backlog is too slow to go, by" in said
+
+
 def test_an_overload_that_did_not_overload() -> None:
     found = recovery_of(queue(stairs_calls(), 1_000.0), STAIRS, 80.0, Kept(95, 0.5))
     assert found.broke is None and of_stress(found, None)[0] is Verdict.INCONCLUSIVE
