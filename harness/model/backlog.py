@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, bisect_right
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from itertools import accumulate, pairwise
 
@@ -14,7 +15,7 @@ from harness.model.starts import end_of
 __all__ = ["Backlog"]
 
 #: Tasks of which something is still to come, or may be.
-_OPEN = frozenset({FateKind.UNKNOWN, FateKind.STRANDED, FateKind.SCHEDULED})
+_OPEN = (FateKind.UNKNOWN, FateKind.STRANDED, FateKind.SCHEDULED)
 
 
 class Backlog:
@@ -27,8 +28,10 @@ class Backlog:
         known = list(spans)
         self.begins = sorted(begin for begin, _ in known)
         self.ends = sorted(end for _, end in known if math.isfinite(end))
-        self.moments = sorted({*self.begins, *self.ends})  # the number changes at these only
-        self._levels = [bisect_right(self.begins, at) - bisect_right(self.ends, at) for at in self.moments]
+        changes = Counter(self.begins)
+        changes.subtract(self.ends)
+        self.moments = sorted(changes)  # the number changes at these only
+        self._levels = list(accumulate(changes[at] for at in self.moments))
         areas = (level * (after - at) for level, (at, after) in zip(self._levels, pairwise(self.moments), strict=False))
         self._areas = [0.0, *accumulate(areas)]  # below the curve, up to each moment
 
@@ -82,15 +85,16 @@ class Backlog:
 
 def _over(call: Call, found: Mapping[str, Fate]) -> float | None:
     """When nothing of a call was left to do; infinite: that moment was not seen; None: it was never published."""
-    kinds = {found[id].kind for id in {message.task_id for message in call.messages} if id in found}
-    if not kinds - {FateKind.UNPUBLISHED}:
+    kinds = [fate.kind for message in call.messages if (fate := found.get(message.task_id)) is not None]
+    if all(kind is FateKind.UNPUBLISHED for kind in kinds):
         return None
-    if kinds & _OPEN:
+    if any(kind in _OPEN for kind in kinds):
         return math.inf
-    signs = [call.due]
+    last = call.due
     for message in call.messages:
-        signs += [message.begun] if message.begun is not None else []
+        if message.begun is not None:
+            last = max(last, message.begun)
         for delivery in message.deliveries:
             end = end_of(delivery)
-            signs.append(end if end is not None else delivery.at)
-    return max(signs)
+            last = max(last, end if end is not None else delivery.at)
+    return last
