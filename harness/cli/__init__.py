@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import sys
 import traceback
@@ -19,6 +20,8 @@ _COMMANDS = {
     "run": ("harness.cli.run", "run"),
     "load": ("harness.cli.load", "load"),
     "explore": ("harness.cli.explore", "explore"),
+    "replay": ("harness.cli.replay", "replay"),
+    "certify": ("harness.cli.certify", "certify"),
     "gate": ("harness.cli.gate", "gate"),
     "merge": ("harness.cli.merge", "merge"),
     "baseline": ("harness.cli.baseline", "baseline"),
@@ -38,6 +41,8 @@ _SUMMARIES = {
     "run": "Run scenarios and judge them.",
     "load": "Put a scenario's system under load, by Locust's users or its own open loop.",
     "explore": "Prove that a task survives any crash of its worker, or show the line where it does not.",
+    "replay": "Repeat in real workers what explore has found, and say whether it is the same.",
+    "certify": "Write certificates of tasks that no crash breaks, or check that they still hold.",
     "gate": "Run the scenarios that guard a commit, within a budget, against a baseline.",
     "merge": "Put the shards of a gate together.",
     "baseline": "Accept a gate as what is expected, or show that.",
@@ -83,6 +88,7 @@ class _LazyGroup(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, _leave)
+        gc.set_threshold(50_000, 20, 50)  # a command makes much and throws little away: to look for that is a tenth of a short one
         try:
             return super().invoke(ctx)
         except HarnessError as exc:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
+import types
 import warnings
 from typing import Any, NoReturn
 
-from celery_harness_agent import application, config, publish
+from celery_harness_agent import application, config, publish, wall
 from celery_harness_agent.company import Company
+from celery_harness_agent.effects import ENVIRONMENT, Effects
 from celery_harness_agent.frames import Frames
 from celery_harness_agent.guard import Guard
 from celery_harness_agent.journal import Journal
@@ -29,7 +32,11 @@ def open_journal(settings: Settings) -> Journal:
 def main(settings: Settings, options: list[str]) -> NoReturn:
     """Never returns: exits with the worker's status, 78 where its broker is not ours, 74 where the journal cannot be written."""
     die_with_parent(parent_from_environment())
+    wall.stand_behind()
     config.force_addresses(settings)
+    effects = Effects(os.environ.pop(ENVIRONMENT, ""), settings.name)
+    if effects.wanted:
+        sys.dont_write_bytecode = True  # or the first process that imports something writes more than the next, as in the explorer
     sys.argv = ["celery", "-A", settings.app, "worker", *options]
     from celery import maybe_patch_concurrency
 
@@ -44,16 +51,31 @@ def main(settings: Settings, options: list[str]) -> NoReturn:
     config.merge_when_loaded(settings.config)
     _merge_again_at_start(settings)
     try:
-        hooks = Hooks(settings, journal, frames, company)
+        hooks = Hooks(settings, journal, frames, company, effects)
     except (KeyError, ValueError) as exc:
         sys.stderr.write(f"harness agent: a trigger is wrong: {exc}\n")
         sys.exit(EX_CONFIG)
     hooks.install(_import_app(settings))
-    from celery.bin.celery import main as celery_main
-
+    celery_main = _program()
     # Eleven lines at every start as root, which bury why a worker has ended.
     warnings.filterwarnings("ignore", r"\s*You're running the worker with superuser privileges")
     sys.exit(celery_main())
+
+
+def _program() -> Any:
+    """Celery's command line, but for the shell of `celery amqp`: no worker needs it, and its toolkit is a fifth of a worker's start."""
+    shell = "click_repl"
+    absent = shell not in sys.modules
+    if absent:
+        stand_in = types.ModuleType(shell)
+        vars(stand_in)["register_repl"] = lambda *_, **__: None
+        sys.modules[shell] = stand_in
+    try:
+        from celery.bin.celery import main
+    finally:
+        if absent:
+            del sys.modules[shell]  # the user's own code finds the real one
+    return main
 
 
 def _import_app(settings: Settings) -> Any:
