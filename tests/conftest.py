@@ -6,7 +6,6 @@ import fcntl
 import os
 import shutil
 import signal
-import socket
 import tempfile
 import time
 import uuid
@@ -16,6 +15,8 @@ from typing import TYPE_CHECKING
 
 import psutil
 import pytest
+
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from tests.unit.brokers.rabbit_server import RabbitServer
@@ -60,12 +61,10 @@ def rabbit_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitServ
         yield server
 
 
-@pytest.fixture
-def free_port() -> int:
-    """A loopback port that was free a moment ago; whoever binds it retries on collision."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+@pytest.fixture(name="free_port")
+def a_free_port() -> int:
+    """A loopback port where nobody listens."""
+    return free_port()
 
 
 @pytest.fixture

@@ -107,7 +107,7 @@ def left_of(engine: Engine, run_id: str) -> tuple[list[str], list[str]]:
     return containers, [n["Name"] for n in engine.client.api.networks(filters=filters)]
 
 
-def until(condition: Callable[[], Any], what: str, seconds: float = 15.0) -> Any:
+def until(condition: Callable[[], Any], what: str, seconds: float = 60.0) -> Any:
     """Its answer, once it is true."""
     deadline = time.monotonic() + seconds
     while not (found := condition()):

@@ -168,7 +168,7 @@ def test_names_are_not_looked_up(tmp_path: Path) -> None:
         run.send({"send": "other.ask"})
         (end,) = run.wait_record("end", process=worker)
         assert end["e"] == "builtins.ConnectionRefusedError"
-        assert [r["address"] for r in kinds(run.records(), "undeclared")] == ["mail.example.com"]
+        assert [r["address"] for r in kinds(run.records(), "undeclared")] == ["mail.example.com:25"]
 
 
 def test_the_producer_is_guarded_as_well(tmp_path: Path, other: RedisServer) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.conformance.agent_support import PROJECT, Bench, Record, bench, kinds, line_of, wait_for
+from tests.conformance.agent_support import DEADLINE, PROJECT, Bench, Record, bench, kinds, line_of, wait_for
 
 
 def trigger(point: str, action: str, **over: object) -> Record:
@@ -31,9 +31,9 @@ def test_kill_group_strikes_once_at_the_nth(tmp_path: Path, pool: str, point: st
     """Concurrency 1, so the third match is the third call; what is journalled by then shows where the blow fell."""
     with bench(tmp_path) as run:
         run.settings["triggers"] = [trigger(point, "kill_group", nth=3)]
-        run.send(*late(5))
+        run.post(*late(5))
         worker = run.ready_worker(pool, concurrency=1, options=("--prefetch-multiplier", "1"))
-        assert worker.wait(20) == -signal.SIGKILL
+        assert worker.wait(DEADLINE) == -signal.SIGKILL
         (strike,) = kinds(run.records(), "strike")
         assert (strike["fault"], strike["point"], strike["action"], strike["n"]) == (0, point, "kill_group", "shop.late")
         assert (strike["file"], strike["line"]) == (str(run.project / "shop.py"), def_line("late"))
@@ -43,7 +43,8 @@ def test_kill_group_strikes_once_at_the_nth(tmp_path: Path, pool: str, point: st
         assert struck == {"deliver", "strike", *expected[point]}
         (delivery,) = (r for r in kinds(run.records(), "deliver") if r["d"] == strike["d"])
         assert delivery["call"] == 3
-        _finish_without_another_strike(run, pool)
+        if point == "before_ack":  # the counter knows nothing of points
+            _finish_without_another_strike(run, pool)
 
 
 def _finish_without_another_strike(run: Bench, pool: str) -> None:
@@ -57,7 +58,7 @@ def _finish_without_another_strike(run: Bench, pool: str) -> None:
 def test_kill_child_leaves_the_main_process(tmp_path: Path) -> None:
     with bench(tmp_path) as run:
         run.settings["triggers"] = [trigger("start", "kill_child", nth=2)]
-        run.send(*late(3))
+        run.post(*late(3))
         worker = run.ready_worker(concurrency=1)
         run.wait_record("failed", process=worker)
         run.wait_record("end", process=worker, count=2)
@@ -70,7 +71,7 @@ def test_kill_child_leaves_the_main_process(tmp_path: Path) -> None:
 def test_pause_group_stops_all_processes(tmp_path: Path) -> None:
     with bench(tmp_path) as run:
         run.settings["triggers"] = [trigger("start", "pause_group")]
-        run.send(*late(1))
+        run.post(*late(1))
         worker = run.ready_worker(concurrency=2)
         (strike,) = run.wait_record("strike")
         pids = [worker.pid, *(r["pid"] for r in kinds(run.records(), "child_up"))]
@@ -86,7 +87,7 @@ def test_pause_group_stops_all_processes(tmp_path: Path) -> None:
 def test_wait_holds_the_task_until_it_is_released(tmp_path: Path, point: str) -> None:
     with bench(tmp_path) as run:
         run.settings["triggers"] = [trigger(point, "wait", fault=4)]
-        run.send(*late(1))
+        run.post(*late(1))
         worker = run.ready_worker(concurrency=1)
         (waiting,) = run.wait_record("waiting", process=worker)
         wait_for((run.triggers / "4.waiting").exists, "4.waiting")
@@ -114,9 +115,9 @@ def test_line_points(tmp_path: Path, pool: str, suffix: str, nth: int, written: 
     line = line_of("steps")
     with bench(tmp_path) as run:
         run.settings["triggers"] = [trigger(f"shop.py:{line}{suffix}", "kill_group", task="shop.st*", nth=nth)]
-        run.send({"send": "shop.late"}, {"send": "shop.steps", "args": ["a"]}, {"send": "shop.steps", "args": ["b"]})
+        run.post({"send": "shop.late"}, {"send": "shop.steps", "args": ["a"]}, {"send": "shop.steps", "args": ["b"]})
         worker = run.ready_worker(pool, concurrency=1, options=("--prefetch-multiplier", "1"))
-        assert worker.wait(20) == -signal.SIGKILL
+        assert worker.wait(DEADLINE) == -signal.SIGKILL
         (strike,) = kinds(run.records(), "strike")
         assert (strike["file"], strike["line"]) == (str(run.project / "shop.py"), line)
         assert strike["stack"] == [f"{run.project / 'shop.py'}:{line} steps"]
@@ -129,7 +130,7 @@ def test_line_points_in_concurrent_threads_count_each_execution_alone(tmp_path: 
     with bench(tmp_path) as run:
         run.settings["triggers"] = [trigger(f"shop.py:{line_of('steps')}#4", "kill_group", task="shop.steps")]
         names = [f"n{n}" for n in range(8)]
-        run.send(*({"send": "shop.steps", "args": [name]} for name in names))
+        run.post(*({"send": "shop.steps", "args": [name]} for name in names))
         worker = run.ready_worker("threads", concurrency=4)
         run.wait_record("end", process=worker, count=8)
         assert kinds(run.records(), "strike") == []
@@ -140,7 +141,7 @@ def test_line_points_in_concurrent_threads_count_each_execution_alone(tmp_path: 
 def test_a_given_call_and_a_given_task(tmp_path: Path) -> None:
     with bench(tmp_path) as run:
         run.settings["triggers"] = [trigger("start", "wait", call=3), trigger("start", "kill_group", fault=1, task="shop.nothing*")]
-        run.send(*late(4))
+        run.post(*late(4))
         worker = run.ready_worker(concurrency=1)
         (waiting,) = run.wait_record("waiting", process=worker)
         (delivery,) = (r for r in kinds(run.records(), "deliver") if r["d"] == waiting["d"])
@@ -153,7 +154,7 @@ def test_one_counter_over_all_workers(tmp_path: Path) -> None:
     with bench(tmp_path) as run:
         run.settings["triggers"] = [trigger("start", "wait", nth=10)]
         workers = [run.ready_worker(name=f"w-{n}", concurrency=2) for n in range(2)]
-        run.send(*late(30))
+        run.post(*late(30))
         (waiting,) = run.wait_record("waiting")
         run.wait_record("end", count=29)
         (run.triggers / "0.go").touch()
@@ -170,5 +171,5 @@ def test_a_bad_point_ends_the_worker_with_a_word(tmp_path: Path) -> None:
     with bench(tmp_path) as run:
         run.settings["triggers"] = [trigger("begin", "kill_group")]
         worker = run.worker("solo")
-        assert worker.wait(20) == 78
+        assert worker.wait(DEADLINE) == 78
         assert "is no point" in run.logs()

@@ -124,8 +124,9 @@ def test_a_name_is_used_again_by_another_life(host: ContainerHost, engine: Engin
 def test_starts_side_by_side(host: ContainerHost) -> None:
     began = time.monotonic()
     processes = [spawn(host, f"side-{number}", PARENT, stdin=True) for number in range(4)]
-    assert time.monotonic() - began < 1.0, "spawn does not wait"
+    took = time.monotonic() - began
     assert len({process.pid for process in processes}) == 4
+    assert took < (time.monotonic() - began) / 2, "spawn does not wait, their pids do"
     host.check()
     for process in processes:
         process.kill()

@@ -19,11 +19,11 @@ from tests.conformance.toxiproxy_support import (
     echo,
     ending,
     eventually,
-    free_port,
     receive,
     serving,
     silent,
 )
+from tests.ports import free_port
 
 
 @pytest.fixture(scope="module", params=KINDS)

@@ -146,11 +146,11 @@ def test_bandwidth_splits_large_chunks_into_tenths_of_a_second(server: Server, u
     server.toxic("bandwidth", rate=20)
     with connected(address, upstream) as pair:
         began = time.monotonic()
-        pair.upstream.sendall(b"x" * 10_000)
-        assert len(pair.client.recv(65536)) <= 4_000
-        assert time.monotonic() - began < 0.3
-        receive(pair.client, 6_000)
-        assert time.monotonic() - began >= 0.35
+        pair.upstream.sendall(b"x" * 20_000)
+        assert len(pair.client.recv(65536)) <= 10_000, "not half of them: the machine may be late"
+        assert time.monotonic() - began < 0.8
+        receive(pair.client, 10_000)
+        assert time.monotonic() - began >= 0.45
 
 
 @STREAMS
@@ -173,17 +173,17 @@ def test_bandwidth_zero_stalls_and_drops_nothing(server: Server, upstream: Upstr
 @STREAMS
 def test_slow_close_delays_the_end_only(server: Server, upstream: Upstream, stream: str) -> None:
     address = server.proxy(upstream.port)
-    server.toxic("slow_close", stream, delay=500)
+    server.toxic("slow_close", stream, delay=1000)
     with connected(address, upstream) as pair:
         sender, receiver = pair.ends(stream)
         began = time.monotonic()
         sender.sendall(b"data")
         sender.shutdown(socket.SHUT_WR)
         assert receive(receiver, 4) == b"data"
-        assert time.monotonic() - began < 0.45
+        assert time.monotonic() - began < 0.95
         passes(pair, other(stream))
         assert ending(receiver) == "end"
-        assert 0.49 <= time.monotonic() - began < 0.5 + LATE
+        assert 0.99 <= time.monotonic() - began < 1.0 + LATE
 
 
 @STREAMS

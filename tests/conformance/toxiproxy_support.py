@@ -19,6 +19,8 @@ from urllib.parse import quote
 
 import pytest
 
+from tests.ports import free_port
+
 ROOT = Path(__file__).resolve().parents[2]
 KINDS = ("real", "embedded")
 #: Seconds after which something that must happen has not happened.
@@ -38,12 +40,6 @@ def real_program() -> str:
 def command(kind: str) -> list[str]:
     """How to start a server of this kind."""
     return [real_program()] if kind == "real" else [sys.executable, "-m", "harness.netproxy"]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass

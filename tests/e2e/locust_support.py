@@ -36,6 +36,26 @@ class Worker(CeleryUser):
 """
 
 
+#: Behind USERS: the load is over when so much was counted, however long a busy machine takes to begin with it.
+ENOUGH = """
+
+import gevent
+from locust import events
+from locust.runners import WorkerRunner
+
+
+@events.init.add_listener
+def watch(environment, **_):
+    if not isinstance(environment.runner, WorkerRunner):
+        gevent.spawn(quit_when_enough, environment)
+
+
+def quit_when_enough(environment):
+    while sum(one.num_requests for (_, kind), one in [*environment.stats.entries.items()] if kind == "end to end") < 20:
+        gevent.sleep(0.1)
+    gevent.sleep(3)  # Locust writes its CSV files once a second
+    environment.runner.quit()
+"""
 SYSTEM = {"workers": {"pay": {"replicas": 1, "pool": "threads", "concurrency": 4}}}
 
 

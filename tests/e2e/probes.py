@@ -30,7 +30,7 @@ __all__ = ["FULL", "QUIET", "Line", "Lines", "Probe", "Through", "http_answers",
 #: Seconds in which something that must not come would have come.
 QUIET = 0.3
 #: Seconds after which something that must come has not come.
-DEADLINE = 10.0
+DEADLINE = 30.0
 #: Seconds between two looks of the probe at a connection.
 _LOOK = 0.02
 

@@ -109,20 +109,21 @@ def processes_of(folder: Path) -> list[psutil.Process]:
     return found
 
 
-def wait_until(condition: Callable[[], Any], what: str, seconds: float = 30.0) -> Any:
+def wait_until(condition: Callable[[], Any], what: str, seconds: float = 60.0) -> Any:
     """The first true value of a condition; AssertionError with `what` after the deadline.
 
-    A process that ends while the condition looks at it makes it false.
+    A process that ends while the condition looks at it makes it false. Some look at every process there is: then it waits as long as it
+    looks, or it would take the processor from what it waits for.
     """
     deadline = time.monotonic() + seconds
     while True:
-        value = None
+        value, begun = None, time.monotonic()
         with contextlib.suppress(psutil.NoSuchProcess):
             value = condition()
         if value:
             return value
         assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what}"
-        time.sleep(0.02)
+        time.sleep(max(0.02, time.monotonic() - begun))
 
 
 def end(process: subprocess.Popen[str], number: int = signal.SIGKILL) -> tuple[str, str]:

@@ -226,7 +226,7 @@ class Running:
         assert result["calls"] > 0 and result["fates"]["succeeded"] > 0, "what happened until then"
         assert not result["fates"].get("lost"), "nobody was asked, so nothing is known to be lost"
         assert Standing(run_of(self.shop)).left() == []
-        wait_until(lambda: not processes_of(self.shop.folder), "no process is left", 15)
+        wait_until(lambda: not processes_of(self.shop.folder), "no process is left")
         return str(result["error"])
 
 

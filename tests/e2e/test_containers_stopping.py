@@ -20,9 +20,11 @@ from tests.e2e.support import Project, end, processes_of, project, wait_until
 
 LOAD = [{"send": "shop.work", "args": [1], "rate": "10/s", "for": "60s"}]
 PARTITION = [{"at": "200ms", "for": "50s", "fault": "net.partition", "between": ["pay", "broker"]}]
-#: Phases of the run's own JSON lines; 'start' is before any: the first container is there.
+#: Phases of the run's own JSON lines; 'start' is before any: the first container is there. On processes each has both signals
+#: (test_stopping.py), which are heard by the same code.
 MOMENTS: dict[str, list[dict[str, Any]]] = {"start": [], "ready": [], "run": [], "fault": PARTITION}
 SIGNALS = {"SIGINT": 130, "SIGTERM": 143}
+CASES = [("start", "SIGINT"), ("ready", "SIGTERM"), ("run", "SIGINT"), ("fault", "SIGTERM")]
 
 
 @dataclass
@@ -71,20 +73,15 @@ def stopped(shop: Project, image: str, moment: str, number: str) -> Stopped:
 def stops(image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[tuple[str, str], Future[Stopped]]]:
     """Some at a time: they have nothing to do with one another."""
     with ThreadPoolExecutor(4) as pool:
-        yield {
-            (moment, number): pool.submit(stopped, project(tmp_path_factory.mktemp(moment)), image, moment, number)
-            for moment in MOMENTS
-            for number in SIGNALS
-        }
+        yield {case: pool.submit(stopped, project(tmp_path_factory.mktemp(case[0])), image, *case) for case in CASES}
 
 
-@pytest.mark.parametrize("number", list(SIGNALS))
-@pytest.mark.parametrize("moment", list(MOMENTS))
+@pytest.mark.parametrize(("moment", "number"), CASES)
 def test_a_signal_at_any_moment_stops_everything(stops: dict[tuple[str, str], Future[Stopped]], moment: str, number: str) -> None:
     done = stops[moment, number].result()
     assert done.code == SIGNALS[number], done.text
     assert done.standing.left(done.volumes) == []
-    wait_until(lambda: not processes_of(done.shop.folder), "no process is left", 15)
+    wait_until(lambda: not processes_of(done.shop.folder), "no process is left")
     assert not list(Path(tempfile.gettempdir()).glob(f"celery-harness-{done.standing.run_id}-*"))
     if moment in ("run", "fault"):
         assert done.volumes, "the broker's container had one, so its removal was seen"

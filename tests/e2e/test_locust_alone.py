@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.runtimes.processes.servers import free_port
-from tests.e2e.locust_support import USERS, locust, redis_server, rows, shop_worker
+from tests.e2e.locust_support import ENOUGH, USERS, locust, redis_server, rows, shop_worker
 from tests.e2e.support import project
+from tests.ports import free_port
 
 
 def test_without_the_harness_nothing_is_sent_where_nobody_named_the_broker(tmp_path: Path) -> None:
@@ -25,9 +25,9 @@ def test_without_the_harness_nothing_is_sent_where_nobody_named_the_broker(tmp_p
 
 @pytest.mark.parametrize("more", [(), ("--processes", "2")])
 def test_without_the_harness_on_the_broker_that_is_named(tmp_path: Path, redis_server_program: str, more: tuple[str, ...]) -> None:
-    project(tmp_path, users=USERS.replace("constant(0.1)", "constant(0.02)"))
+    project(tmp_path, users=USERS.replace("constant(0.1)", "constant(0.02)") + ENOUGH)
     with redis_server(tmp_path, redis_server_program, free_port()) as url, shop_worker(tmp_path, url):
-        options = ("-f", "users.py", "--headless", "-u", "8", "-r", "8", "-t", "5s", "--csv", "out", "--host", f"{url}/0")
+        options = ("-f", "users.py", "--headless", "-u", "8", "-r", "8", "-t", "80s", "--csv", "out", "--host", f"{url}/0")
         port = free_port()
         ports = ("--master-bind-port", str(port), "--master-port", str(port)) if more else ()
         child = locust(tmp_path, *options, "--result-backend", f"{url}/1", *more, *ports)

@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 
 from tests.e2e.hosts import Host, Network, listening, network
-from tests.e2e.locust_support import REPOSITORY, SYSTEM, USERS, rows
+from tests.e2e.locust_support import ENOUGH, REPOSITORY, SYSTEM, USERS, rows
 from tests.e2e.support import APP, Project, processes_of, project, wait_until
 from tests.e2e.test_locust import agree
 
@@ -160,7 +160,7 @@ def test_locust_alone_on_three_hosts(tmp_path: Path, network: Callable[..., Netw
     """Master and broker on one, workers on two: the broker is one of the users' own, and the harness has no part in it."""
     net = network(0, 0, _DAY)
     first, *others = net.hosts
-    here = far(tmp_path / "first")
+    here = far(tmp_path / "first", USERS + ENOUGH)
     server = (redis_server_program, "--bind", first.address, "--port", "6390", "--save", "", "--protected-mode", "no")
     net.start(first, *server, cwd=here, log=here / "redis.log")
     listening(first, 6390)
@@ -170,7 +170,7 @@ def test_locust_alone_on_three_hosts(tmp_path: Path, network: Callable[..., Netw
     net.start(first, *celery, cwd=here, env=env, log=here / "celery.log")
     wait_until(lambda: " ready." in (here / "celery.log").read_text(), "the worker is ready", 60)
     locust = (sys.executable, "-m", "locust", "-f", "users.py")
-    master = (*locust, "--master", "--expect-workers", "2", "--headless", "-u", "4", "-r", "4", "-t", "12s", "--csv", "out")
+    master = (*locust, "--master", "--expect-workers", "2", "--headless", "-u", "4", "-r", "4", "-t", "80s", "--csv", "out")
     named = {"LOCUST_HOST": f"{url}/0", "CELERY_HARNESS_RESULT_BACKEND": f"{url}/1"}
     leader = net.start(first, *master, cwd=here, env={**OF_REPOSITORY, **named}, log=here / "master.log")
     workers = []

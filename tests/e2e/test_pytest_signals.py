@@ -132,5 +132,5 @@ def test_nothing_is_left(tmp_path: Path, redis_server_program: str, moment: str,
         process.kill()
         process.wait()
     assert process.returncode == status, text
-    wait_until(lambda: not processes_of(made), "no process is left", 15)
+    wait_until(lambda: not processes_of(made), "no process is left")
     assert not list(scratch.iterdir()), text

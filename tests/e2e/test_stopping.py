@@ -38,7 +38,7 @@ def start_until(shop: Project, phase: str, **scenario: object) -> subprocess.Pop
 
 
 def stopped_clean(shop: Project, folders_before: set[str]) -> None:
-    wait_until(lambda: not processes_of(shop.folder), "no process is left", 15)
+    wait_until(lambda: not processes_of(shop.folder), "no process is left")
     assert temporary_folders() <= folders_before
 
 
@@ -71,7 +71,7 @@ def test_after_a_sigkill_of_the_harness_all_ends_by_itself_and_clean_finds_the_r
     process = start_until(shop, "run", **LONG)
     assert processes_of(shop.folder), "the look for leftovers can fail"
     end(process, signal.SIGKILL)
-    wait_until(lambda: not processes_of(shop.folder), "workers and Redis end with their parent", 15)
+    wait_until(lambda: not processes_of(shop.folder), "workers and Redis end with their parent")
     assert temporary_folders() - before
     cleaned = shop.run("clean")
     assert cleaned.returncode == 0
@@ -140,7 +140,7 @@ def test_what_the_setup_started_ends_with_it(tmp_path: Path) -> None:
     shop = project(tmp_path, shop=_SPAWNING)
     done = shop.run("run", str(shop.scenario(system={"setup": "shop:create"})))
     assert done.returncode == 0, done.stdout + done.stderr
-    wait_until(lambda: not processes_of(shop.folder), "no process is left", 15)
+    wait_until(lambda: not processes_of(shop.folder), "no process is left")
 
 
 _CRASHING = """

@@ -53,7 +53,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory, redis_server_program: str) ->
         redelivery = {} if broker == "redis" else {"redelivery": None}
         system = {"broker": {"kind": broker, "tls": tls}, **redelivery, **({"backend": backend} if backend else {})}
         done = shop.run("run", str(shop.scenario(system=system)), "--runtime", runtime, timeout=100)
-        wait_until(lambda: not processes_of(shop.folder), "no process is left", 15)
+        wait_until(lambda: not processes_of(shop.folder), "no process is left")
         return Done(done.returncode, done.stdout + done.stderr, shop.result()["environment"])
 
     with ThreadPoolExecutor(4) as pool:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from itertools import count
 from pathlib import Path
 
@@ -51,6 +52,7 @@ def test_threads_and_a_signal_handler_fill_chunks_together(tmp_path: Path, monke
     monkeypatch.setattr(journal_module, "_CHUNK", 4096)
     journal = make(tmp_path)
     handled = count()
+    strikes: list[int] = []
 
     def write(who: str, number: int) -> None:
         journal.emit(json.dumps({"k": "x", "m": 2**62, "who": who, "no": number, "text": who * (number % 97)}) + "\n")
@@ -59,7 +61,7 @@ def test_threads_and_a_signal_handler_fill_chunks_together(tmp_path: Path, monke
         for number in range(1500):
             write(who, number)
 
-    before = signal.signal(signal.SIGVTALRM, lambda *_: write("s", next(handled)))
+    before = signal.signal(signal.SIGVTALRM, lambda *_: (strikes.append(1), write("s", next(handled))))
     signal.setitimer(signal.ITIMER_VIRTUAL, 0.0005, 0.0005)
     threads = [threading.Thread(target=write_all, args=(who,)) for who in "abc"]
     try:
@@ -68,6 +70,9 @@ def test_threads_and_a_signal_handler_fill_chunks_together(tmp_path: Path, monke
         write_all("m")
         for thread in threads:
             thread.join()
+        deadline = time.process_time() + 10
+        while not strikes and time.process_time() < deadline:  # the kernel counts this time in ticks
+            pass
     finally:
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)
         signal.signal(signal.SIGVTALRM, before)

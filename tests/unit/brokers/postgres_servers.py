@@ -24,7 +24,8 @@ import pytest
 from harness.brokers.postgres import PostgresServer
 from harness.errors import EnvironmentFault
 from harness.ports.broker import Endpoint, Login, ServerPlan, Tls
-from tests.unit.brokers.servers import die_with_parent, free_port
+from tests.ports import free_port
+from tests.unit.brokers.servers import die_with_parent
 
 _AWKWARD = """ 'q" \\%@:/ü"""
 

@@ -15,13 +15,15 @@ __all__ = ["channel", "looker", "module_rabbit", "rabbit"]
 
 
 @pytest.fixture(scope="module")
-def module_rabbit(rabbit_node: RabbitServer, tmp_path_factory: pytest.TempPathFactory) -> RabbitServer:
-    """Nothing of a module before, nor a client of it; another server where that cannot be had of this one."""
+def module_rabbit(rabbit_node: RabbitServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitServer]:
+    """Nothing of a module before, nor a client of it; another server where that cannot be had of this one. Between modules it is frozen."""
+    rabbit_node.freeze(False)
     if not rabbit_node.kind.reset(rabbit_node.endpoint):
         rabbit_node.kill()
         rabbit_node.folder, rabbit_node.endpoint = tmp_path_factory.mktemp("rabbit"), Endpoint("127.0.0.1", 0)
         rabbit_node.start()
-    return rabbit_node
+    yield rabbit_node
+    rabbit_node.freeze(True)
 
 
 @pytest.fixture

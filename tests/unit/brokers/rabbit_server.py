@@ -22,7 +22,8 @@ from harness.brokers.rabbitmq_inspector import RabbitInspector
 from harness.brokers.rabbitmq_management import VHOST, Management
 from harness.brokers.rabbitmq_memory import memory_of
 from harness.ports.broker import Endpoint, Login, ServerPlan, Tls
-from tests.unit.brokers.servers import die_with_parent, eventually, free_port
+from tests.ports import free_port
+from tests.unit.brokers.servers import die_with_parent, eventually
 
 LOGINS = {"worker": Login("worker", 'w"orker/%'), "producer": Login("producer", "pr@ducer")}
 
@@ -92,6 +93,14 @@ class RabbitServer:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, number if process is self.process else signal.SIGKILL)
             process.wait(30)
+
+    def freeze(self, frozen: bool) -> None:
+        """It does nothing; or it goes on, and answers. One that has nothing to do takes a twenty-fifth of a processor all the same."""
+        if self.process is None or self.process.poll() is not None:
+            return
+        os.kill(self.process.pid, signal.SIGSTOP if frozen else signal.SIGCONT)
+        if not frozen:
+            assert self._answers(60), self.log()[-3000:]
 
     def log(self) -> str:
         return (self.folder / "log").read_text(errors="replace")

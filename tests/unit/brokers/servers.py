@@ -7,7 +7,6 @@ import ctypes
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ from typing import Any, TypeVar
 from harness.brokers.redis import RedisBroker
 from harness.ports.broker import Endpoint, Login, Tls
 from harness.ports.trust import wrapped
+from tests.ports import free_port
 
 T = TypeVar("T")
 
@@ -28,19 +28,13 @@ def die_with_parent() -> None:
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
 
-def eventually(question: Callable[[], T], seconds: float = 15.0) -> T:
+def eventually(question: Callable[[], T], seconds: float = 60.0) -> T:
     """The first true answer."""
     deadline = time.monotonic() + seconds
     while not (answer := question()):
         assert time.monotonic() < deadline, f"not within {seconds} s: {question}"
         time.sleep(0.01)
     return answer
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass

@@ -22,8 +22,8 @@ from harness.brokers import postgres as module
 from harness.brokers.postgres import PostgresServer
 from harness.errors import EnvironmentFault, UsageError
 from harness.ports.broker import BrokerKind, Endpoint, Login, Tls
+from tests.ports import free_port
 from tests.unit.brokers.postgres_servers import PostgresProcess, fresh_endpoint, running
-from tests.unit.brokers.servers import free_port
 
 KIND = PostgresServer()
 END = Endpoint("127.0.0.1", 5433, "pass @:/word", "monitor", {"worker": Login("worker", "w/ä")})

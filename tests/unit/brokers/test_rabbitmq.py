@@ -16,7 +16,7 @@ from harness.brokers import rabbitmq as module
 from harness.brokers.rabbitmq import RabbitBroker
 from harness.errors import EnvironmentFault
 from harness.ports.broker import Endpoint, Login, Tls
-from tests.unit.brokers.servers import free_port
+from tests.ports import free_port
 
 PORTS = {"management": 7001, "metrics": 7002, "distribution": 7003, "epmd": 7004}
 LOGINS = {"worker": Login("worker", "w0rker-secret"), "producer": Login("producer", "pr0ducer-secret")}

@@ -13,8 +13,9 @@ from harness.brokers.rabbitmq_connection import connect
 from harness.brokers.rabbitmq_inspector import RabbitInspector
 from harness.errors import EnvironmentFault
 from harness.ports.broker import Endpoint
+from tests.ports import free_port
 from tests.unit.brokers.rabbit_server import RabbitServer, declare, send
-from tests.unit.brokers.servers import eventually, free_port
+from tests.unit.brokers.servers import eventually
 
 TYPES = ["classic", "quorum"]
 

@@ -16,7 +16,8 @@ from harness.brokers.redis import RedisBroker
 from harness.errors import EnvironmentFault
 from harness.ports.broker import Endpoint, Login, Tls
 from harness.runtimes.shared.authority import Authority
-from tests.unit.brokers.servers import RedisServer, free_port, running
+from tests.ports import free_port
+from tests.unit.brokers.servers import RedisServer, running
 
 
 def test_the_table_names_it() -> None:

@@ -287,7 +287,7 @@ def test_a_frozen_server_does_not_freeze_depth(server: RedisServer) -> None:
         begun = time.monotonic()
         with pytest.raises(EnvironmentFault):
             looker.depth()
-        assert time.monotonic() - begun < 3.0
+        assert time.monotonic() - begun < 12.0
     finally:
         os.kill(server.process.pid, signal.SIGCONT)
     assert looker.depth() == (0, 0)

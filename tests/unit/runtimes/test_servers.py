@@ -40,7 +40,8 @@ def test_another_programs_port_is_left_to_it(server: ProcessServer, monkeypatch:
 
 
 def test_where_every_port_is_taken_the_part_is_named_with_its_last_lines(server: ProcessServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # where nobody listens, nobody keeps whoever asks waiting
         monkeypatch.setattr(servers, "free_port", lambda: taken.getsockname()[1])
         monkeypatch.setattr(servers, "_PORT_ATTEMPTS", 3)
         try:

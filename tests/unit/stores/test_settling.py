@@ -161,8 +161,10 @@ def test_redis_fingerprints_change_with_every_change_and_with_nothing_else(redis
 
 
 def test_a_key_that_expires_changes_the_fingerprint(redis: Any, server: RedisServer) -> None:
-    server.client().set("short", 1, px=500)
-    before = redis.fingerprint()
-    assert server.client().exists("short"), "it was to expire after the first look"
+    for lives in (200, 5000):  # on a busy machine it may be gone before the first look
+        server.client().set("short", 1, px=lives)
+        before = redis.fingerprint()
+        if server.client().exists("short"):
+            break
     eventually(lambda: not server.client().exists("short"))
     assert redis.fingerprint() != before
