@@ -10,9 +10,10 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 from pydantic import BaseModel, ConfigDict
 
 from harness.model.world import Collection, Row, StoreState
-from harness.ports.broker import Endpoint
+from harness.ports.broker import Endpoint, Tls
 
 __all__ = [
+    "Ages",
     "FailsOnPurpose",
     "Fingerprints",
     "KnowsTime",
@@ -21,6 +22,8 @@ __all__ = [
     "SeenEffect",
     "Settles",
     "ShowsBeneath",
+    "ShowsWhole",
+    "StandsFor",
     "Store",
     "StoreHost",
     "StoreParameters",
@@ -63,6 +66,9 @@ class StoreHost(Protocol):
 
     def expose(self, name: str, port: int) -> tuple[str, int]:
         """(host, port) under which the app reaches what this process serves on 127.0.0.1:``port``."""
+
+    def certificate(self, name: str, hosts: Sequence[str], *, flaw: str = "") -> Tls:
+        """Of the run's own authority, which the app is told to trust, for a service under these names. ``flaw``: see `tls.md`."""
 
     def call_user_code(self, path: str, *arguments: Any) -> Any:
         """Call module:name of the user's in a child under the user's Python with the app's environment; JSON in, JSON out."""
@@ -117,6 +123,14 @@ class ShowsBeneath(Protocol):
 
 
 @runtime_checkable
+class ShowsWhole(Protocol):
+    """A store that leaves out of what it shows what would be too long for people."""
+
+    def show_whole(self) -> None:
+        """From now on it is read by a program: leave out less."""
+
+
+@runtime_checkable
 class KnowsTime(Protocol):
     """A store of which parts vanish by themselves."""
 
@@ -125,6 +139,28 @@ class KnowsTime(Protocol):
 
     def image_later(self, image: Any, seconds: float) -> Any:
         """The image as it is so much later: without what has vanished by then, the rest with so much less to live."""
+
+
+@runtime_checkable
+class StandsFor(Protocol):
+    """A store that the app knows by names of its own: what it asks them for, it gets from here."""
+
+    def stands_for(self) -> Sequence[tuple[str, int]]:
+        """(host, port), all of which lead to the first of its `addresses`."""
+
+
+@runtime_checkable
+class Ages(Protocol):
+    """A store that knows time, and that can be made older where it stands."""
+
+    def age(self, seconds: float, since: Any = None, real: float = 0.0) -> None:
+        """Whatever vanishes within these seconds has vanished, the rest has so much less to live. Less than 0: so much more.
+
+        ``since``: an image that was taken ``real`` seconds ago; what has been there all that time is as old as it was then.
+        """
+
+    def kept(self, image: Any, since: Any, real: float) -> Any:
+        """The image as if no time had passed since that other one, which was taken ``real`` seconds before it."""
 
 
 class Store(Protocol):

@@ -9,6 +9,7 @@ from typing import Any
 from harness.model.finding import CheckResult, Finding
 from harness.model.quantities import format_duration
 from harness.model.result import FaultResult, RunResult
+from harness.model.undeclared import undeclared_services
 from harness.model.verdict import Verdict
 
 __all__ = [
@@ -118,7 +119,7 @@ def doubts(result: RunResult) -> list[str]:
         reasons.append(result.unmade)
     if result.generator is not None and result.generator.undoes:
         reasons.append(result.generator.undoes)
-    reasons += [f"undeclared service, connection refused: {address}" for address in result.undeclared]
+    reasons += undeclared_services(result.undeclared)
     if not result.checks and not result.error and not result.interrupted:
         reasons.append("no check was judged")
     return reasons

@@ -26,6 +26,7 @@ from harness.scenario.placeholders import cell_title, cells, check_env, check_st
 from harness.scenario.references import check_brokers, check_checks, check_services, check_timeline, parts_of
 from harness.scenario.rules import check_names, check_rules
 from harness.scenario.schedule import unrolled
+from harness.scenario.stand_ins import check_stand_ins
 from harness.scenario.traces import placed_traces, played
 from harness.scenario.tree import Entry, Fields, Scalar, Tree, describe, place_of, plain, planted
 
@@ -127,6 +128,7 @@ def _cell(path: Path, whole: Fields, cell: Mapping[str, Tree], registry: Registr
     if scenario is None:
         return None
     check_rules(scenario, tree, problems)
+    check_stand_ins(scenario, tree, stores, problems)
     kinds = tuple(fault for fault, _ in timeline)
     if len(kinds) == len(scenario.timeline):
         _check_runtime(scenario, tree, kinds, registry, problems)

@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from harness.errors import EnvironmentFault
+from harness.stores._tls_stream import TlsStream, begins_tls
 from harness.stores._wire import Received, backlog
 
 __all__ = ["Answer", "LoopbackServer", "Request"]
@@ -42,10 +44,14 @@ class Answer:
 
 
 class LoopbackServer:
-    """Listens from its making on, until `close`. ``answer`` is called from many threads."""
+    """Listens from its making on, until `close`. ``answer`` is called from many threads.
 
-    def __init__(self, answer: Callable[[Request], Answer], *, name: str) -> None:
+    ``tls``: for clients that begin with TLS; others are served in the clear on the same port.
+    """
+
+    def __init__(self, answer: Callable[[Request], Answer], *, name: str, tls: ssl.SSLContext | None = None) -> None:
         self.closing = threading.Event()
+        self.tls = tls
         self._connections: dict[socket.socket, Received] = {}
         self._lock = threading.Lock()
         try:
@@ -138,7 +144,7 @@ class _Arriving(io.RawIOBase):
 class _Reader(io.BufferedReader):
     """``used``: bytes that somebody has taken from it."""
 
-    def __init__(self, raw: _Arriving) -> None:
+    def __init__(self, raw: io.RawIOBase) -> None:
         super().__init__(raw)
         self.used = 0
 
@@ -164,7 +170,13 @@ class _Handler(BaseHTTPRequestHandler):
         super().setup()
         self.rfile.close()
         self._received = self.server.owner.received(self.connection)
-        self._reader = self.rfile = _Reader(_Arriving(self._received))
+        self._stream: TlsStream | None = None
+        if self.server.owner.tls is not None and begins_tls(self._received):
+            self._stream = TlsStream(self._received, self.server.owner.tls)
+            self._stream.handshake()
+            self.wfile.close()
+            self.wfile = io.BufferedWriter(self._stream)
+        self._reader = self.rfile = _Reader(self._stream or _Arriving(self._received))
 
     def _serve(self) -> None:
         body = self._read_body()
@@ -174,11 +186,17 @@ class _Handler(BaseHTTPRequestHandler):
         parts = urlsplit(self.path)
         headers = {name.lower(): value for name, value in self.headers.items()}
         answer = self.server.answer(Request(self.command, parts.path or "/", parts.query, headers, body))
-        self._received.decided(self._reader.used)
+        self._decided()
         if (answer.delay and self.server.owner.closing.wait(answer.delay)) or answer.status == 0:
             self.close_connection = True
         else:
             self._send(answer)
+
+    def _decided(self) -> None:
+        if self._stream is None:
+            self._received.decided(self._reader.used)
+        elif self._stream.all_of(self._reader.used):
+            self._received.decided_on_all()
 
     do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _serve
 

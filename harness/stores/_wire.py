@@ -55,6 +55,11 @@ class Received:
         with self._lock:
             self._idle = used == self._read
 
+    def decided_on_all(self) -> None:
+        """It has done what all that it read asked for."""
+        with self._lock:
+            self._idle = True
+
     def reads(self, count: int) -> None:
         """It has read more, and will do something with it."""
         with self._lock:

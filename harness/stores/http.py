@@ -18,7 +18,9 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from harness.model.quantities import Duration
 from harness.model.world import Collection, Row, StoreState
 from harness.ports.store import SeenEffect, StoreHost, StoreParameters
+from harness.stores._hosts import host_of
 from harness.stores._http_server import Answer, LoopbackServer, Request
+from harness.stores._tls_stream import server_context
 from harness.stores._values import canonical
 
 __all__ = ["HttpParameters", "HttpStore", "Logged", "Route"]
@@ -77,6 +79,31 @@ class HttpParameters(StoreParameters):
     routes: tuple[Route, ...] = ()
     headers: tuple[str, ...] = Field(default=(), description="request headers that belong to the effect")
     ignore_methods: tuple[str, ...] = Field(default=(), description="methods that are answered but are no effect, e.g. [GET]")
+    hosts: tuple[str, ...] = Field(
+        default=(), description="URLs without a path that the app has of its own, e.g. https://api.stripe.com: they lead to this service"
+    )
+    tls: Literal["wrong_name", "expired"] | None = Field(default=None, description="a bad certificate for the https among `hosts`")
+
+    @field_validator("hosts")
+    @classmethod
+    def _plain_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(str(host_of(url)) for url in value)
+
+    @model_validator(mode="after")
+    def _has_a_certificate(self) -> HttpParameters:
+        if self.tls and not self.certified:
+            raise ValueError("`tls` spoils a certificate, and without a host of https there is none")
+        return self
+
+    @property
+    def places(self) -> tuple[tuple[str, int], ...]:
+        """(host, port) of each of `hosts`."""
+        return tuple((host.name, host.port) for host in map(host_of, self.hosts))
+
+    @property
+    def certified(self) -> tuple[str, ...]:
+        """The names that its certificate holds."""
+        return tuple(dict.fromkeys(host.name for host in map(host_of, self.hosts) if host.scheme == "https"))
 
     @field_validator("headers")
     @classmethod
@@ -137,13 +164,21 @@ class HttpStore:
     def start(self, host: StoreHost) -> None:
         """Listen on a port of 127.0.0.1 that the system chooses."""
         self.clear()
-        self._server = LoopbackServer(self._answer, name=self.name)
+        context = None
+        if self.parameters.certified:
+            files = host.certificate(self.name, self.parameters.certified, flaw=self.parameters.tls or "")
+            context = server_context(str(files.certificate), str(files.key))
+        self._server = LoopbackServer(self._answer, name=self.name, tls=context)
         self._told = host.expose(self.name, self._server.port)
 
     @property
     def _address(self) -> tuple[str, int]:
         assert self._server is not None, f"{self.name} is not started"
         return self._told
+
+    def stands_for(self) -> tuple[tuple[str, int], ...]:
+        """See `StandsFor`."""
+        return self.parameters.places
 
     def offers(self) -> Mapping[str, str]:
         """``url`` without a slash at its end, ``host``, ``port``."""

@@ -11,6 +11,7 @@ from typing import Any, Callable, Mapping
 
 from celery_harness_agent.frames import Frames
 from celery_harness_agent.journal import Journal, mono, quoted
+from celery_harness_agent.names import Names
 from celery_harness_agent.settings import Settings
 
 __all__ = ["Guard"]
@@ -23,8 +24,8 @@ _LOOPBACK = "127.0.0.1"
 class Guard:
     """An audit hook: cannot be removed, and forked children have it too.
 
-    It sees what goes through Python's socket module. A C library with sockets of its own (libpq, librdkafka) is
-    seen only in containers, where the network has no way out.
+    It sees what goes through Python's socket module, and so can name the user's line. A C library with sockets of its own (libpq,
+    librdkafka) is held by the wall (wall.py), and in containers by a network that has no way out.
     """
 
     def __init__(
@@ -36,18 +37,21 @@ class Guard:
         #: What is named rather than numbered: in containers our own servers too.
         self._named = self._egress + [(host, port) for host, port in self._allowed if not _is_address(host)]
         self._resolved: dict[str, set[str]] = {}
+        self._names = Names(settings.names)
         self._frames = frames
         self._journal = journal
         self._on_refusal = on_refusal
         self._seen: set[tuple[str, str]] = set()
 
     def install(self, others: Mapping[str, Callable[[str, Any], None]] | None = None) -> None:
-        """From here on. Answers for names that are open are remembered: connections are made to addresses.
+        """From here on. Answers for names that are open are remembered: connections are made to addresses. Names that a service stands
+        for lead to it (`Names`).
 
         ``others``: what else wants to know of which event; one hook for all, since each costs at every event.
         """
         if self._named:
             self._remember_answers()
+        self._names.install()
         asked = {**dict.fromkeys(_EVENTS, self._judge), **(others or {})}
 
         # A plain function: the interpreter looks for `__cantrace__` on a hook at every event, some sixteen times a task,
@@ -61,14 +65,14 @@ class Guard:
     def _judge(self, event: str, arguments: tuple[Any, ...]) -> None:
         if event in ("socket.getaddrinfo", "socket.gethostbyname"):
             if not self._may_resolve(arguments[0]):
-                self._refuse(_text(arguments[0]))
+                self._refuse(_with_port(_text(arguments[0]), arguments[1] if len(arguments) > 1 else None))
             return
         sock, address = arguments[0], arguments[1]
         if address is None or sock.family not in (socket.AF_INET, socket.AF_INET6):
             return
         host, port = _text(address[0]), address[1]
         if not self._may_connect(host, port):
-            self._refuse(f"{host}:{port}")
+            self._refuse(f"{self._names.called(host)}:{port}")
 
     def _may_connect(self, host: str, port: int) -> bool:
         normal = _normal(host)
@@ -125,6 +129,11 @@ class Guard:
             return answer
 
         return gethostbyname
+
+
+def _with_port(host: str, port: Any) -> str:
+    """A name as it was asked for; many clients ask for the port too, and so say which service it is."""
+    return f"{host}:{port}" if port and str(port).isdigit() else host
 
 
 def _text(host: Any) -> str:

@@ -12,7 +12,7 @@ import traceback
 from datetime import timedelta
 from typing import Any, Iterator, NoReturn
 
-from celery_harness_agent import application, arguments, call_records, config, prepared, publish
+from celery_harness_agent import application, arguments, call_records, config, prepared, publish, wall
 from celery_harness_agent.company import Company
 from celery_harness_agent.connections import OwnPools, own_pool
 from celery_harness_agent.context import CALL, enter_shared, leave_shared
@@ -36,6 +36,7 @@ _EX_SOFTWARE = 70
 def main(settings: Settings) -> None:
     """Import, draw, `ready`, obey; returns when told to stop. Exits with 70 where the user's code fails, 78 as the worker does."""
     die_with_parent(parent_from_environment())
+    wall.stand_behind()
     config.force_addresses(settings)
     journal = open_journal(settings)
     company = Company(journal)

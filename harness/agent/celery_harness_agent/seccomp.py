@@ -10,9 +10,10 @@ import ctypes
 import os
 import platform
 import struct
+import sys
 from typing import List, Sequence, Tuple
 
-__all__ = ["Refused", "arch", "call_names", "install", "program", "trouble"]
+__all__ = ["Refused", "arch", "call_names", "install", "program", "trouble", "wall_names", "wall_program"]
 
 _Instruction = Tuple[int, int, int, int]  # code, jump if true, jump if false, k
 _Block = List[_Instruction]
@@ -20,12 +21,14 @@ _Block = List[_Instruction]
 # linux/bpf_common.h, linux/seccomp.h, linux/audit.h
 _LOAD, _AND, _RETURN = 0x20, 0x54, 0x06
 _IF_EQUAL, _IF_ANY_BIT, _IF_AT_LEAST = 0x15, 0x45, 0x35
-_ALLOW, _NOTIFY = 0x7FFF0000, 0x7FC00000
+_ALLOW, _NOTIFY, _FAIL = 0x7FFF0000, 0x7FC00000, 0x00050000
 _NUMBER, _ARCH = 0, 4
 _X32 = 0x40000000
 _PR_SET_NO_NEW_PRIVS = 38
 _SET_MODE_FILTER = 1
 _NEW_LISTENER = 1 << 3
+#: Without it, kernels before 5.16 switch a mitigation on that slows the whole process down (speculative store bypass).
+_SPEC_ALLOW = 1 << 2
 #: A signal does not interrupt a call that the supervisor is looking at (Linux 5.19): else it would be seen twice.
 _WAIT_KILLABLE = 1 << 5
 _EINVAL = 22
@@ -67,6 +70,8 @@ def arch() -> str:
 
 def trouble() -> str:
     """Why there can be no filter here at all; '' where it may be tried."""
+    if not sys.platform.startswith("linux"):
+        return f"this is {sys.platform}"
     if arch() not in _TABLES:
         return f"the table of system calls of {arch()} is not known, only those of {' and '.join(sorted(_TABLES))}"
     return "" if ctypes.sizeof(ctypes.c_void_p) == 8 else "the interpreter is a 32-bit one"
@@ -89,6 +94,40 @@ def program(exempt: int) -> bytes:
         block = special.get(name, _always())
         found += [(_IF_EQUAL, 0, len(block), number), *block]
     found.append((_RETURN, 0, 0, _ALLOW))
+    return b"".join(struct.pack("HBBI", *instruction) for instruction in found)
+
+
+#: By these a process can reach another machine; what is connected once is not asked about again.
+_REACHING = ("connect", "sendto", "sendmsg", "sendmmsg")
+_ENOSYS = 38
+
+
+def wall_names() -> dict[int, str]:
+    """Number -> name of every call that the wall's filter stops."""
+    return {number: name for number, name in call_names().items() if name in _REACHING}
+
+
+def wall_program(exempt: int) -> bytes:
+    """The filter of a worker: it is held before it connects, or sends to an address. ``exempt``: as in `program`.
+
+    Calls of another architecture, and io_uring, which can do the same unseen, are not there.
+    """
+    refuse: _Instruction = (_RETURN, 0, 0, _FAIL | _ENOSYS)
+    found: _Block = [(_LOAD, 0, 0, _ARCH), (_IF_EQUAL, 1, 0, _TABLES[arch()][0]), refuse, (_LOAD, 0, 0, _NUMBER)]
+    if arch() == "x86_64":
+        found += [(_IF_AT_LEAST, 0, 1, _X32), refuse]
+    notify: _Instruction = (_RETURN, 0, 0, _NOTIFY)
+    allow: _Instruction = (_RETURN, 0, 0, _ALLOW)
+    special: dict[str, _Block] = {
+        "sendto": [_argument(4), (_IF_EQUAL, 0, 2, 0), _argument(4, upper=True), (_IF_EQUAL, 1, 0, 0), notify, allow],
+        "sendmsg": [_argument(0), (_IF_EQUAL, 0, 1, exempt), allow, notify],
+        "io_uring_setup": [refuse],
+    }
+    for number, name in sorted(call_names().items()):
+        if name in (*_REACHING, "io_uring_setup"):
+            block = special.get(name, _always())
+            found += [(_IF_EQUAL, 0, len(block), number), *block]
+    found.append(allow)
     return b"".join(struct.pack("HBBI", *instruction) for instruction in found)
 
 
@@ -132,9 +171,9 @@ def _special(exempt: int) -> dict[str, _Block]:
     }
 
 
-def _argument(number: int) -> _Instruction:
-    """Load the lower half: all that is asked for is an int, or a pointer that is none at all."""
-    return (_LOAD, 0, 0, 16 + 8 * number)
+def _argument(number: int, *, upper: bool = False) -> _Instruction:
+    """Load the lower half: all that is asked for is an int, or a pointer that is none at all; or the upper one."""
+    return (_LOAD, 0, 0, 16 + 8 * number + 4 * upper)
 
 
 class _Program(ctypes.Structure):
@@ -150,7 +189,7 @@ def install(raw: bytes) -> int:
     filter_ = _Program(len(raw) // 8, ctypes.addressof(held))
     number = _TABLES[arch()][1]
     libc.syscall.restype = ctypes.c_long
-    for flags in (_NEW_LISTENER | _WAIT_KILLABLE, _NEW_LISTENER):
+    for flags in (_NEW_LISTENER | _SPEC_ALLOW | _WAIT_KILLABLE, _NEW_LISTENER | _SPEC_ALLOW):
         # `syscall` is variadic: what is no c_ulong has garbage in its upper half.
         descriptor = libc.syscall(*_longs(number, _SET_MODE_FILTER, flags), ctypes.byref(filter_))
         if descriptor >= 0:

@@ -27,6 +27,7 @@ class Settings:
         self.config: dict[str, Any] = document.get("config") or {}
         self.allow: list[tuple[str, int]] = [(str(host), int(port)) for host, port in document.get("allow") or ()]
         self.egress: list[str] = [str(entry) for entry in document.get("egress") or ()]
+        self.names: list[dict[str, Any]] = document.get("names") or []
         self.retry_divisor: float = float(document.get("retry_divisor") or 1)
         self.triggers: list[dict[str, Any]] = document.get("triggers") or []
         self.live: bool = bool(document.get("live"))

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.egress.wall import Wall, told_of
 from harness.errors import ScenarioError
 from harness.ports.broker import Tls
+from harness.ports.effects import EffectTriggers, WatchedPass
 from harness.ports.exploring import Launch
 from harness.ports.queues import HoldsMessages, Queues
-from harness.ports.runtime import SystemPlan
+from harness.ports.runtime import PassPlan, SystemPlan
 from harness.ports.store import FailsOnPurpose
 from harness.runtimes.processes.children import ask, child_environment, interpreter
 from harness.runtimes.processes.process import LAUNCHER, spawn
@@ -27,6 +32,9 @@ if TYPE_CHECKING:  # most scenarios need no proxy, and so no HTTP client either
 
 __all__ = ["ProcessSystem"]
 
+#: Kinds of processes that stand behind the wall, where there is one: what runs the app's own code for long.
+WALLED = ("worker", "producer")
+
 
 class ProcessSystem(LocalSystem):
     """See `LiveSystem`. Everything listens on loopback, and dies with this process."""
@@ -37,6 +45,8 @@ class ProcessSystem(LocalSystem):
         self._own_session = session
         self._proxy: ProcessProxy | None = None
         self._explored = False
+        self._wall: Wall | None = None
+        self._watch: EffectTriggers | None = None  # of the pass with faults, where one strikes at an effect
 
     def prepare_host(self) -> None:
         """The interpreter and the working folder."""
@@ -78,17 +88,81 @@ class ProcessSystem(LocalSystem):
     def spawn(self, name: str, kind: str, arguments: Sequence[str], settings: Path, *, group: str = "", pid_base: int = 0) -> Managed:
         """Under the user's interpreter, in a session of its own."""
         client_group, user = ("producer", "producer") if kind == "producer" else (group, "worker")
-        return spawn(
-            name,
-            kind,
-            [self.python, "-m", "celery_harness_agent", *arguments],
-            env=self._env(settings, self.seats.offers(name, client_group, user)),
-            cwd=self.working_folder(),
-            log=self.log_file(name),
-            clock=self.clock,
-            group=group,
-            stdin=subprocess.PIPE if kind == "producer" else subprocess.DEVNULL,
-        )
+        door = self._door(name, settings) if kind in WALLED else None
+        try:
+            return spawn(
+                name,
+                kind,
+                [self.python, "-m", "celery_harness_agent", *arguments],
+                env={**self._env(settings, self.seats.offers(name, client_group, user)), **self._watched(kind), **told_of(door)},
+                cwd=self.working_folder(),
+                log=self.log_file(name),
+                clock=self.clock,
+                group=group,
+                stdin=subprocess.PIPE if kind == "producer" else subprocess.DEVNULL,
+                pass_fds=[door.fileno()] if door else [],
+            )
+        finally:
+            if door is not None:
+                door.close()
+
+    def _door(self, name: str, settings: Path) -> socket.socket | None:
+        """A process has one filter that asks: where one strikes at effects, there is no other."""
+        if not self.plan.scenario.system.wall or self.plan.effects is not None:
+            return None
+        if self._wall is None:
+            self._wall = Wall()
+        return self._wall.door(name, json.loads(settings.read_text()))
+
+    def undeclared(self) -> Sequence[str]:
+        """What the wall has refused, too."""
+        return [*super().undeclared(), *(self._wall.refused if self._wall is not None else ())]
+
+    def environment(self) -> dict[str, str]:
+        """Whether there is a wall around what has run."""
+        found = super().environment()
+        if self._wall is not None:
+            found["Egress wall"] = self._wall.state
+        elif self.plan.scenario.system.wall and self.plan.effects is not None:
+            found["Egress wall"] = "none while a fault strikes at effects"
+        return found
+
+    def begin_pass(self, plan: PassPlan) -> Path:
+        """What strikes at an effect strikes from outside of the workers."""
+        self._end_watch()
+        if self.plan.effects is not None and not plan.clean:
+            reached, journal = self.zygote(), self.plan.folder / "journal" / plan.name
+            own = (journal, self.seats.trigger_folder)
+            self._watch = self.plan.effects(
+                WatchedPass(self._effect_socket, journal, reached.services, reached.folders, own, self.log_file)
+            )
+        return super().begin_pass(replace(plan, triggers=self._for_agents(plan.triggers)))
+
+    def arm(self, triggers: Sequence[Mapping[str, Any]]) -> None:
+        """See `LiveSystem`."""
+        super().arm(self._for_agents(triggers))
+
+    def missed_effects(self) -> Mapping[int, str]:
+        """See `StopsAtEffects`."""
+        return self._watch.missed() if self._watch is not None else {}
+
+    def _for_agents(self, triggers: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+        if self._watch is not None:
+            self._watch.arm([trigger for trigger in triggers if trigger.get("effect")])
+        return [trigger for trigger in triggers if not trigger.get("effect")]
+
+    @property
+    def _effect_socket(self) -> Path:
+        return self.common_folder() / "effects"
+
+    def _watched(self, kind: str) -> Mapping[str, str]:
+        """The agent's effects.py has the name."""
+        return {"CELERY_HARNESS_EFFECTS": str(self._effect_socket)} if self._watch is not None and kind == "worker" else {}
+
+    def _end_watch(self) -> None:
+        watch, self._watch = self._watch, None
+        if watch is not None:
+            watch.close()
 
     def ask(
         self, program: str, request: Mapping[str, Any], settings: Path, *, log: str, offers: Mapping[str, Mapping[str, str]]
@@ -114,9 +188,18 @@ class ProcessSystem(LocalSystem):
             log=self.log_file("zygote"),
             services=services,
             folders=folders,
+            names=self.seats.names("zygote"),
         )
 
-    def begin_exploring(self) -> None:
+    def drawer(self) -> Launch:
+        """See `ExploresHere`. What Hypothesis keeps goes with the run."""
+        launch = [sys.executable, "-I", "-S", str(LAUNCHER), self.python, "-m", "celery_harness_agent", "draw"]
+        environment = self._env(self.seats.settings("check", "draw"), self.seats.dead_ends())
+        environment.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(self.scratch() / "hypothesis"))
+        folder, log = self.working_folder(), self.log_file("draw")
+        return Launch(command=launch, environment=environment, folder=folder, root=self.plan.root, log=log, services={}, folders={})
+
+    def begin_exploring(self, *rows: Any) -> None:
         """See `ExploresHere`."""
         if self._explored:
             self.refresh()
@@ -125,7 +208,7 @@ class ProcessSystem(LocalSystem):
             if isinstance(store, FailsOnPurpose):
                 store.begin_pass(clean=True)
         if self.plan.scenario.system.setup:
-            self.call_user_code(self.plan.scenario.system.setup)
+            self.call_user_code(self.plan.scenario.system.setup, *rows)
 
     def queues(self) -> Mapping[str, Queues]:
         """See `ExploresHere`."""
@@ -178,6 +261,9 @@ class ProcessSystem(LocalSystem):
         if self._proxy is not None and self._proxy.process in self.every_process:
             self.every_process.remove(self._proxy.process)
         super().close()
+        if self._wall is not None:
+            self._wall.close()
+        self._end_watch()
 
     def close_host(self) -> None:
         """The proxy, where the next system cannot have it."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from harness.errors import UsageError
 from harness.ports.broker import Tls
 
-__all__ = ["FLAWS", "WRONG_NAME", "Authority"]
+__all__ = ["FLAWS", "LASTING", "WRONG_NAME", "Authority"]
 
 #: Ways in which a certificate can be bad, as a scenario's `tls:` names them.
 FLAWS = ("wrong_name", "expired")
@@ -19,6 +19,8 @@ WRONG_NAME = "wrong.example"
 
 _BEFORE = timedelta(days=1)  # a container's or a remote engine's clock may be behind
 _VALID = timedelta(days=7)
+#: Of a certificate that a task sees whose clock is set: the explorer goes on by as much as a task asks for.
+LASTING = timedelta(days=3650)
 
 
 class Authority:
@@ -38,17 +40,17 @@ class Authority:
         folder.mkdir(parents=True, exist_ok=True)
         _write(self.certificate, self._authority.cert_pem.bytes(), 0o644)
 
-    def issue(self, name: str, hosts: Sequence[str], *, flaw: str = "") -> Tls:
-        """Certificate and key for the server ``name``, valid for a week under the names and addresses ``hosts``.
+    def issue(self, name: str, hosts: Sequence[str], *, flaw: str = "", valid: timedelta = _VALID) -> Tls:
+        """Certificate and key for the server ``name``, valid for a week, or ``valid``, under the names and addresses ``hosts``.
 
         ``flaw``: '', 'wrong_name' (valid for `WRONG_NAME` alone) or 'expired' (since yesterday). A second certificate of
         the same name takes the place of the first.
         """
         if flaw and flaw not in FLAWS:
             raise ValueError(f"no such flaw: {flaw}")
-        end = datetime.now(timezone.utc) + (-_BEFORE if flaw == "expired" else _VALID)
+        end = datetime.now(timezone.utc) + (-_BEFORE if flaw == "expired" else valid)
         names = (WRONG_NAME,) if flaw == "wrong_name" else tuple(dict.fromkeys(hosts))
-        made = self._authority.issue_cert(*names, not_before=end - _VALID - _BEFORE, not_after=end)
+        made = self._authority.issue_cert(*names, not_before=end - valid - _BEFORE, not_after=end)
         folder = self._folder / name
         folder.mkdir(exist_ok=True)
         certificate, key = folder / "certificate.pem", folder / "key.pem"

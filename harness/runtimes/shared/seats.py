@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.model.scenario import WorkerGroup
 from harness.ports.broker import Endpoint
+from harness.ports.store import StandsFor
 from harness.runtimes.shared.environment import resolve_placeholders, write_private
 from harness.runtimes.shared.hosting import ServerHandle
 from harness.runtimes.shared.settings import Seat, dead_end, settings_document, worker_options
@@ -16,8 +18,17 @@ from harness.runtimes.shared.wiring import through
 if TYPE_CHECKING:
     from harness.runtimes.shared.system import LocalSystem
 
-__all__ = ["Seats"]
+__all__ = ["AUTHORITY_VARIABLES", "Seats"]
 
+#: Of OpenSSL (Python's ssl, httpx, aiohttp), requests, curl, botocore, Node.js, gRPC.
+AUTHORITY_VARIABLES = (
+    "SSL_CERT_FILE",
+    "REQUESTS_CA_BUNDLE",
+    "CURL_CA_BUNDLE",
+    "AWS_CA_BUNDLE",
+    "NODE_EXTRA_CA_CERTS",
+    "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH",
+)
 _BACKEND_SCHEME = "db+postgresql://"
 
 
@@ -66,6 +77,7 @@ class Seats:
             tls=tls,
             pid_base=pid_base,
             egress=system.egress(),
+            names=self.names(name, group),
         )
         document = settings_document(
             plan,
@@ -78,6 +90,20 @@ class Seats:
         )
         part = name if role == "worker" else role
         return write_private(system.part_folder(part) / f"{role}-{name}.json", document)
+
+    def names(self, client: str, group: str = "") -> list[dict[str, Any]]:
+        """The app's own hosts that services stand for, as this client finds them; see the agent's names.py."""
+        at: dict[str, str] = {}
+        found = []
+        for name, (host, port), address in self._stand_ins():
+            made_up = at.setdefault(host, f"127.83.{len(at) // 250:d}.{len(at) % 250 + 1:d}")
+            found.append({"host": host, "port": port, "at": made_up, "to": list(self._store_address(name, client, group, address))})
+        return found
+
+    def _stand_ins(self) -> list[tuple[str, tuple[str, int], tuple[str, int]]]:
+        """(service, what the app says, where the service is), in the scenario's order."""
+        stores = [(name, store) for name, store in self._system.stores.items() if isinstance(store, StandsFor)]
+        return [(name, place, store.addresses()[0]) for name, store in stores for place in store.stands_for()]
 
     def _backend_url(self, server: ServerHandle, end: Endpoint) -> str:
         spec = self._system.plan.scenario.system.backend_spec
@@ -125,7 +151,20 @@ class Seats:
     def app_env(self, offers: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
         """The scenario's `env`, placeholders filled in."""
         wanted = self._system.plan.scenario.system.env
-        return {"TMPDIR": str(self._system.scratch()), **{k: resolve_placeholders(v, offers) for k, v in wanted.items()}}
+        own = {"TMPDIR": str(self._system.scratch()), **self._for_names()}
+        return {**own, **{k: resolve_placeholders(v, offers) for k, v in wanted.items()}}
+
+    def _for_names(self) -> dict[str, str]:
+        """The run's authority, where clients look for such a thing; and no proxy between them and a host that we stand for."""
+        hosts = list(dict.fromkeys(host for _, (host, _), _ in self._stand_ins()))
+        if not hosts:
+            return {}
+        authority = self._system.trusted()
+        found = dict.fromkeys(AUTHORITY_VARIABLES, str(authority)) if authority is not None else {}
+        for variable in ("NO_PROXY", "no_proxy"):
+            before = os.environ.get(variable, "")
+            found[variable] = before if before == "*" else ",".join([*filter(None, [before]), *hosts])
+        return found
 
     def worker_options(self, name: str, group: WorkerGroup) -> list[str]:
         """Of `celery worker`."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ssl
+from collections.abc import Sequence
 from pathlib import Path
 
 from harness.errors import EnvironmentFault
@@ -9,7 +11,7 @@ from harness.model.scenario import BrokerSpec
 from harness.ports.broker import BrokerKind, Endpoint, Tls
 from harness.ports.network import host_name
 from harness.ports.runtime import SystemPlan
-from harness.runtimes.shared.authority import Authority
+from harness.runtimes.shared.authority import LASTING, Authority
 from harness.runtimes.shared.hosted import Hosted
 from harness.runtimes.shared.hosting import ServerHandle, ServerSpec
 from harness.runtimes.shared.pool import Lease
@@ -55,11 +57,32 @@ class Serving(Hosted):
         return server
 
     def _certificate(self, spec: ServerSpec) -> Tls:
+        flaw = spec.tls if isinstance(spec.tls, str) else ""
+        return self._run_authority().issue(spec.name, self.certificate_hosts(spec), flaw=flaw)
+
+    def certificate(self, name: str, hosts: Sequence[str], *, flaw: str = "") -> Tls:
+        """See `StoreHost`."""
+        return self._run_authority().issue(f"service-{name}", hosts, flaw=flaw, valid=LASTING)
+
+    def trusted(self) -> Path | None:
+        """PEM file for clients of services that stand for hosts: the run's authority; with ways out what this machine trusts too.
+
+        None: no service has a certificate so far.
+        """
+        if self._authority is None:
+            return None
+        if not self.plan.scenario.system.egress:
+            return self._authority.certificate
+        bundle = self.common_folder() / "trusted.pem"
+        if not bundle.exists():
+            bundle.write_bytes(_trusted_here() + self._authority.certificate.read_bytes())
+        return bundle
+
+    def _run_authority(self) -> Authority:
         assert self.temporary is not None
         if self._authority is None:
             self._authority = Authority(self.temporary / "authority", self.common_folder() / "authority.pem")
-        flaw = spec.tls if isinstance(spec.tls, str) else ""
-        return self._authority.issue(spec.name, self.certificate_hosts(spec), flaw=flaw)
+        return self._authority
 
     def start_servers(self) -> None:
         """Those that do not run yet."""
@@ -109,6 +132,12 @@ class Serving(Hosted):
         """What servers have written so far is in the run's logs when this returns."""
         for server in self.servers:
             server.save_log()
+
+
+def _trusted_here() -> bytes:
+    """The authorities of this machine, as OpenSSL finds them."""
+    found = ssl.get_default_verify_paths().cafile
+    return Path(found).read_bytes() + b"\n" if found else b""
 
 
 def _start(server: ServerHandle) -> None:

@@ -30,6 +30,7 @@ class Seat:
     tls: Mapping[str, Any] = field(default_factory=dict)  # Celery settings
     pid_base: int = 0
     egress: Sequence[str] = ()  # host or host:port
+    names: Sequence[Mapping[str, Any]] = ()  # of hosts that services stand for
 
 
 def settings_document(
@@ -58,6 +59,7 @@ def settings_document(
         "config": effective_config(plan, seat.tls),
         "allow": [list(address) for address in seat.allow] if connects else [],
         "egress": list(seat.egress) if connects else [],
+        "names": [dict(entry) for entry in seat.names] if connects else [],
         "retry_divisor": plan.scenario.time.retry_divisor,
         "triggers": [dict(trigger) for trigger in triggers],
         "trigger_folder": str(trigger_folder),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.ports.broker import Endpoint
+from harness.ports.broker import Endpoint, Tls
+from harness.runtimes.shared.authority import Authority
 
 
 class FolderHost:
@@ -22,6 +24,9 @@ class FolderHost:
 
     def expose(self, name: str, port: int) -> tuple[str, int]:
         return "127.0.0.1", port
+
+    def certificate(self, name: str, hosts: Sequence[str], *, flaw: str = "") -> Tls:
+        return Authority(self.root).issue(name, hosts, flaw=flaw)
 
     def call_user_code(self, path: str, *arguments: Any) -> Any:
         self.called.append((path, *arguments))
