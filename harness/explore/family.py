@@ -45,6 +45,10 @@ class Family:
                 todo += _children(process)
         return found
 
+    def running(self, others: Collection[int]) -> list[int]:
+        """Those that have not ended, whether anybody has asked for their end or not."""
+        return [process for process in self.processes(others) if not _gone(process)]
+
     def threads(self, others: Collection[int]) -> list[int]:
         """Of all of them."""
         return [thread for process in self.processes(others) for thread in self.threads_of(process)]

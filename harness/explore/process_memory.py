@@ -56,15 +56,14 @@ class ProcessMemory:
         if descriptor is not None:
             os.close(descriptor)
 
-    def check(self, process: int) -> None:
-        """EnvironmentFault where this machine does not let us look."""
+    def trouble(self, process: int) -> str:
+        """Why this machine does not let us look; '' where it does."""
         try:
             self._descriptor(process)
         except OSError as exc:
-            raise EnvironmentFault(
-                f"the memory of a process that the explorer has started cannot be read: {exc.strerror}",
-                hint="it needs /proc, and the same user for the harness and the app; kernel.yama.ptrace_scope may be 0 or 1",
-            ) from exc
+            needs = "it needs /proc, and the same user for the harness and the app; kernel.yama.ptrace_scope may be 0 or 1"
+            return f"the memory of a process that the explorer has started cannot be read: {exc.strerror} ({needs})"
+        return ""
 
     def _descriptor(self, thread: int, *, fresh: bool = False) -> int:
         found = self._open.get(thread)

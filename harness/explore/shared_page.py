@@ -39,10 +39,10 @@ class SharedPage:
         self.wall, self.running = round(later * _SECOND), slept
         self._show()
 
-    def pass_time(self, nanoseconds: int) -> None:
-        """The task has slept so long, for itself."""
+    def pass_time(self, nanoseconds: int, *, running: bool = True) -> None:
+        """The task has slept so long, for itself. ``running``: the clocks that only run show it too."""
         self.wall += nanoseconds
-        self.running += nanoseconds
+        self.running += nanoseconds if running else 0
         self._show()
 
     def now(self, clock: int) -> int:

@@ -14,11 +14,11 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from harness.egress.listener import Listener
 from harness.errors import EnvironmentFault, ScenarioError
-from harness.explore.seccomp_listener import Listener
 from harness.ports.exploring import Launch
 
-__all__ = ["Channel", "Child", "Closed", "Zygote"]
+__all__ = ["Channel", "Child", "Closed", "Refused", "Zygote"]
 
 _START_SECONDS = 60.0
 _CHILD_SECONDS = 30.0
@@ -105,25 +105,37 @@ class Child:
         self.pid = pid
         self.channel = channel
         self.listener = listener
-        try:
-            self.handle = os.pidfd_open(pid)
-        except ProcessLookupError:
-            self.handle = -1
+        self.handle = _handle_of(pid)  # -1 where there is none
         self.jobs = 0
         self.slept = 0  # nanoseconds by which its running clocks are ahead
         self.forked = False  # has ever had another thread or process
 
     def kill(self) -> None:
         """The process itself; what it has started is the family's."""
-        if self.handle >= 0:
-            with contextlib.suppress(ProcessLookupError):
+        with contextlib.suppress(ProcessLookupError):
+            if self.handle >= 0:
                 signal.pidfd_send_signal(self.handle, signal.SIGKILL)
+            else:
+                os.kill(self.pid, signal.SIGKILL)
+
+    def is_there(self) -> bool:
+        """Has it not ended yet? The zygote leaves no dead child behind."""
+        if self.handle >= 0:
+            return not select.select([self.handle], [], [], 0)[0]
+        try:
+            os.kill(self.pid, 0)
+        except ProcessLookupError:
+            return False
+        return True
 
     def end(self) -> None:
         """Kill it, wait until it is gone, and let go of it. For one that has started nothing."""
         self.kill()
         if self.handle >= 0:
             select.select([self.handle], [], [], _END_SECONDS)
+        deadline = time.monotonic() + _END_SECONDS
+        while self.is_there() and time.monotonic() < deadline:
+            time.sleep(0.001)
         self.close()
 
     def close(self) -> None:
@@ -136,11 +148,33 @@ class Child:
             self.handle = -1
 
 
-class Zygote:
-    """See the agent's zygote.py."""
+def _handle_of(pid: int) -> int:
+    if not hasattr(os, "pidfd_open"):
+        return -1
+    try:
+        return os.pidfd_open(pid)
+    except OSError:  # it is gone; or the kernel has none (before 5.3), or lets nobody have one
+        return -1
 
-    def __init__(self, launch: Launch) -> None:
+
+class Refused(EnvironmentFault):
+    """The kernel lets nobody stop a task at its effects here. ``why``: what was refused."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(
+            f"the kernel refuses what the explorer rests on: {why}",
+            hint="it needs Linux 5.9 with seccomp user notification, on x86_64 or aarch64; in a container a profile that allows it; "
+            "without: --points lines",
+        )
+        self.why = why
+
+
+class Zygote:
+    """See the agent's zygote.py. ``filtered``: its children are stopped at their effects."""
+
+    def __init__(self, launch: Launch, *, filtered: bool = True) -> None:
         self._launch = launch
+        self._filtered = filtered
         self._process: subprocess.Popen[bytes] | None = None
         self._channel: Channel | None = None
         self._coming = False
@@ -189,7 +223,7 @@ class Zygote:
     def order(self) -> None:
         """Another child, ready when it is needed."""
         if self.spare is None and not self._coming:
-            self._say({"stops": True})
+            self._say({"stops": self._filtered})
             self._coming = True
 
     def prepare(self, names: Sequence[str], pages: Sequence[Sequence[int]]) -> None:
@@ -204,7 +238,7 @@ class Zygote:
         """One that waits for a job and is stopped at its effects."""
         self.order()
         if self.spare is None:
-            self.spare = self._arrived(stops=True)
+            self.spare = self._spare()
         child, self.spare = self.spare, None
         return child
 
@@ -212,12 +246,12 @@ class Zygote:
         """One that is not stopped."""
         self.waiting()
         self._say({"stops": False})
-        return self._arrived(stops=False)
+        return self._arrived()
 
     def waiting(self) -> set[int]:
         """Its children that wait for a job."""
         if self._coming:
-            self.spare = self._arrived(stops=True)
+            self.spare = self._spare()
         return {self.spare.pid} if self.spare is not None else set()
 
     def _say(self, order: Mapping[str, Any]) -> None:
@@ -227,27 +261,31 @@ class Zygote:
         except Closed:
             raise self._gone() from None
 
-    def _arrived(self, *, stops: bool) -> Child:
+    def _arrived(self) -> Child:
         assert self._channel is not None
         try:
             told, descriptors = self._channel.receive(_CHILD_SECONDS)
         except Closed:
             raise self._gone() from None
-        channel = Channel(socket.socket(fileno=descriptors[0]))
-        if not stops:
-            return Child(int(told["pid"]), channel, None)
+        return Child(int(told["pid"]), Channel(socket.socket(fileno=descriptors[0])), None)
+
+    def _spare(self) -> Child:
+        child = self._arrived()
         self._coming = False
+        if not self._filtered:
+            return child
         try:
-            word, listeners = channel.receive(_CHILD_SECONDS)
+            word, listeners = child.channel.receive(_CHILD_SECONDS)
         except Closed:
-            channel.close()
+            child.close()
             raise EnvironmentFault(
                 f"a child of the explorer's process ended before it had a job\n  {self._tail()}", where=str(self._launch.log)
             ) from None
-        if not word.get("ok"):
-            channel.close()
-            raise refused(str(word.get("what")))
-        return Child(int(told["pid"]), channel, Listener(listeners[0]))
+        if not word.get("ok") or child.handle < 0:
+            child.end()
+            raise Refused(str(word.get("what") or "pidfd_open(2)"))
+        child.listener = Listener(listeners[0])
+        return child
 
     def _gone(self) -> EnvironmentFault:
         return EnvironmentFault(f"the explorer's process for your app has ended\n  {self._tail()}", where=str(self._launch.log))
@@ -265,14 +303,6 @@ class Zygote:
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
             self._process = None
-
-
-def refused(why: str) -> EnvironmentFault:
-    """The kernel lets nobody stop a task at its effects here."""
-    return EnvironmentFault(
-        f"the kernel refuses what the explorer rests on: {why}",
-        hint="it needs Linux 5.9 with seccomp user notification, on x86_64 or aarch64; in a container a profile that allows seccomp(2)",
-    )
 
 
 def _failure(error: Mapping[str, Any]) -> ScenarioError:

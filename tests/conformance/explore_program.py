@@ -12,7 +12,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from harness.explore.mechanism import EffectStops
+from harness.explore.choosing import mechanism_for
 from harness.model.exploration import Message, Stop
 from harness.ports.exploring import Decision, Job, Launch
 
@@ -21,7 +21,8 @@ def main(folder: Path, wait_at: int) -> None:
     told = json.loads((folder / "launch.json").read_text())
     services = {(host, port): name for host, port, name in told["services"]}
     here = Path(told["folder"])
-    stops = EffectStops(Launch(told["command"], told["environment"], here, here, folder / "own.log", services, {folder / "data": "files"}))
+    launch = Launch(told["command"], told["environment"], here, here, folder / "own.log", services, {folder / "data": "files"})
+    stops = mechanism_for(told["points"], launch)
     message = Message(told["raw"]["headers"]["id"], told["raw"]["headers"]["task"], 0, False, 0.0, told["raw"])
 
     def stopped(stop: Stop) -> Decision:

@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness.explore.mechanism import EffectStops
+from harness.explore.choosing import mechanism_for
 from harness.model.exploration import Ending, Message, Stop
 from harness.ports.exploring import Decision, Job, Launch
+from harness.runtimes.shared.leftovers import owner
 from tests.conformance.agent_support import AGENT, LAUNCH, RedisServer
 
 HERE = Path(__file__).resolve().parent
@@ -62,11 +63,12 @@ class Mill:
     project: Path = PROJECT
     app: str = "mill:app"
     env: dict[str, str] = field(default_factory=dict)
+    points: str = "effects"
 
     def __post_init__(self) -> None:
         self.data = self.folder / "data"
         self.data.mkdir(parents=True, exist_ok=True)
-        self.stops = EffectStops(self.launch())
+        self.stops: Any = mechanism_for(self.points, self.launch())
         self.seen: list[Stop] = []
 
     def launch(self) -> Launch:
@@ -80,6 +82,7 @@ class Mill:
             "PYTHONPATH": os.pathsep.join([str(AGENT), str(self.project)]),
             "CELERY_HARNESS_AGENT": str(settings),
             "CELERY_HARNESS_RUN": f"explore-{self.broker.port}",
+            "CELERY_HARNESS_OWNER": owner(),  # or `celery-harness clean` beside us takes it for something left over
             "MILL_FOLDER": str(self.data),
             "MILL_BROKER": "redis://nowhere.invalid/0",
             "MILL_STORE": self.store.url(),
@@ -151,6 +154,11 @@ def mill(folder: Path, **options: Any) -> Iterator[Mill]:
 
 def words(stops: Sequence[Stop]) -> list[str]:
     return [stop.words for stop in stops]
+
+
+def changes(seen: Sequence[Any]) -> list[Any]:
+    """Without those that are as the one before."""
+    return [one for number, one in enumerate(seen) if not number or one != seen[number - 1]]
 
 
 def line_of(text: str) -> int:

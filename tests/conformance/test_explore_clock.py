@@ -10,14 +10,15 @@ from typing import Any
 import pytest
 
 from harness.model.exploration import Ending, Outcome
+from tests.conformance.explore_points import points, pytest_generate_tests  # noqa: F401 (a fixture, and a hook)
 from tests.conformance.explore_support import Mill, mill
 
 DAY = 86400.0
 
 
 @pytest.fixture(scope="module")
-def one(tmp_path_factory: pytest.TempPathFactory, redis_server_program: str) -> Iterator[Mill]:
-    with mill(tmp_path_factory.mktemp("mill")) as found:
+def one(points: str, tmp_path_factory: pytest.TempPathFactory, redis_server_program: str) -> Iterator[Mill]:  # noqa: F811
+    with mill(tmp_path_factory.mktemp("mill"), points=points) as found:
         assert found.stops.no_clock == ""
         yield found
 

@@ -10,6 +10,7 @@ import ctypes
 import mmap
 import os
 import struct
+import sys
 from typing import Sequence
 
 from celery_harness_agent.seccomp import arch
@@ -35,8 +36,8 @@ class NoClock(Exception):
 
 def set_up(page: int) -> None:
     """For this process and all that it forks. ``page``: address of the shared page. NoClock, and nothing is changed."""
-    if arch() != "x86_64":
-        raise NoClock(f"the clock of a process can be set on x86_64 only, not on {arch()}")
+    if arch() != "x86_64" or not sys.platform.startswith("linux"):
+        raise NoClock(f"the clock of a process can be set on Linux and x86_64 only, not on {sys.platform} and {arch()}")
     start, end = _vdso()
     entries = _functions(ctypes.string_at(start, end - start))
     routines = _routines(page)

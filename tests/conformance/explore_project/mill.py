@@ -23,7 +23,7 @@ ran = []
 
 
 def path(name):
-    return os.path.join(here, name)
+    return os.path.join(here, name)  # line of path
 
 
 def append(name, text):
@@ -92,6 +92,17 @@ def in_a_thread():
     thread = threading.Thread(target=append, args=("thread.txt", "x"))
     thread.start()
     thread.join()
+
+
+@app.task
+def in_a_fork():
+    child = os.fork()
+    if child == 0:
+        append("fork.txt", "x")
+        os._exit(0)
+    os.waitpid(child, 0)
+    with open(path("fork.txt")) as stream:
+        return stream.read()
 
 
 @app.task
@@ -269,7 +280,7 @@ def ignore():
 def many(number):
     for _ in range(number):
         os.write(1, b"")  # never a stop: our own log
-        os.close(os.open(path("many"), os.O_CREAT | os.O_WRONLY))
+        os.close(os.open(path("many"), os.O_CREAT | os.O_WRONLY))  # line of many
 
 
 @app.task

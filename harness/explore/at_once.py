@@ -1,0 +1,61 @@
+"""Surroundings for a task whose clock cannot be set: what expires in a store does so when a retry is due, but no clock is ahead."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from harness.model.exploration import Message
+from harness.ports.exploring import Node, Surroundings
+
+__all__ = ["AtOnce"]
+
+
+class AtOnce:
+    """See `Surroundings`."""
+
+    def __init__(self, surroundings: Surroundings) -> None:
+        self._surroundings = surroundings
+
+    def reset(self) -> float:
+        """See `Surroundings`."""
+        self._surroundings.reset()
+        return 0.0
+
+    def settle(self) -> None:
+        """See `Surroundings`."""
+        self._surroundings.settle()
+
+    def touched(self, kind: str = "") -> Hashable:
+        """See `Surroundings`."""
+        return self._surroundings.touched(kind)
+
+    def look(self, later: float = 0.0, kind: str = "") -> Node:
+        """See `Surroundings`."""
+        return replace(self._surroundings.look(0.0, kind), later=0.0)
+
+    def again(self, node: Node) -> Node:
+        """See `Surroundings`."""
+        return self._surroundings.again(node)
+
+    def restore(self, node: Node, wait: float = 0.0) -> float:
+        """See `Surroundings`; but for the stores nothing is ``wait`` seconds later."""
+        self._surroundings.restore(node, wait)
+        return 0.0
+
+    def take(self, node: Node, message: int) -> None:
+        """See `Surroundings`."""
+        self._surroundings.take(node, message)
+
+    def put_back(self, message: Message) -> None:
+        """See `Surroundings`."""
+        self._surroundings.put_back(message)
+
+    def learn(self, nodes: Sequence[Node]) -> None:
+        """See `Surroundings`."""
+        self._surroundings.learn(nodes)
+
+    def differences(self, expected: Node, found: Node, before: Node) -> tuple[Mapping[str, Any], ...]:
+        """See `Surroundings`."""
+        return self._surroundings.differences(expected, found, before)

@@ -1,0 +1,59 @@
+"""Which mechanism an exploration has: effects where the kernel lets us stop a task at them, lines elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+from harness.explore.line_points import LinePoints
+from harness.explore.mechanism import EffectStops
+from harness.explore.zygote_client import Refused
+from harness.model.exploration import Ending
+from harness.ports.exploring import AtStop, Job, Launch, Mechanism
+
+__all__ = ["EffectsOrLines", "mechanism_for"]
+
+
+def mechanism_for(points: str, launch: Launch) -> Mechanism:
+    """``points``: auto, effects or lines."""
+    if points == "effects":
+        return EffectStops(launch)
+    return LinePoints(launch) if points == "lines" else EffectsOrLines(launch)
+
+
+class EffectsOrLines:
+    """See `Mechanism`: that of effects, tried at the start; where it is refused, that of lines.
+
+    What `start` tells has ``points_why`` then: what was refused.
+    """
+
+    def __init__(self, launch: Launch) -> None:
+        self._launch = launch
+        self._used: EffectStops | LinePoints = EffectStops(launch)
+        self.name, self.sampled = self._used.name, self._used.sampled
+
+    def start(self) -> Mapping[str, Any]:
+        """See `Mechanism`."""
+        try:
+            return self._used.start()
+        except Refused as refused:
+            self._used = LinePoints(self._launch)
+            self.name, self.sampled = self._used.name, self._used.sampled
+            return MappingProxyType({**self._used.start(), "points_why": refused.why})
+
+    def modules(self) -> Mapping[str, str]:
+        """See `KnowsModules`."""
+        return self._used.modules()
+
+    def publish(self, task: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+        """See `Mechanism`."""
+        self._used.publish(task, args, kwargs)
+
+    def deliver(self, job: Job, at_stop: AtStop) -> Ending:
+        """See `Mechanism`."""
+        return self._used.deliver(job, at_stop)
+
+    def close(self) -> None:
+        """See `Mechanism`."""
+        self._used.close()
