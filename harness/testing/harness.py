@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.assembly import registry
 from harness.errors import EnvironmentFault, UsageError
+from harness.model.exploration import Exploration
 from harness.model.history import History
 from harness.model.result import RunResult
 from harness.ports.check import CleanPass
@@ -22,6 +24,9 @@ from harness.testing.drawn import DrawnPlans
 from harness.testing.handles import CALL_SECONDS, Broker, Call, FaultHandle, WorkerHandle, as_text, given, plain
 from harness.testing.outcomes import demand_pass
 from harness.testing.workshop import Workshop
+
+if TYPE_CHECKING:  # most tests explore nothing
+    from harness.testing.exploring import Explored
 
 __all__ = ["Broker", "Call", "FaultHandle", "Harness", "WorkerHandle", "default_checks"]
 
@@ -38,6 +43,7 @@ class Harness:
         self._checks: Mapping[str, Any] | None = None
         self._faults = 0
         self._clean: list[CleanPass] | None = None
+        self._known: dict[str, Explored] = {}
         self.drawn = DrawnPlans(self)
 
     # --- what a test does ---------------------------------------------------------------------------------------
@@ -210,6 +216,41 @@ class Harness:
         """See `assertions.assert_retry_policy`."""
         __tracebackhide__ = True
         return assertions.assert_retry_policy(self, task, args, **options)
+
+    def explore(self, task: Any, *args: Any, **kwargs: Any) -> Exploration:
+        """Crash this call before each of its effects, any number of times; only a certified task returns. See docs/explorer.md.
+
+        `Breaks` with the story, `Undecided` with the reason. In a test of `@given`'s each drawn call is explored by itself.
+        """
+        __tracebackhide__ = True
+        from harness.testing.exploring import demand_certified
+
+        return demand_certified(self, self._explored(task, args, kwargs))
+
+    def exploration(
+        self,
+        task: Any,
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+        *,
+        worlds: int | None = None,
+        time: float | str | None = None,
+        kills: int | None = None,
+        semantics: str | None = None,
+    ) -> Exploration:
+        """As `explore`, within these bounds; the verdict, whatever it is."""
+        return self._explored(task, args, kwargs or {}, worlds=worlds, time=as_text(time), kills=kills, semantics=semantics).found
+
+    def _explored(self, task: Any, args: Sequence[Any], kwargs: Mapping[str, Any], **options: int | str | None) -> Explored:
+        """A call has one answer in a test, so that what Hypothesis sees is never flaky."""
+        from harness.testing.exploring import item_of
+
+        name = task_name(task)
+        item = item_of(name, plain(list(args), f"an argument of {name}"), plain(dict(kwargs), f"an argument of {name}"), **options)
+        key = json.dumps(item, sort_keys=True)
+        if key not in self._known:
+            self._known[key] = self.workshop.explorations.explore(self.configuration, item, name=self.name)
+        return self._known[key]
 
     def assert_no_loss(self) -> RunResult:
         """See `assertions.assert_no_loss`."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from harness.errors import EnvironmentFault
+from harness.model.exploration import Exploration
 from harness.model.result import RunResult
 from harness.model.verdict import Verdict
 
-__all__ = ["Failed", "Inconclusive", "Terminated", "TooLate", "Unstable", "demand_pass"]
+__all__ = ["Breaks", "Failed", "Inconclusive", "Terminated", "TooLate", "Undecided", "Unstable", "demand_pass"]
 
 
 class Failed(AssertionError):
@@ -25,6 +26,22 @@ class Inconclusive(AssertionError):
     def __init__(self, result: RunResult, text: str) -> None:
         super().__init__(text)
         self.result = result
+
+
+class Breaks(AssertionError):
+    """A crash breaks the task. The text is the story: what was killed, in which line, what differs, how to see it again."""
+
+    def __init__(self, exploration: Exploration, text: str) -> None:
+        super().__init__(text)
+        self.exploration = exploration
+
+
+class Undecided(AssertionError):
+    """Whether a crash breaks the task could not be told. A test that could not tell is no test that passed."""
+
+    def __init__(self, exploration: Exploration, text: str) -> None:
+        super().__init__(text)
+        self.exploration = exploration
 
 
 class TooLate(AssertionError):

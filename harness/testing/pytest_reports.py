@@ -16,14 +16,14 @@ from _pytest._code.code import ReprEntryNative, ReprExceptionInfo, ReprFileLocat
 from harness.errors import EnvironmentFault, HarnessError
 from harness.reporting.words import printable
 from harness.testing.harness import Harness
-from harness.testing.outcomes import Failed, Inconclusive, Terminated, TooLate, Unstable
+from harness.testing.outcomes import Breaks, Failed, Inconclusive, Terminated, TooLate, Undecided, Unstable
 from harness.testing.shared import SharedHarness
 from harness.testing.workshop import Workshop
 
 __all__ = ["Judge", "attach", "detach"]
 
 _HELD = pytest.StashKey[list[Harness]]()
-_TOLD = (HarnessError, Failed, Inconclusive, TooLate, Unstable)
+_TOLD = (HarnessError, Breaks, Failed, Inconclusive, TooLate, Undecided, Unstable)
 #: Frames of these say nothing to a reader: ours, and what is installed.
 _INSTALLED = [Path(sysconfig.get_paths()[key]) for key in ("stdlib", "purelib", "platlib")]
 _NOT_THE_USERS = tuple(folder.resolve() for folder in (Path(__file__).parents[1], *_INSTALLED))

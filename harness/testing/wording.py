@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import shlex
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from harness.model.exploration import Exploration
 from harness.model.finding import Finding
 from harness.model.result import RunResult
 from harness.model.verdict import Verdict
@@ -14,7 +16,7 @@ from harness.reporting.ink import Ink, Line
 from harness.reporting.outline import check_lines, fault_lines, finding_lines
 from harness.reporting.words import doubts, plural, printable
 
-__all__ = ["environment_hint", "failure_text", "inconclusive_text", "replay_command"]
+__all__ = ["environment_hint", "exploration_text", "failure_text", "inconclusive_text", "replay_command"]
 
 #: Findings that are told in full; the rest is in the report.
 _TOLD = 2
@@ -53,6 +55,25 @@ def inconclusive_text(result: RunResult, *, folder: Path | None = None, root: Pa
     lines: list[Line] = [line for check in unsure for line in check_lines(check)]
     head = [f"INCONCLUSIVE  {reasons[0]}", *(f"  {reason}" for reason in reasons[1:])]
     return printable("\n".join([*head, *([_drawn(lines)] if lines else []), *_ending(result, folder, root, note)]))
+
+
+def exploration_text(found: Exploration, file: Path, root: Path) -> str:
+    """The story with its line, or INCONCLUSIVE and why; and the command that explores the same. ``file``: a scenario that asks for it."""
+    from harness.reporting.exploration_text import exploration_lines
+
+    command = f"celery-harness explore {shlex.quote(str(_from(root, file)))}"
+    if root.resolve() != Path.cwd():
+        command = f"(cd {shlex.quote(str(root))} && {command})"
+    if found.verdict == "inconclusive":
+        doubts = [doubt for doubt in found.doubts if doubt not in found.headline]
+        head = [f"INCONCLUSIVE  {found.headline}", *(f"  {doubt}" for doubt in doubts)]
+        return printable("\n".join([*head, "", f"  Reproduce  {command}"]))
+    story = replace(found, first=(), coverage=replace(found.coverage, worlds=0))  # without figures: the story is what a test tells
+    return printable(_drawn(exploration_lines(story, root, command)).strip("\n"))
+
+
+def _from(root: Path, file: Path) -> Path:
+    return file.relative_to(root.resolve()) if file.is_relative_to(root.resolve()) else file
 
 
 def environment_hint(result: RunResult, folder: Path | None) -> str:

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from harness.assembly import build_cell, choose_runtime, default_writers, registry, wanted_runtime
 from harness.errors import EnvironmentFault, Interrupted, ScenarioError
@@ -31,7 +31,10 @@ from harness.scenario.references import parts_of
 from harness.testing.configuration import Configuration, merged
 from harness.testing.outcomes import Terminated
 
-__all__ = ["Workshop"]
+if TYPE_CHECKING:
+    from harness.testing.exploring import Explorations
+
+__all__ = ["Workshop", "loaded_plan"]
 
 #: Stands where a scenario needs a load, until there is one.
 _NO_LOAD = {"load": [{"send": "none", "count": 1}]}
@@ -65,6 +68,7 @@ class Workshop:
         self._keep_passed = keep_passed
         self._kept: list[Runtime] = []
         self._clock: Clock = MonotonicClock()
+        self._explorations: Explorations | None = None
 
     def run(self, configuration: Configuration, parts: Mapping[str, Any], *, name: str, clean: list[CleanPass] | None = None) -> RunResult:
         """One scenario: the configuration with ``parts`` (load and timeline, or schedule; checks, …), run and judged as from a file.
@@ -158,6 +162,15 @@ class Workshop:
                 loaded = _load(configuration, {**parts, "schedule": [dict(step), {"send": "none"}]}, file)
                 check_abilities(loaded, registry().runtimes[wanted_runtime(loaded, configuration.runtime)])
 
+    @property
+    def explorations(self) -> Explorations:
+        """On a system beside those of runs."""
+        if self._explorations is None:
+            from harness.testing.exploring import Explorations
+
+            self._explorations = Explorations(self._clock, keep_passed=self._keep_passed)
+        return self._explorations
+
     def settle(self, configuration: Configuration, run: LiveRun) -> None:
         """A live run is over: its folder stays where it has a result that somebody may want to read."""
         run.close()
@@ -171,7 +184,10 @@ class Workshop:
     def close(self) -> None:
         """Stop what was kept, whatever signal comes meanwhile; then it is what it would have been."""
         kept, self._kept = self._kept, []
+        explorations, self._explorations = self._explorations, None
         with signals_wait():
+            if explorations is not None:
+                explorations.close()
             for runtime in kept:
                 runtime.close()
 
@@ -217,6 +233,13 @@ class Workshop:
             runtime.keep()
             self._kept.append(runtime)
         return runtime
+
+
+@contextlib.contextmanager
+def loaded_plan(configuration: Configuration, parts: Mapping[str, Any], file: Path) -> Iterator[LoadedScenario]:
+    """The configuration with ``parts``, written to ``file`` and read from there. Errors in it name who configured it."""
+    with _placing(configuration, file):
+        yield _load(configuration, parts, file)
 
 
 def _links(loaded: LoadedScenario) -> list[dict[str, Any]]:
