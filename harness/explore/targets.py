@@ -3,29 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import ipaddress
-import os
 import posixpath
 import socket
-import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.egress.addresses import Address, address_of, normal
+from harness.egress.sockets import kind_of
 from harness.explore.proc import link, numbers
 
 __all__ = ["Address", "Target", "Targets", "address_of", "normal"]
 
-#: (host, port); of a unix socket ("unix:/path", 0).
-Address = tuple[str, int]
-_LOOPBACK = "127.0.0.1"
 #: Nobody else sees these, or what is written there stays nowhere.
 _UNSEEN_PREFIXES = ("pipe:", "anon_inode:", "/memfd:", "/proc/", "/dev/pts/", "/dev/fd/")
 _UNSEEN_FILES = frozenset(f"/dev/{name}" for name in ["null", "zero", "full", "tty", "ptmx", "random", "urandom", "stdout", "stderr"])
 _DELETED = " (deleted)"
-_AF_NETLINK = 16
-_PIDFD_GETFD = 438
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +39,17 @@ _UNSEEN = Target("", "", "")
 
 
 class Targets:
-    """``services``: address -> name. ``folders``: folder -> name. ``log``: the app's own output, which is no effect."""
+    """``services``: address -> name. ``folders``: folder -> name. ``log``: the app's own output, which is no effect.
 
-    def __init__(self, services: Mapping[Address, str], folders: Mapping[Path, str], log: Path) -> None:
+    ``unseen``: folders of the harness's own, in which nothing is.
+    """
+
+    def __init__(self, services: Mapping[Address, str], folders: Mapping[Path, str], log: Path, unseen: Sequence[Path] = ()) -> None:
         self._services = {(normal(host), port): name for (host, port), name in services.items()}
         pairs = [(text, name) for path, name in folders.items() for text in {str(path), str(path.resolve())}]
         self._folders = sorted(pairs, key=lambda pair: -len(pair[0]))
         self._logs = {str(log), str(log.resolve())}
+        self._unseen = tuple(f"{text}/" for path in unseen for text in {str(path), str(path.resolve())})
         self._files: dict[str, Target] = {}
         self._sockets: dict[str, Target] = {}
 
@@ -83,6 +81,8 @@ class Targets:
 
     def _file(self, path: str) -> Target:
         if path.startswith(_UNSEEN_PREFIXES) or path in _UNSEEN_FILES or path in self._logs or path.endswith(_DELETED):
+            return _UNSEEN
+        if self._unseen and path.startswith(self._unseen):
             return _UNSEEN
         for folder, service in self._folders:
             if path == folder or path.startswith(folder + "/"):
@@ -118,8 +118,7 @@ class Targets:
 
     def for_datagrams(self, process: int, descriptor: int) -> bool:
         """Is it a socket whose `connect` sends nothing? The C library connects such ones to sort addresses."""
-        kind = _kind_of_socket(process, descriptor)
-        return kind is not None and kind & ~(socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC) == socket.SOCK_DGRAM
+        return kind_of(process, descriptor) == socket.SOCK_DGRAM
 
     def of_peer(self, address: Address) -> Target:
         """Of an address."""
@@ -155,21 +154,6 @@ class Targets:
         return any(f"socket:[{inode}]" in _descriptors(process) for inode in wanted for process in processes)
 
 
-def _kind_of_socket(process: int, descriptor: int) -> int | None:
-    """SOCK_STREAM, …; None where the kernel does not let us have a copy of it (pidfd_getfd, Linux 5.6)."""
-    try:
-        handle = os.pidfd_open(process)
-    except OSError:
-        return None
-    libc = ctypes.CDLL(None, use_errno=True)
-    copy = libc.syscall(*(ctypes.c_ulong(value) for value in (_PIDFD_GETFD, handle, descriptor, 0)))
-    os.close(handle)
-    if copy < 0:
-        return None
-    with socket.socket(fileno=copy) as found:
-        return found.type
-
-
 def _table(thread: int, name: str) -> list[str]:
     try:
         return Path(f"/proc/{thread}/net/{name}").read_text().splitlines()[1:]
@@ -190,34 +174,3 @@ def _from_table(text: str) -> Address:
     host, _, port = text.partition(":")
     words = [int(host[at : at + 8], 16).to_bytes(4, "little") for at in range(0, len(host), 8)]
     return str(ipaddress.ip_address(b"".join(words))), int(port, 16)
-
-
-def address_of(data: bytes) -> Address | None:
-    """Of a struct sockaddr. None: it has no address that could be judged (AF_UNSPEC, netlink)."""
-    if len(data) < 2:
-        return None
-    (family,) = struct.unpack_from("=H", data)
-    if family == socket.AF_INET and len(data) >= 8:
-        return str(ipaddress.ip_address(data[4:8])), int.from_bytes(data[2:4], "big")
-    if family == socket.AF_INET6 and len(data) >= 24:
-        return str(ipaddress.ip_address(data[8:24])), int.from_bytes(data[2:4], "big")
-    if family == socket.AF_UNIX:
-        raw = data[2:]
-        name = b"@" + raw[1:] if raw[:1] == b"\0" else raw.partition(b"\0")[0]
-        return f"unix:{os.fsdecode(name)}", 0
-    if family in (socket.AF_UNSPEC, _AF_NETLINK):
-        return None
-    return f"address family {family}", 0
-
-
-def normal(host: str) -> str:
-    """One spelling per host; all of loopback is one, as the agent's guard has it."""
-    if host in ("localhost", ""):
-        return _LOOPBACK
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return host
-    mapped = getattr(address, "ipv4_mapped", None)
-    address = mapped or address
-    return _LOOPBACK if address.is_loopback else str(address)

@@ -26,6 +26,8 @@ class CrashTask(KillWorker):
     def evidence(self, record: FaultRecord, history: History) -> Evidence:
         """The point was reached and the worker died there. A crash after the ack leaves no open delivery, and yet it bit."""
         if record.begun is None:
-            return Evidence(False, "never begun: the point was not reached")
+            return Evidence(False, f"never begun: {record.note or 'the point was not reached'}")
         where = f" before {record.file}:{record.line}" if record.file and record.line else ""
+        if not where and record.note.startswith("effect "):
+            where = f" while a call was pending, {record.note}"
         return Evidence(True, f"the worker died in task {record.task_id[:8]}{where}")

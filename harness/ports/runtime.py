@@ -11,6 +11,7 @@ from harness.model.scenario import LoadItem, Scenario
 from harness.model.world import World
 from harness.ports.broker import BrokerInspector, BrokerKind
 from harness.ports.clock import Clock
+from harness.ports.effects import EffectTriggers, WatchedPass
 from harness.ports.store import SeenEffect, Store
 from harness.ports.system import RunningSystem
 
@@ -32,6 +33,7 @@ class SystemPlan:
     kinds: Mapping[str, BrokerKind] = field(default_factory=dict)  # every kind of server that a store may ask for
     where: Callable[..., str] = lambda *path: ".".join(map(str, path))  # ("system", "egress", 0) -> file:line:column
     say: Callable[[str], None] = lambda text: None  # progress in words, for what takes long before the run begins
+    effects: Callable[[WatchedPass], EffectTriggers] | None = None  # None: no fault of the scenario strikes at an effect
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ __all__ = [
     "RestartsServers",
     "RunningSystem",
     "ScalesWorkers",
+    "StopsAtEffects",
     "StopsWorkers",
     "Worker",
 ]
@@ -135,6 +136,14 @@ class PausesServers(Protocol):
 
     def resume_server(self, part: str) -> None:
         """Thaw; a no-op where it is not frozen."""
+
+
+@runtime_checkable
+class StopsAtEffects(Protocol):
+    """Holds a task before a given call that others can notice."""
+
+    def missed_effects(self) -> Mapping[int, str]:
+        """Index of a fault that will not strike any more -> why, in words. EnvironmentFault where this machine does not allow it."""
 
 
 @runtime_checkable

@@ -13,6 +13,7 @@ from harness.model.quantities import format_duration
 from harness.model.scenario import TimelineItem
 from harness.ports.fault import Fault
 from harness.ports.runtime import LiveSystem
+from harness.ports.system import StopsAtEffects
 from harness.run.live import LiveState
 
 __all__ = ["Planned", "Timeline", "describe"]
@@ -28,6 +29,9 @@ def describe(item: TimelineItem) -> str:
     if item.when is None:
         return f"at {format_duration(item.at or 0.0)}{lasts}"
     which = f"of call {item.when.call}" if item.when.call else _NTH.get(item.when.nth, f"the {item.when.nth}th time")
+    if (effect := item.when.effect) is not None:
+        which = f"{effect.number} in execution {effect.delivery}" + (f" of call {item.when.call}" if item.when.call else "")
+        return f"when {item.when.task} reaches effect {which}{lasts}"
     return f"when {item.when.task} reaches {item.when.reaches}, {which}{lasts}"
 
 
@@ -118,6 +122,7 @@ class Timeline:
                 "nth": p.item.when.nth,
                 "call": p.item.when.call,
                 "action": p.fault.strike or "wait",
+                **({"effect": p.item.when.effect.model_dump()} if p.item.when.effect else {}),
             }
             for p in self.planned
             if p.item.when is not None and (p.called or not self.by_hand)
@@ -136,6 +141,7 @@ class Timeline:
                 self._begin(p, now, system)
         self._adopt_strikes(system, live)
         self._answer_waiting(now, system, live)
+        self._take_misses(system)
         for p in self.planned:
             if p.state == "active":
                 self._tick(p, system)
@@ -247,6 +253,13 @@ class Timeline:
                 p.record.file, p.record.line, p.record.task_id = before
             system.release(held["fault"])
 
+    def _take_misses(self, system: LiveSystem) -> None:
+        """Effects that were not what was to be struck."""
+        if any(p.item.when and p.item.when.effect for p in self.planned) and isinstance(system, StopsAtEffects):
+            for index, why in system.missed_effects().items():
+                p = self.planned[index]
+                p.record.note = p.record.note or why
+
     def _heal(self, p: Planned, now: float, system: LiveSystem, live: LiveState) -> None:
         now = self._time(now)  # before it is healed: what a thawed worker takes at once it takes after the fault
         try:
@@ -278,3 +291,4 @@ def _fill(record: FaultRecord, strike: Mapping[str, Any], t0: float) -> None:
     record.file = strike.get("file") or ""
     record.line = strike.get("line")
     record.task_id = strike.get("id") or ""
+    record.note = record.note or str(strike.get("words") or "")

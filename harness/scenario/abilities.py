@@ -8,8 +8,9 @@ from typing import Any
 
 from harness.ports.fault import Fault
 from harness.ports.registry import RuntimeAbilities
+from harness.ports.system import StopsAtEffects
 from harness.scenario.errors import Problems
-from harness.scenario.tree import Fields, place_of
+from harness.scenario.tree import Fields, find, place_of
 
 __all__ = ["check_faults_fit", "has_ability"]
 
@@ -26,9 +27,12 @@ def has_ability(system: type, ability: type[Any]) -> bool:
 def check_faults_fit(faults: Sequence[type[Fault]], tree: Fields, runtime: RuntimeAbilities, problems: Problems) -> None:
     """Add one problem per fault and ability that the runtime lacks."""
     for number, fault in enumerate(faults):
-        for ability in fault.needs:
+        at_effect = find(tree, "timeline", number, "when", "effect") is not None
+        needed: tuple[type[Any], ...] = (*fault.needs, StopsAtEffects) if at_effect else fault.needs
+        for ability in needed:
             if not has_ability(runtime.system, ability):
                 words = (inspect.getdoc(ability) or "").partition("\n")[0].rstrip(".")
-                needed = f"{ability.__name__} ({words})" if words else ability.__name__
-                what = f"`{fault.name}` needs {needed}, which the runtime `{runtime.name}` does not have"
-                problems.add(place_of(tree, ("timeline", number, "fault")), what, "choose another runtime or another fault")
+                named = f"{ability.__name__} ({words})" if words else ability.__name__
+                what = f"`{fault.name}` needs {named}, which the runtime `{runtime.name}` does not have"
+                hint = "run it with --runtime processes" if ability is StopsAtEffects else "choose another runtime or another fault"
+                problems.add(place_of(tree, ("timeline", number, "fault")), what, hint)

@@ -37,7 +37,7 @@ _ROLES = frozenset({"broker", "backend", "service"})
 RESERVED = ("broker", "backend", "matrix", "producer", "toxiproxy", "call", "check", "localhost")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _MAX_REPLICAS = 64
-_EVENTS = ("start", "end", "before_ack", "after_ack")
+_EVENTS = ("start", "end", "before_ack", "after_ack", "effect")
 _LINE = re.compile(r"[^:#\s][^:#]*\.py:[1-9]\d*(#[1-9]\d*)?")
 #: Points that a worker's main process reaches: no pool child is there to be struck.
 _IN_MAIN = ("before_ack", "after_ack")
@@ -250,6 +250,8 @@ def _check_arming(item: Fields, name: Scalar, fault: type[Fault], parts: Parts, 
     if isinstance(reaches, Scalar) and reaches.value in _IN_MAIN and fault.strike == "kill_child":
         what = f"`{name.value}` kills a pool child, but `{reaches.value}` is reached in the worker's main process"
         problems.add(reaches.place, what, "use start, end or a line, or worker.kill")
+    if isinstance(reaches, Scalar) and reaches.value == "effect":
+        _check_effect(reaches, name, fault, parts, problems)
     target = _value(item.get("target"))
     group = parts.group_of(str(target)) if target else ""
     pools = {parts.groups[group][1]} if group in parts.groups else {pool for _, pool in parts.groups.values()}
@@ -257,3 +259,12 @@ def _check_arming(item: Fields, name: Scalar, fault: type[Fault], parts: Parts, 
     if needed and pools and needed not in pools:
         what = f"`{name.value}` needs the pool {needed}, not {listed(sorted(pools), 'or')}"
         problems.add(name.place, what, f"write `pool: {needed}` in the worker group, or choose another fault")
+
+
+def _check_effect(reaches: Scalar, name: Scalar, fault: type[Fault], parts: Parts, problems: Problems) -> None:
+    """A task is held there by the kernel, from outside: all that can be done to it is to kill."""
+    if fault.strike not in ("kill_group", "kill_child"):
+        problems.add(reaches.place, f"`{name.value}` cannot strike at an effect", "use task.crash, worker.kill or worker.kill_child")
+    pools = {pool for _, pool in parts.groups.values()} - {"prefork"}
+    if pools:
+        problems.add(reaches.place, f"an effect is reached in the pool prefork, not in {listed(sorted(pools), 'and')}")

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import array
+import fcntl
 import json
 import os
+import resource
 import socket
 import struct
 from typing import Any, Sequence
 
-__all__ = ["Channel"]
+__all__ = ["Channel", "exempt_descriptor", "moved"]
 
 _LENGTH = struct.Struct("!I")
+#: Where a stopped process has its own socket: far above what programs use, since the filter knows it by its number alone.
+_EXEMPT = 1000
 
 
 class Channel:
@@ -57,3 +61,19 @@ class Channel:
     def abandon(self) -> None:
         """Close the descriptor of an end that belongs to another process."""
         os.close(self._socket.detach())
+
+
+def exempt_descriptor() -> int:
+    """The number of the descriptor that the filter lets pass, as far up as this process may have one."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return min(_EXEMPT, soft - 1) if soft > 0 else _EXEMPT
+
+
+def moved(descriptor: int, to: int) -> int:
+    """The same under another number; whatever had that is closed."""
+    found = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, to)
+    if found != to:
+        os.dup2(found, to, inheritable=False)
+        os.close(found)
+    os.close(descriptor)
+    return to

@@ -10,6 +10,7 @@ from typing import Any, Callable, Dict
 from celery_harness_agent import config
 from celery_harness_agent.company import Company
 from celery_harness_agent.context import CALL, CAUSE, COPY, DELIVERY, MESSAGE, delivery_of
+from celery_harness_agent.effects import Effects
 from celery_harness_agent.frames import Frames, place_of
 from celery_harness_agent.journal import Journal, mono, optional, quoted
 from celery_harness_agent.launch import die_with_parent
@@ -44,13 +45,14 @@ _TASK_POLICY = (
 class Hooks:
     """The hooks of one worker: its main process, and by inheritance its pool children."""
 
-    def __init__(self, settings: Settings, journal: Journal, frames: Frames, company: Company) -> None:
+    def __init__(self, settings: Settings, journal: Journal, frames: Frames, company: Company, effects: Effects) -> None:
         self.settings = settings
         self.journal = journal
         self.emit = journal.emit
         self.armed = Armed(settings, journal, frames)
         self.company = company
-        self.tracing = Tracing(journal, frames, self.armed, company)
+        self.effects = effects
+        self.tracing = Tracing(journal, frames, self.armed, company, effects)
         self.main = os.getpid()
         self.prefork = True
         self.told_settings = False
@@ -173,6 +175,10 @@ class Hooks:
         on(signals.worker_ready, lambda **_: self.emit(f'{{"k":"ready","m":{mono()}}}\n'))
         on(signals.worker_shutdown, lambda **_: self.emit(f'{{"k":"down","m":{mono()}}}\n'))
         on(signals.worker_process_init, lambda **_: self._child_up(app))
+        if self.effects.wanted:
+            on(signals.worker_process_init, lambda **_: self.effects.install())
+            receivers = signals.worker_process_init.receivers
+            receivers.insert(0, receivers.pop())  # what the app itself does then are effects too
         on(signals.worker_process_shutdown, self._child_down)
         on(signals.task_revoked, self._revoked)
         on(signals.task_unknown, lambda message=None, name=None, **_: self.outcome("unknown", message, str(name)))

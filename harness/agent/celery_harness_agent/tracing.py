@@ -10,6 +10,7 @@ from typing import Any, Callable, Iterator
 
 from celery_harness_agent.company import Company
 from celery_harness_agent.context import call_of, delivery_of, enter_shared, leave_shared, single
+from celery_harness_agent.effects import Effects
 from celery_harness_agent.frames import Frames, place_of
 from celery_harness_agent.journal import Journal, mono, optional, quoted
 from celery_harness_agent.lines import Lines
@@ -25,8 +26,9 @@ Tracer = Callable[..., Any]
 class Tracing:
     """Wraps tracers. `shared`: this process runs several tasks at once (threads, gevent, eventlet)."""
 
-    def __init__(self, journal: Journal, frames: Frames, armed: Armed, company: Company) -> None:
+    def __init__(self, journal: Journal, frames: Frames, armed: Armed, company: Company, effects: Effects) -> None:
         self._emit = journal.emit
+        self._effects = effects
         self._company = company
         self._frames = frames
         self._armed = armed
@@ -41,6 +43,8 @@ class Tracing:
 
     def _wrap(self, task: Any, tracer: Tracer, shared: bool) -> Tracer:
         starts, ends, lines = self._armed.at("start", task.name), self._armed.at("end", task.name), self._armed.lines(task.name)
+        if self._effects.wanted:
+            tracer = self._told_of_effects(task, tracer)
         if self._armed.live:
             tracer, after = self._with_coming_triggers(task, tracer)
         else:
@@ -104,6 +108,18 @@ class Tracing:
             return out
 
         return traced
+
+    def _told_of_effects(self, task: Any, inner: Tracer) -> Tracer:
+        effects = self._effects
+
+        def told(uuid: str, args: Any, kwargs: Any, request: Any = None) -> Any:
+            effects.begin(task, uuid, delivery_of(request), call_of(request))
+            try:
+                return inner(uuid, args, kwargs, request)
+            finally:
+                effects.end()
+
+        return told
 
     def _with_triggers(self, task: Any, inner: Tracer, starts: list[Trigger], lines: list[Trigger]) -> Tracer:
         place = place_of(task)

@@ -326,6 +326,16 @@ CASES = [
         "drain shorter than a chain's countdowns", item("chain: [{send: a, countdown: «30s}, {send: b, eta: 40s}], count: 1"), ("(70.0 s)",)
     ),
     Case(
+        "drawn by what is no name",
+        {"explore": "explore: [{task: a, args: «typs}]"},
+        ("'typs' is nothing to draw arguments from: write types, or module:strategy",),
+    ),
+    Case(
+        "examples of what is written out",
+        {"explore": "explore: [«{task: a, args: [7], examples: 3}]"},
+        ("`examples` says how many sets are drawn, and here all is written out",),
+    ),
+    Case(
         "fault after the end",
         fault("at: «61s, fault: worker.kill"),
         ("at 61.0 s the run is over: the load", "the drain at most 60.0 s later"),
