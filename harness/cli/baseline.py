@@ -87,7 +87,7 @@ def _configured(root: Path) -> tuple[Path, Path]:
 
 def _with_samples(root: Path, gate: GateResult, wanted: int, file: Path, reports: Path) -> GateResult:
     """The gate with as many samples of each passing cell as are wanted. UsageError where tree or scenarios are others than the gate's."""
-    short = [cell for cell in gate.cells if cell.verdict is Verdict.PASS and len(cell.samples) < wanted]
+    short = [cell for cell in gate.cells if cell.kind == "run" and cell.verdict is Verdict.PASS and len(cell.samples) < wanted]
     if not short:
         return gate
     from harness.cli.gate_cells import load_plan, warm_runner

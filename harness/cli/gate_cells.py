@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 
 from harness.assembly import RUNTIMES, build_cell, choose_runtime, default_writers, registry
+from harness.cli.gate_certificates import CertificateRuns, Explored, planned_certificates
 from harness.cli.look import scenario_files
 from harness.errors import HarnessError, Interrupted, UsageError
 from harness.gate.plan import PlannedCell, keys_of, plan_cell
@@ -36,11 +37,15 @@ _LONGEST = 400
 
 @dataclass(frozen=True)
 class GateScenario:
-    """A cell of the plan, ready to run. ``index``: its number in its file's matrix, from 0; -1: there is only one."""
+    """A cell of the plan, ready to run. ``index``: its number in its file's matrix, from 0; -1: there is only one.
+
+    ``explored``: of one that is no run, but looks at a certificate.
+    """
 
     planned: PlannedCell
     loaded: LoadedScenario
     index: int
+    explored: Explored | None = None
 
 
 def load_plan(root: Path, settings: GateSettings, baseline: Baseline | None) -> list[GateScenario]:
@@ -76,13 +81,25 @@ def load_plan(root: Path, settings: GateSettings, baseline: Baseline | None) -> 
             f"no scenario in {where} has the tag {' or '.join(settings.tags)}",
             hint="add `tags: [ci]` to a scenario, or name others with --tags",
         )
-    keys = keys_of([loaded for loaded, _ in found], root)
-    return [
+    run = [(loaded, index) for loaded, index in found if not _only_explores(loaded)]
+    keys = keys_of([loaded for loaded, _ in run], root)
+    planned = [
         GateScenario(
             plan_cell(key, loaded, root=root, runtime=settings.runtime, clean=_compares_worlds(loaded), baseline=baseline), loaded, index
         )
-        for key, (loaded, index) in zip(keys, found, strict=True)
+        for key, (loaded, index) in zip(keys, run, strict=True)
     ]
+    explored = {loaded.path: loaded for loaded, _ in reversed(found) if loaded.scenario.explore}
+    for path in sorted(explored):
+        keys = [cell.planned.key for cell in planned]
+        for cell, one in planned_certificates(explored[path], root, settings, keys):
+            planned.append(GateScenario(cell, explored[path], -1, one))
+    return planned
+
+
+def _only_explores(loaded: LoadedScenario) -> bool:
+    scenario = loaded.scenario
+    return bool(scenario.explore) and not (scenario.load or scenario.schedule or scenario.locust)
 
 
 def _compares_worlds(loaded: LoadedScenario) -> bool:
@@ -101,6 +118,8 @@ def _check_overrides(loaded: LoadedScenario, settings: GateSettings) -> None:
 
 def replay_of(cell: GateScenario, settings: GateSettings) -> str:
     """The command that repeats it."""
+    if cell.explored is not None:
+        return cell.explored.replay()
     command = ["celery-harness", "run", cell.planned.file, "--runtime", settings.runtime]
     command += ["--cell", str(cell.index)] if cell.index >= 0 else []
     command += ["--seed", str(settings.seed)] if settings.seed is not None else []
@@ -137,9 +156,12 @@ class CellRunner:
         self._here.keep()
         self._there: Runtime | None = None
         self._watch = _Watch(live)
+        self._certificates = CertificateRuns(reports, live)
 
     def run(self, cell: GateScenario, *, repetition: bool = False) -> CellRun:
         """Once. The report of a ``repetition`` that passed is not kept. Raises Interrupted; see `interrupted_run`."""
+        if cell.explored is not None:
+            return self._certificates.run(cell.explored)
         done = self._run(cell, cell.loaded, self._here, self._root, self._reports, default_writers(), repetition=repetition)
         if repetition and done.verdict is Verdict.PASS and done.folder is not None:
             shutil.rmtree(done.folder, ignore_errors=True)

@@ -155,7 +155,7 @@ class _Gate:
         for _ in range(1, self.settings.samples):
             for cell in mine:
                 runs = self.runs.get(cell.key, [])
-                if not runs or combine(run.verdict for run in runs) is not Verdict.PASS:
+                if cell.certificate or not runs or combine(run.verdict for run in runs) is not Verdict.PASS:
                     continue
                 guard.check()
                 if runs[-1].took > self.left():
@@ -225,13 +225,16 @@ class _Gate:
         self._note("the gate was interrupted: this result is partial")
 
     def _say_what_is_missing(self) -> None:
+        if all(cell.certificate for cell in self.plan):
+            return  # nothing is measured
         if self.baseline is None:
             self._note(f"no baseline: {self.settings.baseline} is not there; `celery-harness baseline accept` makes it from this gate")
         if self.repository.why:
             self._note(f"{self.repository.why}: what looks slower cannot be decided by runs in turn of both commits")
 
     def _note_overruns(self) -> None:
-        late = [c.key for c in self.plan if c.key in self.runs and self.runs[c.key][0].took > max(_LONGER * c.estimate, c.estimate + 1)]
+        runs = [c for c in self.plan if c.key in self.runs and not c.certificate]
+        late = [c.key for c in runs if self.runs[c.key][0].took > max(_LONGER * c.estimate, c.estimate + 1)]
         if late:
             self._note(f"took much longer than estimated, and counted as they were: {', '.join(sorted(late))}")
 

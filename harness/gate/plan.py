@@ -17,13 +17,25 @@ from harness.model.verdict import Verdict
 from harness.scenario import LoadedScenario
 from harness.scenario.extent import at_most_calls, latest_end
 
-__all__ = ["PlannedCell", "digest_of", "keys_of", "most_valuable_first", "parse_shard", "plan_cell", "shard_of"]
+__all__ = [
+    "PlannedCell",
+    "digest_of",
+    "keys_of",
+    "most_valuable_first",
+    "parse_shard",
+    "plan_cell",
+    "plan_certificate",
+    "shard_of",
+]
 
 #: Seconds of one pass beside its load: starting workers and producer, draining, looking into broker and stores; measured on two cores.
 _PER_PASS = {"processes": 3.0, "containers": 5.0}
 #: Seconds of one call in a clean pass, where nothing waits for arrivals.
 _PER_CALL = 0.1
 _CLEAN_PASSES = 2
+#: Seconds to import the app and look at its first world, which the certificates of one file share; what one of them guards.
+_PER_FILE = 4.0
+_EVERY_CRASH = 4
 
 #: Says nothing about what is measured: these may change without making it another measurement.
 _WORDS = ("description", "tags")
@@ -41,6 +53,8 @@ class PlannedCell:
     value: int
     before: Verdict | None = None  # the baseline's verdict, None where it has none
     first: bool = True  # new, changed or not passed in the baseline: before all others
+    certificate: bool = False  # it is checked whether that of a task holds; else a run
+    line: int | None = None  # of a certificate: where the scenario names the task
 
     @property
     def worth(self) -> float:
@@ -89,6 +103,27 @@ def plan_cell(key: str, loaded: LoadedScenario, *, root: Path, runtime: str, cle
         value=max(1, len(loaded.fault_kinds)) * max(1, len(loaded.checks)),
         before=expected.verdict if expected else None,
         first=expected is None or not same or expected.verdict is not Verdict.PASS,
+    )
+
+
+def plan_certificate(loaded: LoadedScenario, call: str, line: int | None, *, root: Path, beside: int, taken: Iterable[str]) -> PlannedCell:
+    """Of one of the tasks that a scenario explores. ``call``: the task with its arguments; ``beside``: how many the scenario explores.
+
+    No baseline knows it: it holds or it does not.
+    """
+    file = _file(loaded, root)
+    key = f"{file} certificate {call}"
+    same = sum(1 for other in taken if other == key or other.startswith(f"{key} #"))
+    return PlannedCell(
+        key=f"{key} #{same + 1}" if same else key,
+        file=file,
+        title=f"{loaded.name}: certificate of {call}",
+        digest=digest_of(loaded.text),
+        estimate=round(_PER_FILE / max(1, beside), 3),
+        value=_EVERY_CRASH,
+        first=False,
+        certificate=True,
+        line=line,
     )
 
 

@@ -71,10 +71,12 @@ def gate_cell(
     judged = [*runs, *(run for run in repetitions if run.verdict is Verdict.FAIL)]
     verdict = combine(run.verdict for run in judged)
     told = next(run for run in judged if run.verdict is verdict)
-    measured = [run for run in runs if run.verdict is not Verdict.ENVIRONMENT and run.exit_code != REFUSED]
+    measured = [run for run in runs if not cell.certificate and run.verdict is not Verdict.ENVIRONMENT and run.exit_code != REFUSED]
     return GateCell(
         key=cell.key,
+        kind="certificate" if cell.certificate else "run",
         file=cell.file,
+        line=cell.line,
         title=cell.title,
         digest=cell.digest,
         verdict=verdict,

@@ -65,7 +65,9 @@ class GateCell(_Frozen):
     """One scenario cell that ran. ``key``: file and cell, the same in baseline, shards and reports."""
 
     key: str
+    kind: Literal["run", "certificate"] = Field(default="run", description="certificate: it was checked whether that of a task holds")
     file: str
+    line: int | None = Field(default=None, description="of a certificate: where the scenario names the task")
     title: str
     digest: str = Field(description="of the scenario as it was run; another one is another measurement")
     verdict: Verdict

@@ -15,7 +15,7 @@ from harness.model.finding import Finding
 from harness.model.gate import Comparison, GateCell, GateResult, LeftOut
 from harness.model.result import RunResult
 from harness.model.verdict import Verdict
-from harness.reporting.gate_remarks import ENVIRONMENT, FAILED, REFUSED, REGRESSION, UNDECIDED
+from harness.reporting.gate_remarks import CERTIFICATE, ENVIRONMENT, FAILED, REFUSED, REGRESSION, UNDECIDED
 from harness.reporting.gate_words import REFUSED_EXIT, gate_headline
 from harness.reporting.junit import add_outcome, counted, document, legal, new_case, run_suite
 from harness.reporting.words import place
@@ -68,13 +68,16 @@ def _verdict(cell: GateCell) -> ET.Element:
         case.set("file", legal(where.file))
         if where.line is not None:
             case.set("line", str(where.line))
+    elif cell.line is not None:
+        case.set("file", legal(cell.file))
+        case.set("line", str(cell.line))
     told = [cell.summary, *map(_finding, cell.findings), cell.replay]
     text = "\n\n".join(part for part in told if part) or cell.verdict.value
     message = cell.findings[0].headline if cell.findings else cell.summary or cell.verdict.value
     if cell.exit_code == REFUSED_EXIT:
         add_outcome(case, "error", REFUSED, cell.summary or message, text)
     elif cell.verdict is Verdict.FAIL:
-        add_outcome(case, "failure", ", ".join(cell.words) or FAILED, message, text)
+        add_outcome(case, "failure", ", ".join(cell.words) or (CERTIFICATE if cell.kind == "certificate" else FAILED), message, text)
     elif cell.verdict is Verdict.INCONCLUSIVE:
         add_outcome(case, "failure", UNDECIDED, cell.summary or message, text)
     elif cell.verdict is Verdict.ENVIRONMENT:

@@ -70,7 +70,7 @@ def _failed_rows(cell: GateCell, places: Places) -> Iterator[list[str]]:
     since = known.get(cell.before, f"{cell.before} in the baseline")
     name, again = _code(cell.title) + (f"<br>{since}" if since else ""), _code(cell.replay)
     if not cell.findings:
-        yield [name, f"**FAIL** {_text(cell.summary)}", _where(cell.file, None, places), again]
+        yield [name, f"**FAIL** {_text(cell.summary)}", _where(cell.file, cell.line, places), again]
     for finding in cell.findings:
         fix = f"**Fix** {_text(finding.fix)}" if finding.fix else ""
         told = [f"**{finding.word}** {_text(finding.headline)}", _text(finding.sentence), fix]

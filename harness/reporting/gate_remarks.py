@@ -15,10 +15,11 @@ from harness.reporting.gate_places import Place, Places
 from harness.reporting.gate_words import REFUSED_EXIT
 from harness.reporting.words import plural, printable, shortened
 
-__all__ = ["ENVIRONMENT", "FAILED", "REFUSED", "REGRESSION", "UNDECIDED", "Level", "Remark", "remarks"]
+__all__ = ["CERTIFICATE", "ENVIRONMENT", "FAILED", "REFUSED", "REGRESSION", "UNDECIDED", "Level", "Remark", "remarks"]
 
 #: What remarks are called that are not a finding's word.
 FAILED, UNDECIDED, ENVIRONMENT, REFUSED, REGRESSION = "FAIL", "INCONCLUSIVE", "ENVIRONMENT", "REFUSED", "REGRESSION"
+CERTIFICATE = "CERTIFICATE"
 
 Level = Literal["error", "warning"]
 
@@ -57,13 +58,15 @@ def remarks(result: GateResult, places: Places) -> list[Remark]:
 
 
 def _of_cell(cell: GateCell, places: Places) -> Iterable[Remark]:
-    scenario = places.find(cell.file)
+    scenario = places.find(cell.file, cell.line)
     if cell.exit_code == REFUSED_EXIT:
         yield _about(cell, REFUSED, "error", "the scenario, or what it names in the app, is wrong", scenario)
     elif cell.verdict is Verdict.ENVIRONMENT:
         yield _about(cell, ENVIRONMENT, "error", "the environment failed, so nothing was judged", scenario)
     elif cell.verdict is Verdict.INCONCLUSIVE:
         yield _about(cell, UNDECIDED, "warning", "too little evidence for a verdict", scenario)
+    elif cell.verdict is Verdict.FAIL and cell.kind == "certificate":
+        yield _about(cell, CERTIFICATE, "error", "it does not hold", scenario)
     elif cell.verdict is Verdict.FAIL and not cell.findings:
         yield _about(cell, FAILED, "error", "a check failed", scenario)
     if cell.verdict is not Verdict.PASS:

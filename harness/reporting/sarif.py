@@ -16,7 +16,7 @@ from harness.model.finding import EXPLANATIONS
 from harness.model.gate import GateResult
 from harness.model.verdict import Verdict
 from harness.reporting.gate_places import Places
-from harness.reporting.gate_remarks import ENVIRONMENT, FAILED, REFUSED, REGRESSION, UNDECIDED, Remark
+from harness.reporting.gate_remarks import CERTIFICATE, ENVIRONMENT, FAILED, REFUSED, REGRESSION, UNDECIDED, Remark
 from harness.reporting.words import plural, printable
 
 __all__ = ["MOST_RESULTS", "sarif_text"]
@@ -46,6 +46,11 @@ _MORE_RULES = {
         "Regression",
         "Slower than the committed baseline.",
         "Both commits were run in turn on the same machine. If the change is meant, accept a new baseline.",
+    ),
+    CERTIFICATE: (
+        "CertificateDoesNotHold",
+        "The certificate that no crash breaks this task is missing, or of another state of the code.",
+        "Nothing is known of the task as it is now. `celery-harness certify` explores it and writes the certificate anew; commit that.",
     ),
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import platform
+import sys
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -57,14 +58,32 @@ def _examine(settings: Settings, request: dict[str, Any]) -> dict[str, Any]:
     unmatched = [p for p in request.get("retry_patterns") or () if not any(fnmatchcase(name, p) for name in tasks)]
     points = [trouble_with(str(file), int(line), settings.root) for file, line in request.get("points") or ()]
     calls = [_wrong_call(app, call) for call in request.get("calls") or ()]
+    grounds = _grounds(app, settings) if request.get("grounds") else {}
     return {
         "ok": True,
+        **grounds,
         "tasks": tasks,
         "unknown": unknown,
         "unmatched_patterns": unmatched,
         "points": points,
         "calls": calls,
         "settings": config.effective(app.conf),
+    }
+
+
+def _grounds(app: Any, settings: Settings) -> dict[str, Any]:
+    """What a certificate of the explorer rests on, as far as an import shows it."""
+    from celery_harness_agent.explored_child import user_modules
+    from celery_harness_agent.hooks import described_tasks
+
+    described = described_tasks(app)
+    for name, task in described.items():
+        task["acks_on_failure_or_timeout"] = config.plain(getattr(app.tasks[name], "acks_on_failure_or_timeout", None))
+    return {
+        "changed": config.changed(app.conf),
+        "described": described,
+        "modules": user_modules(Frames(settings.root), list(sys.modules)),
+        "machine": platform.machine(),
     }
 
 

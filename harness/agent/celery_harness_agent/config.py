@@ -10,7 +10,7 @@ from typing import Any, Mapping
 from celery_harness_agent.journal import Journal, mono, quoted
 from celery_harness_agent.settings import EX_CONFIG, Settings
 
-__all__ = ["NO_BACKEND", "backend_address", "demand_our_servers", "effective", "force_addresses", "merge", "merge_when_loaded"]
+__all__ = ["NO_BACKEND", "backend_address", "changed", "demand_our_servers", "effective", "force_addresses", "merge", "merge_when_loaded"]
 
 NO_BACKEND = "disabled://"
 _BROKER_VARIABLES = {
@@ -59,6 +59,9 @@ ORACLE_SETTINGS = (
 #: What an app may say of verification, in the words of redis-py and of py-amqp.
 _TLS_SETTINGS = ("broker_use_ssl", "redis_backend_use_ssl")
 _VERIFICATION = ("ssl_cert_reqs", "ssl_check_hostname", "cert_reqs")
+#: Of the run's own servers.
+_ADDRESSES = ("broker_url", "broker_read_url", "broker_write_url", "result_backend", "BROKER_URL", "CELERY_RESULT_BACKEND")
+_IN_MEMORY = re.compile(r" at 0x[0-9a-f]+")
 _SECRET = re.compile(r"pass(word|wd)?$|secret|token|credential", re.IGNORECASE)
 
 
@@ -117,6 +120,30 @@ def effective(conf: Any) -> dict[str, Any]:
     return found
 
 
+def changed(conf: Any) -> dict[str, Any]:
+    """The settings that are no defaults of Celery's, but for addresses of broker and backend, as JSON can hold them, without secrets.
+
+    The same in every process: sets in order, objects without their addresses in memory.
+    """
+    found = {}
+    for name, value in sorted(conf.table(with_defaults=False).items()):
+        if name in _ADDRESSES or name == "deprecated_settings":
+            continue
+        try:
+            found[name] = _lasting(plain(value, name))
+        except Exception as exc:
+            found[name] = f"(cannot be read: {type(exc).__name__})"
+    return found
+
+
+def _lasting(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _lasting(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_lasting(item) for item in value]
+    return _IN_MEMORY.sub("", value) if isinstance(value, str) else value
+
+
 def plain(value: Any, name: str = "") -> Any:
     """JSON-able: numbers and strings as they are, the rest by its text."""
     if value is not None and _SECRET.search(name):
@@ -125,7 +152,9 @@ def plain(value: Any, name: str = "") -> Any:
         return value
     if isinstance(value, Mapping):
         return {str(k): plain(v, str(k)) for k, v in value.items()}
-    if isinstance(value, (list, tuple, set, frozenset)):
+    if isinstance(value, (set, frozenset)):
+        return sorted((plain(v) for v in value), key=str)
+    if isinstance(value, (list, tuple)):
         return [plain(v) for v in value]
     return value.total_seconds() if hasattr(value, "total_seconds") else str(value)
 

@@ -80,3 +80,12 @@ def test_another_sample_moves_the_median_and_a_failure_counts() -> None:
 def test_the_baseline_is_shown_in_full() -> None:
     lines = baseline_lines(baseline(cells={"a": expected(samples=_FIGURES)}))
     assert lines[0].startswith("commit abc, processes") and lines[1] == "  a: pass, p95 200 ms, 40.0/s, 1 sample, 2.0 s"
+
+
+def test_certificates_are_no_affair_of_a_baseline() -> None:
+    """They hold or do not, whatever was before: one that failed keeps nobody from accepting the figures."""
+    stale = cell("pay certificate", Verdict.FAIL, kind="certificate", line=9)
+    old = baseline(cells={"b": expected()})
+    assert set(accepted(gate(stale, cell("b")), old, created=_NOW).cells) == {"b"}
+    with pytest.raises(UsageError, match="nothing ran"):
+        accepted(gate(stale), old, created=_NOW)

@@ -6,7 +6,7 @@ import pytest
 
 from harness.assembly import registry
 from harness.errors import UsageError
-from harness.gate.plan import digest_of, keys_of, most_valuable_first, parse_shard, plan_cell, shard_of
+from harness.gate.plan import digest_of, keys_of, most_valuable_first, parse_shard, plan_cell, plan_certificate, shard_of
 from harness.model.gate import Baseline, Shard
 from harness.model.verdict import Verdict
 from harness.scenario import LoadedScenario, load_scenarios
@@ -82,6 +82,15 @@ def test_the_baseline_knows_better_unless_it_is_of_something_else(tmp_path: Path
     assert _planned_with(tmp_path, baseline(cells={"k": expected(took=1.5)})) == (9.0, True, Verdict.PASS), "the scenario has changed"
     assert _planned_with(tmp_path, baseline(cells={"k": same}, runtime="containers")) == (9.0, False, Verdict.PASS)
     assert _planned_with(tmp_path, baseline()) == (9.0, True, None)
+
+
+def test_a_certificate_is_cheap_and_the_same_task_twice_has_two_keys(tmp_path: Path) -> None:
+    loaded = _load(tmp_path)[0]
+    one = plan_certificate(loaded, "shop.pay(7)", 12, root=tmp_path, beside=2, taken=[])
+    two = plan_certificate(loaded, "shop.pay(7)", 13, root=tmp_path, beside=2, taken=[one.key])
+    assert (one.key, two.key) == ("s.yaml certificate shop.pay(7)", "s.yaml certificate shop.pay(7) #2")
+    assert (one.certificate, one.line, one.first, one.before, one.estimate) == (True, 12, False, None, 2.0)
+    assert one.worth > plan_cell("k", loaded, root=tmp_path, runtime="processes", clean=False, baseline=None).worth
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 7])

@@ -1,0 +1,186 @@
+"""What `certify` is asked about: scenarios with tasks to explore, or one task of an app; and where their certificates lie."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shlex
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from harness.assembly import registry
+from harness.cli.explore_items import Wanted, items_of, loaded_scenario, question_of
+from harness.cli.explore_system import Witness
+from harness.cli.look import scenario_files
+from harness.errors import UsageError
+from harness.explore.certificates import Folder
+from harness.explore.grounds import App, grounds_of
+from harness.explore.proof import Plain, first_world
+from harness.model.certificate import Certificate, Grounds, Subject
+from harness.model.scenario import ExploreItem
+from harness.ports.exploring import ExploresHere, KnowsModules, Mechanism
+from harness.scenario import LoadedScenario, load_scenarios
+
+__all__ = ["Asked", "Item", "Sight", "Target", "names_of", "renewal", "subject_of", "targets_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The command line, with what the project's settings say where it says nothing."""
+
+    targets: tuple[str, ...]
+    task: str
+    args: list[Any] | str | None
+    kwargs: dict[str, Any] | None
+    limit: Mapping[str, Any]
+    folder: str
+    own_folder: bool  # named on the command line: so it is in the commands that we tell
+    reports: Path
+    seed: int | None
+    as_json: bool
+    root: Path
+
+    def certificates(self) -> Folder:
+        """The folder."""
+        return Folder(self.root / self.folder)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One scenario with its items, or an app with one task. ``name``: as the command line has it."""
+
+    name: str
+    loaded: LoadedScenario
+    items: tuple[Item, ...]
+    whole: bool  # all that the scenario explores: a certificate of anything else in it belongs to nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One task with its arguments. ``where``: file:line:column in the scenario; '' where it is not written there."""
+
+    item: ExploreItem
+    subject: Subject
+    where: str = ""
+
+
+def names_of(asked: Asked, files: tuple[str, ...]) -> list[str | Subject]:
+    """What was named; else every scenario below ``files`` that explores something, and what else there are certificates of."""
+    if asked.targets:
+        return list(asked.targets)
+    paths: list[Path] = []
+    with contextlib.suppress(UsageError):  # no file in any of the folders
+        paths = scenario_files(tuple(file for file in files if Path(file).exists()))
+    names: list[str | Subject] = [str(path) for path in paths if _explores(path, asked.task)]
+    known = {Path(name).resolve() for name in names if isinstance(name, str)}
+    for _, one in asked.certificates().all():
+        if not isinstance(one, Certificate) or asked.task not in ("", one.subject.task):
+            continue
+        if not one.subject.scenario:
+            names.append(one.subject)
+        elif (path := Path(one.subject.scenario)).is_file() and path.resolve() not in known:
+            known.add(path.resolve())
+            names.append(one.subject.scenario)
+    return names
+
+
+def _explores(path: Path, task: str) -> bool:
+    """One that cannot be loaded counts as well: then it is said what is wrong with it."""
+    text = path.read_text(encoding="utf-8", errors="replace")
+    if "explore" not in text and "extends" not in text:
+        return False
+    return any(task in ("", item.task) for cell in load_scenarios(path, registry()) for item in cell.scenario.explore)
+
+
+def targets_of(asked: Asked, names: Iterable[str | Subject], folder: Path) -> Iterator[Target]:
+    """``folder``: for the scenario that is made for an app."""
+    for name in names:
+        yield _target(asked, name, folder) if isinstance(name, str) else _target(_asked_again(asked, name), name.app, folder)
+
+
+def _asked_again(asked: Asked, subject: Subject) -> Asked:
+    return replace(asked, task=subject.task, args=subject.drawn or list(subject.args), kwargs=dict(subject.kwargs))
+
+
+def _target(asked: Asked, name: str, folder: Path) -> Target:
+    wanted = Wanted(
+        target=name,
+        task=asked.task,
+        args=asked.args,
+        kwargs=asked.kwargs,
+        limit=asked.limit,
+        reports=asked.reports,
+        seed=asked.seed,
+        as_json=asked.as_json,
+    )
+    loaded = loaded_scenario(wanted, folder)
+    own = Path(name).exists()
+    if own and not asked.task and not loaded.scenario.explore:
+        raise UsageError(f"{name} has no `explore`", hint="such as `explore: [{task: orders.charge, args: [7, 900]}]`")
+    written = [n for n, one in enumerate(loaded.scenario.explore) if not asked.task or one.task == asked.task]
+    items = items_of(wanted, loaded)
+    places = written if own and len(written) == len(items) and asked.args is None and asked.kwargs is None else [None] * len(items)
+    found = tuple(
+        Item(item, subject_of(item, loaded, "" if own else name, asked.root), "" if n is None else loaded.where("explore", n, "task"))
+        for item, n in zip(items, places, strict=True)
+        if item.rows is None
+    )
+    if not found:
+        raise UsageError(
+            f"{items[0].task} has no certificate: its first rows are drawn", hint="write `setup` without an argument, and no `rows`"
+        )
+    return Target(name, loaded, found, whole=own and not asked.task)
+
+
+def subject_of(item: ExploreItem, loaded: LoadedScenario, app: str, root: Path) -> Subject:
+    """``app``: '' where the scenario is the user's own file."""
+    scenario = "" if app else Path(os.path.relpath(loaded.path.resolve(), root.resolve())).as_posix()
+    question = question_of(item, loaded)
+    written = json.loads(json.dumps([list(question.args), dict(question.kwargs)], default=str))
+    drawn = item.args if isinstance(item.args, str) else ""
+    args, semantics = tuple(written[0]), question.semantics or ""
+    return Subject(scenario=scenario, app=app, task=item.task, args=args, kwargs=written[1], drawn=drawn, semantics=semantics)
+
+
+def renewal(subject: Subject, asked: Asked, command: str = "certify") -> str:
+    """The command that certifies it anew, or explores it."""
+    words = ["celery-harness", command, subject.scenario or subject.app, "--task", subject.task]
+    if not subject.scenario:
+        args = subject.drawn or (json.dumps(list(subject.args)) if subject.args else "")
+        words += ["--args", args] if args else []
+        words += ["--kwargs", json.dumps(subject.kwargs)] if subject.kwargs else []
+    return shlex.join([*words, *(["--folder", asked.folder] if asked.own_folder else [])])
+
+
+@dataclass
+class Sight(Witness):
+    """What certificates of one system rest on, as it was seen."""
+
+    root: Path
+    app: App | None = None
+    first: Mapping[str, str] = field(default_factory=dict)
+    ran: tuple[str, ...] = ()
+    plain: Plain = field(default_factory=Plain)
+
+    def imported(self, answer: Mapping[str, Any]) -> None:
+        """See `Witness`."""
+        self.app = App.of(answer)
+
+    def begun(self, system: ExploresHere) -> None:
+        """See `Witness`."""
+        self.plain = Plain(system.zygote())
+        self.first = first_world(getattr(system, "stores", {}), self.plain)
+
+    def ended(self, mechanism: Mechanism, drew: Iterable[str] = ()) -> None:
+        """See `Witness`."""
+        ran = mechanism.modules().values() if isinstance(mechanism, KnowsModules) else ()
+        self.ran = tuple(dict.fromkeys((*ran, *drew)))
+
+    def grounds(self, loaded: LoadedScenario, item: ExploreItem, ran: tuple[str, ...] | None = None) -> Grounds:
+        """``ran``: modules in place of those that ran here, where nothing did."""
+        assert self.app is not None, "the app is imported first"
+        files = self.ran if ran is None else ran
+        return grounds_of(loaded, item, self.app, first_world=self.first, ran=files, root=self.root, plain=self.plain)
