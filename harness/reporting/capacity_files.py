@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
 
 from harness.model.searching import SEARCH_SCHEMA, SearchResult
 from harness.reporting.capacity_page import search_page
-from harness.reporting.files import write_text
+from harness.reporting.files import schema_lines, write_text
 
 __all__ = ["SCHEMA_FILE", "schema_text", "write_schema", "write_search"]
 
@@ -33,16 +30,7 @@ def schema_text() -> str:
         "title": f"celery-harness search, version {SEARCH_SCHEMA}",
         **{key: value for key, value in schema.items() if key != "title"},
     }
-    return _lines(document) + "\n"
-
-
-def _lines(document: Mapping[str, Any], deeper: Collection[str] = ("$defs", "properties")) -> str:
-    """One key per line, and of definitions and properties each on its own: short enough to read, and a diff shows which part changed."""
-    told = [
-        f"{json.dumps(key)}: {_lines(value, ()) if key in deeper else json.dumps(value, separators=(',', ':'))}"
-        for key, value in document.items()
-    ]
-    return "{\n" + ",\n".join(told) + "\n}"
+    return schema_lines(document) + "\n"
 
 
 def write_schema() -> Path:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import shlex
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from harness.model.exploration import Coverage, Exploration, Flaw, Place, Stop
+from harness.model.exploration import Coverage, Exploration, Flaw, Place, Stop, Wake
 from harness.model.quantities import format_duration
+from harness.reporting.drawn_text import drawn_call, drawn_sentences
+from harness.reporting.exploration_words import advice_for
 from harness.reporting.ink import WIDTH, Line, wrapped
 from harness.reporting.words import number, plural, printable, shortened
 
@@ -29,7 +32,8 @@ def call_text(task: str, args: Sequence[object], kwargs: dict[str, object]) -> s
 def exploration_lines(found: Exploration, root: Path, reproduce: str) -> list[Line]:
     """All of one task. ``root``: where the places' files lie; ``reproduce``: the command that shows the same."""
     lines: list[Line] = []
-    for block in (_stops(found.first), _figures(found.coverage), *(_flaw(flaw, root) for flaw in found.flaws), _verdict(found, reproduce)):
+    figures = _drawn(found) + _points(found.environment) + _figures(found.coverage)
+    for block in (_stops(found.first, found.wakes), figures, *(_flaw(flaw, root) for flaw in found.flaws), _verdict(found, reproduce)):
         if block:
             lines += [[], *block]
     return lines
@@ -39,6 +43,7 @@ def last_line(found: Exploration) -> Line:
     """``✕ FAILS  orders.charge(7)   2.1 s   exit 1``."""
     sign, style, word = _SIGNS[found.verdict]
     call = shortened(printable(call_text(found.task, found.args, dict(found.kwargs))), 50)
+    call = drawn_call(found, call)
     return [(style, f"{sign} {word}"), ("", f"  {call}   {format_duration(found.seconds)}   exit {_EXITS[found.verdict]}")]
 
 
@@ -48,22 +53,24 @@ def _row(label: str, text: str, style: str = "") -> list[Line]:
     return [head, *([(style, text)] for text in rest)]
 
 
-def _stops(stops: Sequence[Stop]) -> list[Line]:
-    """The crash points of one execution; those of one line in a row stand together."""
+def _stops(stops: Sequence[Stop], wakes: Sequence[Wake]) -> list[Line]:
+    """The crash points of one execution, with a cross where a crash alone ends wrong; those alike in a row stand together."""
     if not stops:
         return []
-    lines: list[Line] = [[("dim", "  stop   before")]]
-    groups: list[tuple[int, int, str, str]] = []
+    wrong = {n for wake in wakes if wake.ends not in ("same", "open") for n in range(wake.first, wake.last + 1)}
+    groups: list[tuple[int, int, tuple[str, str, bool]]] = []
     for stop in stops:
-        where = _at(stop.place)
-        if groups and groups[-1][2:] == (stop.words, where):
-            groups[-1] = (groups[-1][0], stop.number, stop.words, where)
-        else:
-            groups.append((stop.number, stop.number, stop.words, where))
-    for first, last, words, where in groups[:_MOST_STOPS]:
+        alike = (stop.words, _at(stop.place), stop.number in wrong)
+        first = groups.pop()[0] if groups and groups[-1][2] == alike else stop.number
+        groups.append((first, stop.number, alike))
+    told = "; ✕ where a crash ends wrong, if nothing else happens" if wrong else ""
+    lines: list[Line] = [[("dim", f"  stop   before{told}")]]
+    for first, last, (words, where, bad) in groups[:_MOST_STOPS]:
         numbers = str(first) if first == last else f"{first}-{last}"
         room = max(20, WIDTH - 9 - len(where) - 2)
-        lines.append([("", f"  {numbers:<7}"), ("", shortened(printable(words), room).ljust(room)), ("dim", f"  {where}")])
+        shown, *rest = wrapped(printable(words), width=room)
+        head: Line = [("failbold", "✕ " if bad else "  "), ("", f"{numbers:<7}"), ("", shown.ljust(room)), ("dim", f"  {where}")]
+        lines += [head, *([("", f"         {text}")] for text in rest)]
     if len(groups) > _MOST_STOPS:
         lines.append([("dim", f"         and {len(groups) - _MOST_STOPS} more, in the report")])
     return lines
@@ -71,6 +78,20 @@ def _stops(stops: Sequence[Stop]) -> list[Line]:
 
 def _at(place: Place | None) -> str:
     return f"{place.file}:{place.line}" if place else ""
+
+
+def _drawn(found: Exploration) -> list[Line]:
+    """Where its arguments came from, if they are not written out."""
+    first, *rest = drawn_sentences(found) or [""]
+    return [line for label, text in (("arguments", first), *(("", one) for one in rest)) if text for line in _row(label, text)]
+
+
+def _points(environment: Mapping[str, str]) -> list[Line]:
+    """Where it was crashed, unless before each effect."""
+    if environment.get("points") != "lines":
+        return []
+    why = environment.get("points_why", "")
+    return _row("points", f"lines of your code, since effects cannot be had here: {why}" if why else "lines of your code", "open")
 
 
 def _figures(coverage: Coverage) -> list[Line]:
@@ -99,6 +120,11 @@ def _flaw(flaw: Flaw, root: Path) -> list[Line]:
     if flaw.confirmed:
         alike = f"; {plural(flaw.alike, 'other path')} to the same" if flaw.alike else ""
         lines.append([("dim", f"  Confirmed by {'true SIGKILLs' if flaw.stops else 'a replay'}{alike}.")])
+    if flaw.saved:
+        lines.append([("bold", "  In real workers  "), ("data", f"celery-harness replay {shlex.quote(flaw.saved)} --confirm")])
+    elif flaw.rerun is not None and flaw.rerun.refused:
+        why = wrapped(f"Not saved for real workers: {printable(flaw.rerun.refused)}.", first="  ", indent=2)
+        lines += [[("dim", text)] for text in why]
     return lines
 
 
@@ -124,10 +150,12 @@ def _verdict(found: Exploration, reproduce: str) -> list[Line]:
         lines += [[(_SIGNS[found.verdict][1], text)] for text in wrapped(printable(found.headline))]
         for doubt in found.doubts:
             lines += [[("", text)] for text in wrapped(printable(doubt), first="  - ", indent=4)]
+            lines += [[("dim", text)] for text in wrapped(advice_for(doubt), first="    ", indent=4)] if advice_for(doubt) else []
     if found.verdict == "certified":
-        lines.append([("dim", "  Not covered:")])
-        for words in found.coverage.excluded:
-            lines += [[("dim", text)] for text in wrapped(printable(words), first="  - ", indent=4)]
+        for title, told in (("Covered", found.coverage.covered), ("Not covered", found.coverage.excluded)):
+            lines += [[("dim", f"  {title}:")]] if told else []
+            for words in told:
+                lines += [[("dim", text)] for text in wrapped(printable(words), first="  - ", indent=4)]
     if found.verdict != "certified":
         lines.append([("bold", "  Reproduce  "), ("data", reproduce)])
     return lines

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
+from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import Any
 
 from harness.errors import EnvironmentFault
 
-__all__ = ["write_text"]
+__all__ = ["schema_lines", "write_text"]
 
 
 def write_text(path: Path, text: str) -> Path:
@@ -31,6 +34,15 @@ def write_text(path: Path, text: str) -> Path:
         temporary.unlink(missing_ok=True)
         raise _unwritable(path, error) from error
     return path
+
+
+def schema_lines(document: Mapping[str, Any], deeper: Collection[str] = ("$defs", "properties")) -> str:
+    """A JSON Schema, one key per line, and of definitions and properties each on its own: a diff shows which part changed."""
+    told = [
+        f"{json.dumps(key)}: {schema_lines(value, ()) if key in deeper else json.dumps(value, separators=(',', ':'))}"
+        for key, value in document.items()
+    ]
+    return "{\n" + ",\n".join(told) + "\n}"
 
 
 def _unwritable(path: Path, error: OSError) -> EnvironmentFault:

@@ -17,7 +17,7 @@ from harness.reporting.offline import offline_page, template_text
 from harness.reporting.page import page_data
 from harness.reporting.words import printable, state_word
 
-__all__ = ["HtmlWriter", "page_text"]
+__all__ = ["HtmlWriter", "embedded", "page_text"]
 
 _STYLES = ("base.css", "verdict.css", "story.css", "run.css", "checks.css", "tasks.css", "narrow.css")
 _SCRIPTS = (
@@ -55,12 +55,12 @@ def page_text(result: RunResult) -> str:
 
     values = {
         "title": printable(f"{state_word(result)} · {result.scenario} · celery-harness"),
-        "data": Markup(_embedded(page_data(result))),
+        "data": Markup(embedded(page_data(result))),
     }
     return offline_page("page.html", values, styles=_STYLES, script=_script())
 
 
-def _embedded(document: object) -> str:
+def embedded(document: object) -> str:
     """JSON that cannot end its script element: ASCII only, and no `<`."""
     return json.dumps(document, separators=(",", ":")).replace("<", "\\u003c")
 

@@ -33,7 +33,7 @@ def new_run_folder(reports: Path) -> tuple[str, Path]:
 
 def settle_folder(reports: Path, folder: Path) -> None:
     """A run refused for its input leaves no folder: there is no result in it. Any other is the latest, a partial one too."""
-    if (folder / "result.json").exists():
+    if any((folder / name).exists() for name in ("result.json", "exploration.json")):
         _point_latest(reports, folder)
     else:
         shutil.rmtree(folder, ignore_errors=True)

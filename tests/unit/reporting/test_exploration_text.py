@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
-from harness.model.exploration import Coverage, Delivery, Exploration, Flaw, Place, Stop
+from harness.model.exploration import Coverage, Delivery, Exploration, Flaw, Place, Stop, Wake
 from harness.reporting.exploration_text import call_text, exploration_lines, last_line
 from harness.reporting.ink import Ink
 
@@ -65,3 +65,32 @@ def test_controls_in_what_the_task_says_never_reach_the_terminal(tmp_path: Path)
 
 def test_a_call_as_it_is_written() -> None:
     assert call_text("shop.charge", [7, "a"], {"cents": None}) == 'shop.charge(7, "a", cents=null)'
+
+
+def test_stops_where_a_crash_alone_ends_wrong_have_a_cross_and_long_words_are_whole(tmp_path: Path) -> None:
+    long = Stop(
+        3,
+        "write",
+        "file",
+        "db",
+        "write to a_file_with_a_name_that_is_long.sqlite3-journal",
+        "w",
+        Place("shop", "f", "a/long/way/to/shop.py", 7),
+    )
+    wakes = (Wake(1, 1, 1, (), 0, "same"), Wake(2, 3, 2, (), 1, "EFFECT"), Wake(4, 4, 3, (), 1, "open"))
+    text = shown(exploration("inconclusive", first=(*STOPS[:2], long, STOPS[3]), wakes=wakes), tmp_path)
+    assert (
+        "\n  1      write to db" in text
+        and "\nx 2      write to db" in text
+        and "\nx 3      write to" in text
+        and "\n  4      POST" in text
+    )
+    assert "a_file_with_a_name_that_is_long.sqlite3-journal" in text and "a/long/way/to/shop.py:7" in text
+
+
+def test_a_certificate_says_what_it_covers_and_a_doubt_what_to_do(tmp_path: Path) -> None:
+    coverage = Coverage(5, 8, 5, 1, excluded=("power loss",), covered=("the loss of the whole worker",))
+    assert "  Covered:\n  - the loss of the whole worker\n  Not covered:\n  - power loss\n" in shown(
+        exploration("certified", coverage=coverage), tmp_path
+    )
+    assert "Give it more room" in shown(exploration("inconclusive", doubts=("the bound of 5 worlds left out 12",)), tmp_path)
