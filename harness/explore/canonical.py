@@ -15,7 +15,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-__all__ = ["Atom", "Frozen", "canonical"]
+__all__ = ["Atom", "Frozen", "canonical", "outline"]
 
 #: (what kind of value, the value)
 Atom = tuple[str, str]
@@ -36,6 +36,16 @@ class Frozen:
 def canonical(rows: Iterable[Frozen]) -> tuple[str, ...]:
     """Sorted; equal for two multisets of rows if, and but for what is said above only if, they are the same up to renaming."""
     return tuple(sorted(form for part in _components(list(rows)) for form in [_form_of(part)]))
+
+
+def outline(rows: Iterable[Frozen]) -> tuple[str, ...]:
+    """By colours alone: equal sets of rows have equal outlines whatever their atoms are; so may, though rarely, different ones."""
+    found = []
+    for part in _components(list(rows)):
+        counts = Counter(atom for row in part for atom in row.atoms)
+        colours = _refined(part, {atom: atom[0] if counts[atom] > 1 else f"{atom[0]} once" for atom in counts})
+        found.append(repr(sorted((row.text, tuple(colours[atom] for atom in row.atoms)) for row in part)))
+    return tuple(sorted(found))
 
 
 def _components(rows: Sequence[Frozen]) -> Iterator[list[Frozen]]:

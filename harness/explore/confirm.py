@@ -8,15 +8,16 @@ from dataclasses import dataclass, replace
 from harness.errors import EnvironmentFault
 from harness.explore.rules import Limits, TaskRules
 from harness.explore.spots import Spot, Step
-from harness.explore.watching import run
+from harness.explore.watching import Effect, run, trace
 from harness.model.exploration import Delivery, Ending, Message, Outcome, Stop
-from harness.ports.exploring import Job, Mechanism, Node, Surroundings
+from harness.ports.exploring import Forgets, Job, Mechanism, Node, PassesTime, Surroundings
 
 __all__ = ["Contradiction", "Replayed", "Replayer"]
 
 
-#: What is left of a life is told in steps; a slow machine may come to stand on the other side of one.
+#: A slow machine may come to stand on the other side of a step in which times are told.
 _TRIES = 3
+_SHIFTS = (-0.5, 0.5, -1.0, 1.0, -2.0, 2.0, -4.0)
 
 
 class Contradiction(EnvironmentFault):
@@ -55,6 +56,27 @@ class Replayer:
 
     def walk(self, path: Sequence[Delivery], *, lines: bool) -> Replayed:
         """From the very beginning: reset, setup, publish, deliver, kill."""
+
+        def deliver(job: Job, kill_at: int | None) -> Ending:
+            limits = self._limits
+            return run(self._mechanism, self._surroundings, job, kill_at=kill_at, stops=limits.stops, check=self._check)
+
+        return self._walk(path, deliver, lines=lines)
+
+    def effects(self, path: Sequence[Delivery]) -> tuple[tuple[Effect, ...], ...]:
+        """Of each delivery of the path, walked once more with a look at each stop."""
+        found: list[tuple[Effect, ...]] = []
+
+        def deliver(job: Job, kill_at: int | None) -> Ending:
+            limits = self._limits
+            ending, effects = trace(self._mechanism, self._surroundings, job, kill_at=kill_at, stops=limits.stops, check=self._check)
+            found.append(effects)
+            return ending
+
+        self._walk(path, deliver, lines=True)
+        return tuple(found)
+
+    def _walk(self, path: Sequence[Delivery], deliver: Callable[[Job, int | None], Ending], *, lines: bool) -> Replayed:
         later = self._surroundings.reset()
         self._publish()
         node = self._surroundings.look(later)
@@ -64,13 +86,7 @@ class Replayer:
         for number, delivery in enumerate(path):
             self._check()
             message, later = self._taken(node, delivery, number)
-            ending = run(
-                self._mechanism,
-                Job(message, later=later, lines=lines, warm=delivery.warm),
-                kill_at=delivery.killed_at,
-                stops=self._limits.stops,
-                check=self._check,
-            )
+            ending = deliver(Job(message, later=later, lines=lines, warm=delivery.warm), delivery.killed_at)
             last = number == len(path) - 1
             node = self._after(ending, delivery, message, later + ending.slept, last=last)
             endings.append(ending)
@@ -83,7 +99,9 @@ class Replayer:
             raise _ours(f"delivery {number + 1} found {len(node.pending)} messages pending where it wanted number {delivery.message + 1}")
         message = node.pending[delivery.message]
         later = node.later
-        if delivery.wait or node.deadlines:  # time is not waited for, and what expires must not do so because we are slow
+        if isinstance(self._surroundings, PassesTime):  # time is not waited for, and what expires must not do so because we are slow
+            later = self._surroundings.let_pass(node, delivery.wait)
+        elif delivery.wait or node.deadlines:
             later = self._surroundings.restore(node, delivery.wait)
         self._surroundings.take(node, delivery.message)
         return message, later
@@ -92,21 +110,28 @@ class Replayer:
         """The world after it; with the message back in its queue, unless this is the end of the path, where it was not yet back."""
         killed = delivery.killed_at is not None
         if killed and ending.outcome is not Outcome.KILLED and delivery.killed_at != len(ending.stops) + 1:
-            raise _ours(f"an execution that was to be killed at its effect {delivery.killed_at} had {len(ending.stops)}")
+            raise _ours(f"an execution that was to be killed at its crash point {delivery.killed_at} had {len(ending.stops)}")
         comes_back = self._rules.acks_late if killed else self._rules.comes_back(ending)
         if comes_back and not last:
             self._surroundings.put_back(replace(message, redelivered=True))
+        if isinstance(self._surroundings, Forgets):
+            self._surroundings.forget()
         return self._surroundings.look(later)
 
     def same(self, spot: Spot, *, lines: bool = False) -> Replayed:
         """Walk a spot's path. EnvironmentFault where that ends in another world than the graph has there."""
         for _ in range(_TRIES):
             replayed = self.walk(spot.path, lines=lines)
-            if replayed.end.key == spot.node.key:
+            if self._is_the_same(replayed.end, spot.node):
                 return replayed
             if not any(node.deadlines for node in replayed.worlds):
                 break
         raise _ours(f"replayed with true kills, the path {_told(spot.steps)} ended in another world than in the graph")
+
+    def _is_the_same(self, found: Node, expected: Node) -> bool:
+        """Also where it took us a little longer or less to come there: what is left of a life is told in steps."""
+        shifted = (replace(found, later=found.later + seconds) for seconds in _SHIFTS)
+        return found.key == expected.key or any(self._surroundings.again(node).key == expected.key for node in shifted)
 
 
 def _struck(ending: Ending, delivery: Delivery) -> Stop | None:

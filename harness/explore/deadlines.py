@@ -30,7 +30,8 @@ _ROUND = sorted(
     }
     | {day * 86_400 for day in range(1, 367)}
 )
-_SLACK = 0.5
+#: No multiple of what people sleep for is near it, so that a wait that is made of sleeps ends on the same side of it each time.
+_SLACK = 0.45
 #: Beyond the moment itself: a task that compares whole seconds must see it as past.
 _BEYOND = 2.0
 

@@ -8,10 +8,12 @@ import time
 from collections.abc import Collection
 from typing import Any
 
+from harness.egress.addresses import NAME_SERVICES, written
+from harness.egress.listener import Call, Listener
 from harness.errors import EnvironmentFault
 from harness.explore.family import Family
+from harness.explore.leading import Leading
 from harness.explore.process_memory import ProcessMemory
-from harness.explore.seccomp_listener import Call, Listener
 from harness.explore.shared_page import SharedPage
 from harness.explore.sleeping import Sleeper
 from harness.explore.stops import PASS, Connection, Decoder, Doubt, Effect, Forks, Refusal, Sleep, What
@@ -30,10 +32,9 @@ _MOST_STOPS = 20_000
 _LONGEST_SLEEP = 30 * 86400.0
 #: So long the others of a task may take to where they wait for the one that stands; once they did not, there is no point in it.
 _PATIENT_SECONDS, _IMPATIENT_SECONDS, _LOOK_AGAIN_SECONDS = 0.25, 0.005, 0.0005
+_CLOCK_SECONDS = 60.0
 _RAN_ON = "what the task has started ran on after its end: a crash then is not covered"
 _TRUE_CLOCK = "the task starts a program while its clock is ahead: that one sees the true time"
-#: Asked for by the C library itself; it goes on without them.
-_NAME_SERVICES = ("unix:/var/run/nscd/", "unix:/run/nscd/", "unix:/run/systemd/resolve/", "unix:/run/systemd/userdb/", "unix:/var/lib/sss/")
 
 
 class Delivering:
@@ -48,6 +49,7 @@ class Delivering:
         decoder: Decoder,
         targets: Targets,
         memory: ProcessMemory,
+        leading: Leading,
         *,
         clock: bool,
         wants_pages: bool,
@@ -61,6 +63,8 @@ class Delivering:
         self._targets = targets
         self._family = Family(zygote, child.pid, memory)
         self._memory = memory
+        self._leading = leading
+        leading.unknown = self._asked_in_vain
         self._zygote = zygote
         self._sleeper = Sleeper(page, memory) if clock else None
         self._stops: list[Stop] = []
@@ -103,11 +107,14 @@ class Delivering:
         poll.register(self._listener, select.POLLIN)
         poll.register(self._child.channel, select.POLLIN)
         poll.register(self._child.handle, select.POLLIN)
+        poll.register(self._leading.server, select.POLLIN)
         listener, channel = self._listener.fileno(), self._child.channel.fileno()
         self._last = time.monotonic()
         while True:
             left = self._last + self._job.limit - time.monotonic()
             events = dict(poll.poll(max(0.0, left) * 1000 if not self._held else 0))
+            if events.pop(self._leading.server.fileno(), 0):
+                self._leading.server.serve()
             if self._held or events.get(listener, 0) & select.POLLIN:
                 self._one_call()
                 if self._killed:
@@ -133,7 +140,8 @@ class Delivering:
             return False
         while (found := self._child.channel.waiting()) is not None:
             if "undeclared" in found[0]:
-                self._undeclared[str(found[0]["undeclared"])] = None
+                file, colon, line = str(found[0].get("by") or "").partition(":")
+                self._note_refused(str(found[0]["undeclared"]), self._page.relative(file) + colon + line if line else "")
             else:
                 self._answer = found[0].get("answer")
         return True
@@ -141,6 +149,7 @@ class Delivering:
     def _answered(self, poll: select.poll) -> Outcome:
         """Its answer is there. What it has started may still do something."""
         assert self._answer is not None
+        self._demand_clock(self._answer)
         outcome = Outcome(self._answer["outcome"])
         self._last = begun = time.monotonic()
         effects = len(self._stops)
@@ -151,6 +160,8 @@ class Delivering:
             if left <= 0:
                 return outcome
             events = dict(poll.poll(min(left, 0.01) * 1000))
+            if events.pop(self._leading.server.fileno(), 0):
+                self._leading.server.serve()
             if self._held or events.get(self._listener.fileno(), 0) & select.POLLIN:
                 self._one_call()
                 if self._killed:
@@ -159,6 +170,17 @@ class Delivering:
                 break
         self.at_rest = outcome is not Outcome.DIED and not (self._child.forked and len(self._family.processes(self._others)) > 1)
         return outcome
+
+    def _demand_clock(self, answer: dict[str, Any]) -> None:
+        """The task has seen the time that it was to see. Who travels through time by himself comes back before his end."""
+        if self._sleeper is not None and "clock" in answer:
+            off = float(answer["clock"]) - (time.time() + self._job.later + self._slept)
+            waited = time.monotonic() - self._last
+            if not -_CLOCK_SECONDS - waited <= off <= _CLOCK_SECONDS:
+                raise EnvironmentFault(
+                    f"the task's clock was {off:+.0f} s off what it was to be",
+                    hint="this is an error of the explorer, not of your task: nothing was concluded",
+                )
 
     # --- one call ------------------------------------------------------------------------------------------------------
 
@@ -189,7 +211,7 @@ class Delivering:
             self._listener.go_on(call)
 
     def _stop(self, call: Call, effect: Effect) -> None:
-        if effect.call in ("execve", "execveat") and (self._page.wall or self._page.running):
+        if effect.call in ("execve", "execveat") and max(self._page.wall, self._page.running) > 0:
             self._doubts[_TRUE_CLOCK] = None
         exact = not self._child.forked or self._alone(call)
         place = self._page.place(call.thread, self._child.pid) if self._job.lines else None
@@ -199,13 +221,21 @@ class Delivering:
         if len(self._stops) >= _MOST_STOPS:
             self._endless = f"no end after {_MOST_STOPS} effects"
             return
+        begun = time.monotonic_ns()
         decision = self._at_stop(stop)
+        if exact and self._sleeper is not None:
+            self._stood(time.monotonic_ns() - begun)  # before it goes on: it must not see its clock go back
         if decision is Decision.KILL:
             self._killed = True
             self.end()
         elif not self._listener.go_on(call):
             self._stops.pop()  # a signal came before we had seen it: the call begins again, and is seen again
         self._last = time.monotonic()
+
+    def _stood(self, nanoseconds: int) -> None:
+        """The time that we look at it does not count for the task: else a slow machine would see it do other things."""
+        self._page.pass_time(-nanoseconds)
+        self._slept -= nanoseconds / 1e9
 
     def _alone(self, call: Call) -> bool:
         """Do all others of the task wait for this one, or soon will? Who comes with an effect of its own does not."""
@@ -254,16 +284,34 @@ class Delivering:
         if self._targets.service_at(what.address):
             self._targets.connected(call.thread, what.descriptor, what.address)
             self._listener.go_on(call)
-        elif what.address[0].startswith(_NAME_SERVICES):
+        elif what.address[0].startswith(NAME_SERVICES):
             self._listener.fail(call, errno.ENOENT)
         elif self._targets.own_listener(self._family.processes(self._others), what.address):
             self._targets.inward(call.thread, what.descriptor)
             self._listener.go_on(call)
+        elif (led := self._leading.connect(self._process_of(call.thread), what.descriptor, what.address)) is not None:
+            self._led(call, what.descriptor, *led)
         elif self._targets.for_datagrams(self._process_of(call.thread), what.descriptor):
             self._targets.connected(call.thread, what.descriptor, what.address)  # sends nothing yet; what is sent is looked at
             self._listener.go_on(call)
         else:
             self._refuse(call, what.address)
+
+    def _led(self, call: Call, descriptor: int, error: int, service: Address | None) -> None:
+        """It is connected already, to what its address stands for."""
+        if service is not None:
+            self._targets.connected(call.thread, descriptor, service)
+        else:
+            self._targets.inward(call.thread, descriptor)
+        if error:
+            self._listener.fail(call, error)
+        else:
+            self._listener.answer(call)
+
+    def _asked_in_vain(self, name: str) -> None:
+        """The C library tries a name again below each domain that this machine searches: said once."""
+        if not any(name.startswith(f"{known.partition(' ')[0]}.") for known in self._undeclared):
+            self._note_refused(name, "by name")
 
     def _process_of(self, thread: int) -> int:
         for process in self._family.processes(self._others) if self._child.forked else ():
@@ -272,10 +320,13 @@ class Delivering:
         return self._child.pid
 
     def _refuse(self, call: Call, address: Address) -> None:
-        host, port = address
-        text = host if not port else f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        self._undeclared[f"{text} (DNS)" if port == 53 else text] = None
+        place = self._page.place(call.thread, self._child.pid) if self._job.lines else None
+        self._note_refused(written(self._leading.called(address)), f"{place.file}:{place.line} {place.function}" if place else "")
         self._listener.fail(call, errno.ECONNREFUSED)
+
+    def _note_refused(self, address: str, by: str) -> None:
+        """``by``: "file:line function"; '' where nobody knows."""
+        self._undeclared[f"{address} ({by})" if by else address] = None
 
     # --- the end ---------------------------------------------------------------------------------------------------------
 

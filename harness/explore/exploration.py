@@ -5,31 +5,39 @@ from __future__ import annotations
 import difflib
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from harness.errors import ScenarioError
+from harness.errors import EnvironmentFault, ScenarioError
+from harness.explore.at_once import AtOnce
 from harness.explore.clean import Learnt, learn
 from harness.explore.confirm import Contradiction, Replayer
-from harness.explore.graph import FORKED, Graph, Survey, Suspicion
+from harness.explore.graph import FAR, FORKED, Graph, Survey, Suspicion
+from harness.explore.identities import without_varying
 from harness.explore.judge import Judge
+from harness.explore.merging import Merging
+from harness.explore.proof import covered, fingerprint_of_all
 from harness.explore.rules import Question, TaskRules, rules_of
 from harness.explore.story import flaw_of
+from harness.explore.wakes import wakes_of
 from harness.model.exploration import Coverage, Exploration, Flaw
-from harness.ports.exploring import CountsAttempts, Mechanism, Node, Surroundings
+from harness.model.undeclared import undeclared_services
+from harness.ports.exploring import CountsAttempts, Mechanism, NamesWorlds, Node, Surroundings
 
-__all__ = ["CERTIFIED", "FAILS", "INCONCLUSIVE", "explore", "resolve_task"]
+__all__ = ["CERTIFIED", "CHANGES_NOTHING", "FAILS", "INCONCLUSIVE", "OTHER_ARGUMENTS", "explore", "resolve_task"]
 
 CERTIFIED, FAILS, INCONCLUSIVE = "certified", "fails", "inconclusive"
 
-_REPLAYS = 20
 _ATTEMPTS = 3  # of a task that retries for ever, before its attempts are alike
 _TOLD = 3
+OTHER_ARGUMENTS = "other arguments and first rows"
+CHANGES_NOTHING = "the task changes nothing that is observed, so there is nothing to prove"
 _EXCLUDED = (
     "power loss: what the kernel had taken from the task counts as written",
     "a single write torn in two",
     "services other than as their stubs model them",
-    "other arguments and first rows",
+    OTHER_ARGUMENTS,
     "several deliveries at the same time",
     "the memory that a process keeps of other calls, or of more than one execution of this one",
 )
@@ -44,14 +52,17 @@ def explore(
     say: Callable[[str], None] = lambda text: None,
     check: Callable[[], None] = lambda: None,
     now: Callable[[], float] = time.monotonic,
+    facts: Mapping[str, Any] | None = None,
 ) -> Exploration:
     """The verdict on one task. ScenarioError where it cannot be explored at all, EnvironmentFault where the explorer contradicts itself.
 
-    ``mechanism`` has been started by nobody yet; ``check`` is asked often, and raises to stop; ``now`` counts for the bound of time alone.
+    ``mechanism`` has been started by nobody yet, or it said these ``facts`` then; ``check`` is asked often, and raises to stop; ``now``
+    counts for the bound of time alone.
     """
     begun = now()
-    say("importing the app")
-    facts = mechanism.start()
+    if facts is None:
+        say("importing the app")
+        facts = mechanism.start()
     task = resolve_task(question.task, facts.get("tasks") or {})
     return _Exploring(mechanism, surroundings, question, task, facts, seed=seed, say=say, check=check, now=now, begun=begun).go()
 
@@ -86,26 +97,40 @@ class _Exploring:
         self._mechanism, self._surroundings, self._question, self._task = mechanism, surroundings, question, task
         self._facts, self._seed, self._say, self._check, self._now, self._begun = facts, seed, say, check, now, begun
         self._rules = rules_of(facts["tasks"][task])
-        self._replayer = Replayer(mechanism, surroundings, self._rules, question.limits, self._publish, check)
+        self._no_clock = str(facts.get("no_clock") or "")
+        self._walked = AtOnce(surroundings) if self._no_clock else surroundings
+        self._replayer = Replayer(mechanism, self._walked, self._rules, question.limits, self._publish, check)
 
     def go(self) -> Exploration:
         """Clean executions, then the graph where it means something."""
         if self._rules.max_retries is None and isinstance(self._surroundings, CountsAttempts):
             self._surroundings.count_attempts_to(_ATTEMPTS)
         self._say("clean executions")
-        learnt = learn(self._mechanism, self._surroundings, self._first(), self._question.limits, check=self._check)
+        learnt = learn(self._mechanism, self._walked, self._first(), self._question.limits, check=self._check)
+        self._demand_observers(learnt)
         doubts = _doubts_of_clean(learnt)
         if doubts:
             return self._exploration(INCONCLUSIVE, doubts[0], learnt, Survey(), doubts=doubts)
-        return self._conclude(learnt, self._survey(learnt))
+        survey = self._survey(learnt)
+        if self._no_clock:
+            _leave_to_clocks(survey)
+        return self._conclude(learnt, survey)
+
+    def _demand_observers(self, learnt: Learnt) -> None:
+        """Whatever the task has an effect on has to be looked at: else nothing follows from worlds that are equal."""
+        touched = {stop.target.partition(": ")[0] for clean in learnt.clean for stop in clean.stops if stop.kind in ("net", "file")}
+        observed = {*learnt.first.world.stores, "broker", "backend", ""}
+        if blind := sorted(touched - observed):
+            what = f"the task has effects on {', '.join(blind)}, which nobody has looked at"
+            raise EnvironmentFault(what, hint="this is an error of the explorer, not of your task: nothing was concluded")
 
     def _publish(self) -> None:
         self._mechanism.publish(self._task, list(self._question.args), dict(self._question.kwargs))
 
     def _first(self) -> Node:
-        later = self._surroundings.reset()
+        later = self._walked.reset()
         self._publish()
-        first = self._surroundings.look(later)
+        first = self._walked.look(later)
         if not first.pending:
             what = f"calling {self._task} published nothing to the broker"
             raise ScenarioError(what, hint="task_always_eager runs tasks where they are called: explore needs the message")
@@ -115,12 +140,15 @@ class _Exploring:
         judge = Judge(self._surroundings, learnt.first, learnt.goal, at_most_once=self._question.semantics == "at_most_once")
         graph = Graph(
             self._mechanism,
-            self._surroundings,
+            self._walked,
             judge,
             self._rules,
             self._question.limits,
             now=self._now,
+            merging=_merging(learnt),
             by_day=learnt.by_day,
+            by_month=learnt.by_month,
+            at_once=bool(self._no_clock),
             check=self._check,
             say=lambda survey: self._say(f"{len(survey.spots):,} worlds, {survey.deliveries:,} deliveries"),
         )
@@ -137,15 +165,23 @@ class _Exploring:
                 return self._exploration(INCONCLUSIVE, f"What was found did not come again: {survey.doubts[0]}.", learnt, survey, doubts)
             more = f" It fails in {sum(1 + flaw.alike for flaw in flaws)} ways of {worlds:,} worlds." if worlds > 1 else ""
             return self._exploration(FAILS, flaws[0].headline + more, learnt, survey, flaws=flaws)
-        doubts = [*survey.doubts, *filter(None, [self._mechanism.sampled])]
-        doubts += [f"undeclared service, connection refused: {address}" for address in survey.undeclared]
+        doubts = [*filter(None, [self._mechanism.sampled]), *survey.doubts]
+        doubts += undeclared_services(survey.undeclared)
         doubts += [f"the bound of {bound} left out {count:,}" for bound, count in survey.left.items() if not _by_design(bound)]
-        replayed = self._replay(survey)
+        try:
+            replayed = self._replay(survey)
+        except Contradiction as exc:
+            if not survey.doubts:
+                raise
+            replayed, doubts = 0, [*doubts, exc.what]
         if doubts:
             return self._exploration(
                 INCONCLUSIVE, f"No crash that was tried breaks it, but {doubts[0]}.", learnt, survey, doubts, replayed=replayed
             )
-        return self._exploration(CERTIFIED, self._certified(), learnt, survey, replayed=replayed)
+        found = self._exploration(CERTIFIED, self._certified(), learnt, survey, replayed=replayed)
+        told = covered(found.coverage, self._rules, question=self._question)
+        proof = fingerprint_of_all(survey.spots, self._surroundings) if isinstance(self._surroundings, NamesWorlds) else ""
+        return replace(found, coverage=replace(found.coverage, covered=told), proof=proof)
 
     def _certified(self) -> str:
         if self._question.semantics == "at_most_once":
@@ -161,13 +197,14 @@ class _Exploring:
         for alike in list(kinds.values())[:_TOLD]:
             self._say(f"replaying a finding with true kills ({len(flaws) + 1})")
             replayed = self._replayer.same(alike[0].spot, lines=True)
-            flaws.append(flaw_of(alike[0], replayed, self._surroundings, learnt.first, alike=len(alike) - 1))
+            effects = self._replayer.effects(alike[0].spot.path)
+            flaws.append(flaw_of(alike[0], replayed, effects, self._surroundings, learnt.first, alike=len(alike) - 1))
         return tuple(flaws)
 
     def _replay(self, survey: Survey) -> int:
         """Nodes of a graph that passes, reached again with true kills."""
         chosen = [spot for spot in survey.spots if spot.steps]
-        picked = random.Random(self._seed).sample(range(len(chosen)), min(_REPLAYS, len(chosen)))
+        picked = random.Random(self._seed).sample(range(len(chosen)), min(self._question.limits.replays, len(chosen)))
         for number, index in enumerate(sorted(picked), 1):
             self._say(f"reaching worlds again with true kills ({number} of {len(picked)})")
             self._replayer.same(chosen[index])
@@ -193,13 +230,45 @@ class _Exploring:
             kwargs=dict(question.kwargs),
             verdict=verdict,
             headline=headline,
-            coverage=_coverage(learnt, survey, self._rules, question.semantics, replayed),
+            coverage=_coverage(learnt, survey, self._rules, question.semantics, replayed, self._no_clock),
             flaws=flaws,
             doubts=tuple(doubts),
             first=learnt.clean[1].stops,
+            wakes=wakes_of(survey.trail, _wrong(survey), self._surroundings, learnt.first, len(learnt.clean[0].stops)),
             seconds=round(self._now() - self._begun, 3),
-            environment={name: str(self._facts[name]) for name in ("python", "celery", "arch") if name in self._facts},
+            environment={
+                "points": self._mechanism.name,
+                **{name: str(self._facts[name]) for name in ("python", "celery", "arch", "points_why") if name in self._facts},
+            },
         )
+
+
+def _wrong(survey: Survey) -> list[tuple[Hashable, str, Sequence[Mapping[str, Any]]]]:
+    return [(one.spot.key, one.fault.word, one.fault.differences) for one in survey.suspicions]
+
+
+def _aside(learnt: Learnt) -> list[str]:
+    """Files that the task writes and that belong to no service."""
+    stops = (stop for stop in learnt.clean[0].stops if stop.kind == "other" and stop.target.startswith("/"))
+    return sorted({without_varying(stop.target) for stop in stops if not stop.call.startswith("execve")})
+
+
+def _merging(learnt: Learnt) -> Merging:
+    """Which knows the first world and the right one already."""
+    same = [[clean.end for clean in learnt.clean]]
+    same += [[clean.seen[where] for clean in learnt.clean if where in clean.seen] for where in learnt.clean[0].seen]
+    merging = Merging(same)
+    for node in (learnt.first, learnt.goal):
+        merging.check(node)
+    return merging
+
+
+def _leave_to_clocks(survey: Survey) -> None:
+    """What was seen after a wait is no finding where the task's own clock had not gone on: what it waits for had not passed, for it."""
+    late = [one for one in survey.suspicions if any(step.delivery.wait for step in one.spot.steps)]
+    survey.suspicions = [one for one in survey.suspicions if one not in late]
+    if late:
+        survey.doubts.append("what happens once a retry is due cannot be told, since the task's clock cannot be set")
 
 
 def _by_design(bound: str) -> bool:
@@ -210,9 +279,9 @@ def _by_design(bound: str) -> bool:
 def _doubts_of_clean(learnt: Learnt) -> list[str]:
     doubts = [learnt.different] if learnt.different else []
     if not learnt.changes:
-        doubts.append("the task changes nothing that is observed, so there is nothing to prove")
+        doubts.append(CHANGES_NOTHING)
     undeclared = {address for clean in learnt.clean for ending in clean.endings for address in ending.undeclared}
-    return doubts + [f"undeclared service, connection refused: {address}" for address in sorted(undeclared)]
+    return doubts + undeclared_services(undeclared)
 
 
 def _rank(suspicion: Suspicion) -> tuple[int, ...]:
@@ -232,8 +301,10 @@ def _kind(suspicion: Suspicion) -> tuple[str, ...]:
     )
 
 
-def _coverage(learnt: Learnt, survey: Survey, rules: TaskRules, semantics: str, replayed: int) -> Coverage:
+def _coverage(learnt: Learnt, survey: Survey, rules: TaskRules, semantics: str, replayed: int, no_clock: str) -> Coverage:
     excluded = [*_EXCLUDED]
+    if no_clock:
+        excluded.insert(0, f"deliveries later than at once, since the task's clock cannot be set: {no_clock}")
     if not rules.acks_late:
         excluded.insert(0, "a second delivery: its message is acknowledged before it runs, so a crash loses the call")
     elif not rules.on_worker_lost:
@@ -242,6 +313,11 @@ def _coverage(learnt: Learnt, survey: Survey, rules: TaskRules, semantics: str, 
         )
     if rules.max_retries is None:
         excluded.append(f"what a task does with the number of its attempt, from the {_ATTEMPTS}rd on: its retries have no limit")
+    if survey.gave_up:
+        excluded.append(f"what a call leaves that gives up, as {rules.max_retries} crashes or more have used up its retries")
+    if survey.far:
+        excluded.append(FAR)
+    excluded += [f"what becomes of {path}, which none of the services holds" for path in _aside(learnt)]
     if survey.beyond_chain:
         excluded.append("crashes late in a long chain of retries")
     excluded += [f"{bound} ({count:,} left out)" for bound, count in survey.left.items() if _by_design(bound)]

@@ -24,6 +24,8 @@ __all__ = ["Change", "Freezer", "changes"]
 _MENTIONS = "(?:[-_ ]?(?:id|no|nr|number|pk|key))?[-_:/#= .]*"
 #: How far ahead a store's numbers may come to meet one that stands somewhere else.
 _AHEAD = 64
+#: Characters of a text that may be one random token.
+_TOKEN_LENGTHS = (8, 200)
 _NUMBER = re.compile(r"(?<!\d)\d{1,18}(?!\d)")
 
 
@@ -156,8 +158,11 @@ class Freezer:
         for change in listed:
             kind = self.varying.kind(change.name, change.collection, change.row)
             for path, value in leaves(change.row):
+                for text in (value, *path):
+                    if isinstance(text, str):
+                        self._carried.update(self.varying.ids_in(text))
                 habit = self.varying.habit(change.name, kind, path)
-                if habit is None:
+                if habit is None or (isinstance(value, str) and habit.shapeless):
                     continue
                 parts = tokens(value) if isinstance(value, str) else ["", str(value), ""] if _long(value) else []
                 for place in habit.free(parts):
@@ -198,6 +203,8 @@ class Freezer:
         habit = None if value is None or isinstance(value, bool) or value == "" else self.varying.habit(change.name, kind, path)
         if habit is None or (habit.only_uuids and not isinstance(value, str)):
             return self._constant(value, path, atoms)
+        if isinstance(value, str) and habit.shapeless:
+            return self._shapeless(value, habit.about(len(value)), atoms)
         if isinstance(value, str):
             return self._text(value, set(habit.free(tokens(value))), path, atoms)
         if when := self._when(value):
@@ -205,7 +212,16 @@ class Freezer:
         if _long(value) and str(value) in self._carried:
             atoms.append(("token", str(value)))
             return ["~", "number"]
+        if path == ("size",) and "sha256" in change.row and change.row.get("text") is None:
+            return ["about", habit.about(value)]  # of a file whose content nobody can read
         return ["~", "some number"]
+
+    def _shapeless(self, text: str, about: int | str, atoms: list[Atom]) -> Any:
+        """A text of which not even the separators are the same each time: a token made of any characters, or a long one."""
+        if _TOKEN_LENGTHS[0] <= len(text) <= _TOKEN_LENGTHS[1] and not any(one.isspace() for one in text) and self._when(text) is None:
+            atoms.append(("token", text))
+            return ["~", "text"]
+        return ["~", "text", about]
 
     def _constant(self, value: Any, path: Path, atoms: list[Atom]) -> Any:
         if isinstance(value, str):
@@ -238,7 +254,7 @@ class Freezer:
                 written.append(part)
             elif part in self._carried:
                 atoms.append(("token", part))
-                written.append(["~", len(part)])
+                written.append(["~", "digits" if part.isdigit() else len(part)])  # a random number may have a digit less
             elif n // 2 in free and part not in self.varying.known:
                 written.append(self._when(part) or ["~", "digits" if part.isdigit() else "word"])
             elif inside:

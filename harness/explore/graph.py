@@ -12,16 +12,23 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from harness.explore.judge import Fault, Judge
+from harness.explore.merging import Merging
 from harness.explore.rules import Limits, TaskRules
 from harness.explore.spots import FINAL, Spot, Step
+from harness.explore.wakes import Trail
 from harness.explore.watching import Watched, run, watch
 from harness.model.exploration import Delivery, Ending, Message, Outcome, Stop
 from harness.ports.exploring import Job, Mechanism, Node, Surroundings
 
-__all__ = ["DAY", "FORKED", "Graph", "Survey", "Suspicion", "place_of"]
+__all__ = ["DAY", "FAR", "FORKED", "MONTH", "Graph", "Survey", "Suspicion", "place_of"]
 
 #: A day, and an hour, a minute and a second more: nothing that the clock tells is the same then.
 DAY = 86400.0 + 3600 + 60 + 1
+#: The month is another then.
+MONTH = 32 * 86400.0
+#: Who waits longer than this for a redelivery waits for people: what expires only then is taken to be there.
+_HORIZON = 86400.0
+FAR = "a redelivery more than a day after the delivery before it: something is in the world that expires only then"
 #: Of these there is no end: each crash between a retry's publish and the ack of its own message makes one message more.
 FORKED = "a crash after a message had come back although its retry was published"
 
@@ -40,12 +47,15 @@ class Survey:
 
     spots: list[Spot] = field(default_factory=list)
     suspicions: list[Suspicion] = field(default_factory=list)
+    trail: Trail = field(default_factory=Trail)
     deliveries: int = 0
     looks: int = 0
     waits: set[str] = field(default_factory=set)
     left: dict[str, int] = field(default_factory=dict)
     doubts: list[str] = field(default_factory=list)
     undeclared: list[str] = field(default_factory=list)
+    gave_up: bool = False  # it failed where crashes had used up its retries
+    far: bool = False  # something expires so late that nobody waited for it
     beyond_chain: bool = False  # crashes were left out in what a chain of retries does after `Limits.chain` of them
 
     def leave(self, why: str, count: int = 1) -> None:
@@ -54,7 +64,10 @@ class Survey:
 
 
 class Graph:
-    """Visits. ``now``: seconds, for the bound of time alone; ``check``: raises to stop; ``by_day``: wait a day too."""
+    """Visits. ``now``: seconds, for the bound of time alone; ``check``: raises to stop; ``by_day``: wait a day too.
+
+    ``at_once``: each message when it is due and never later, since the task's clock cannot be set.
+    """
 
     def __init__(
         self,
@@ -66,16 +79,22 @@ class Graph:
         *,
         now: Callable[[], float],
         by_day: bool = False,
+        by_month: bool = False,
+        at_once: bool = False,
+        merging: Merging | None = None,
         check: Callable[[], None] = lambda: None,
         say: Callable[[Survey], None] = lambda survey: None,
     ) -> None:
         self._mechanism, self._surroundings, self._judge = mechanism, surroundings, judge
-        self._rules, self._limits, self._by_day = rules, limits, by_day
+        self._rules, self._limits, self._at_once = rules, limits, at_once
+        self._by_day, self._by_month = by_day, by_month
         self._now, self._check, self._say = now, check, say
+        self._merging = merging or Merging(())
         self._queue: deque[Spot | Callable[[], None]] = deque()  # spots, and deliveries that need their process of before
         self._known: set[Hashable] = set()
         self._arrived: set[Hashable] = set()
-        self._judged: set[Hashable] = set()
+        self._again: set[Hashable] = set()  # of which a process that lives gets the message again
+        self._came_as: dict[Hashable, Hashable] = {}  # key of a spot whose message was to come back -> its key with that in the queue
         self._end = 0.0
         self.survey = Survey()
 
@@ -115,13 +134,18 @@ class Graph:
             for wait in self._waits(spot.node, message):
                 self._check()
                 self._deliver(spot, number, wait)
+        self.survey.trail.follow(spot.key)
 
     def _arrive(self, spot: Spot) -> Spot | None:
         """The spot with its message back in the queue; None where the same was visited by another way, or a bound is reached."""
+        left = spot.key
         if spot.back is not None:
             later = self._surroundings.restore(spot.node)
             self._surroundings.put_back(spot.back)
             spot = replace(spot, node=self._surroundings.look(later), back=None)
+            self._came_as[left] = spot.key
+            self._merging.check(spot.node)
+            self.survey.trail.lead(left, spot.key)
         if spot.key in self._arrived:
             self._refuse_circle(spot)
             return None
@@ -134,10 +158,18 @@ class Graph:
     def _waits(self, node: Node, message: Message) -> Iterator[float]:
         """When it is due, and after everything that may have changed by itself later."""
         yield message.eta
+        if self._at_once:
+            return
         later = sorted({deadline for deadline in node.deadlines if deadline > message.eta})
         for wait in later:
+            if wait > message.eta + _HORIZON:
+                self.survey.far = True
+                break
             self.survey.waits.add("after each deadline in the world")
             yield wait
+        if self._by_month:
+            self.survey.waits.add("a month later")
+            yield message.eta + MONTH
         if self._by_day:
             self.survey.waits.add("a day later")
             yield message.eta + DAY
@@ -148,7 +180,8 @@ class Graph:
         self._surroundings.take(node, number)
         ended, again = self._run(spot, Delivery(number, None, wait), node.pending[number], later)
         self._offer(ended)
-        if again is not None and self._offer(again):
+        if again is not None and (self._offer(again) or again.key in self._known) and again.key not in self._again:
+            self._again.add(again.key)  # known or not: a kill after the last change leaves the same world, but no process that lives
             self._queue.append(partial(self._deliver_warm, node, number, wait, again))
 
     def _run(self, spot: Spot, delivery: Delivery, message: Message, later: float) -> tuple[Spot, Spot | None]:
@@ -172,6 +205,10 @@ class Graph:
         self.survey.deliveries += 1
         self._note(seen.ending)
         ended = self._ended(spot, delivery, message, seen)
+        trail = self.survey.trail
+        of_first = not spot.steps and not trail.first
+        if of_first:
+            trail.first = [(one.path[-1].killed_at or 0, one) for one in left]
         if spot.undisturbed >= self._limits.chain:
             self.survey.beyond_chain = True
             return ended, None
@@ -182,7 +219,10 @@ class Graph:
         lost_ack = replace(delivery, killed_at=len(seen.ending.stops) + 1)
         forked = len(seen.node.pending) >= spot.waiting
         step = Step(lost_ack, message, None, seen.effect, seen.ending, forked=forked, origin=spot.key)
-        return ended, replace(ended, steps=(*spot.steps, step), back=replace(message, redelivered=True))
+        again = replace(ended, steps=(*spot.steps, step), back=replace(message, redelivered=True))
+        if of_first:
+            trail.first.append((len(seen.ending.stops) + 1, again))
+        return ended, again
 
     def _note(self, ending: Ending) -> None:
         survey = self.survey
@@ -198,7 +238,7 @@ class Graph:
         later = self._surroundings.restore(node, wait)
         self._surroundings.take(node, number)
         job = Job(node.pending[number], later=later)
-        later += run(self._mechanism, job, kill_at=None, stops=self._limits.stops, check=self._check).slept
+        later += run(self._mechanism, self._surroundings, job, kill_at=None, stops=self._limits.stops, check=self._check).slept
         self.survey.deliveries += 1
         self._surroundings.put_back(again.back)
         there = self._surroundings.look(later)
@@ -226,18 +266,24 @@ class Graph:
     def _offer(self, spot: Spot) -> bool:
         """Queue it, or judge it where nothing will happen any more. Whether it is new, and will be visited."""
         self.survey.looks += 1
+        self._merging.check(spot.node)
         key = spot.key
+        if spot.steps and spot.steps[-1].delivery.killed_at is None:
+            self.survey.trail.lead(spot.steps[-1].origin, key)
         if key in self._known:
             self._refuse_circle(spot)
             return False
         if why := self._beyond(spot):
             self.survey.leave(why)
+            if why == FORKED:
+                self.survey.trail.follow(key)
             return False
         self._known.add(key)
         if spot.waiting:
             self._queue.append(spot)
             return True
         self.survey.spots.append(spot)
+        self.survey.trail.follow(key)
         self._conclude(spot)
         return False
 
@@ -252,18 +298,29 @@ class Graph:
 
     def _refuse_circle(self, spot: Spot) -> None:
         """By itself it has come back to where it was: so it will for ever."""
-        if spot.key in spot.chain:
+        last = spot.steps[-1] if spot.steps else None
+        died_in_vain = last is not None and last.ending is not None and last.ending.outcome is Outcome.DIED and last.effect is None
+        if spot.key in spot.chain or self._came_as.get(spot.key) in spot.chain or (died_in_vain and spot.back is not None):
             self._suspect(Fault("STORM", (), "done"), spot)
 
     def _conclude(self, spot: Spot) -> None:
         end = spot.steps[-1].ending if spot.steps else None
-        if end is not None and end.outcome is Outcome.ENDLESS and end.slept and spot.node.deadlines:
+        if end is not None and end.outcome is Outcome.ENDLESS and end.slept > 1 and spot.node.deadlines:
             # What it waits for in its sleep might be what expires in the services, whose clocks go on only between deliveries.
             self.survey.leave("waits, inside of the task, for what expires in a service")
         elif end is not None and end.outcome is Outcome.ENDLESS:
             self._suspect(self._judge.endless(spot.node), spot)
+        elif self._gave_up(spot):
+            self.survey.gave_up = True
         elif fault := self._judge.judge(spot.node, spot.ends.values(), lost=spot.lost, killed=bool(spot.kills)):
             self._suspect(fault, spot)
+
+    def _gave_up(self, spot: Spot) -> bool:
+        """Has it failed only because as many crashes as it has retries have used these up? No task with a bound could do better."""
+        most, last = self._rules.max_retries, spot.steps[-1] if spot.steps else None
+        if not most or last is None or last.ending is None or last.ending.outcome is not Outcome.FAILURE:
+            return False
+        return last.message.retries >= most and spot.kills >= most
 
     def _suspect(self, fault: Fault, spot: Spot) -> None:
         self.survey.suspicions.append(Suspicion(fault, spot))

@@ -5,23 +5,22 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Any
 
-from harness.errors import EnvironmentFault, ScenarioError
+from harness.errors import EnvironmentFault
 from harness.explore.delivering import Delivering
+from harness.explore.leading import Leading
 from harness.explore.process_memory import ProcessMemory
+from harness.explore.publishing import publish
 from harness.explore.shared_page import SharedPage
 from harness.explore.stops import Decoder
 from harness.explore.targets import Targets
-from harness.explore.zygote_client import Child, Closed, Zygote, refused
+from harness.explore.zygote_client import Child, Refused, Zygote
 from harness.model.exploration import Ending
 from harness.ports.exploring import AtStop, Job, Launch
 
 __all__ = ["EffectStops"]
-
-_PUBLISH_SECONDS = 30.0
 
 
 class EffectStops:
@@ -38,6 +37,7 @@ class EffectStops:
         self._zygote = Zygote(launch)
         self._memory = ProcessMemory()
         self._targets = Targets(launch.services, launch.folders, launch.log)
+        self._leading: Leading | None = None
         self._decoder: Decoder | None = None
         self._page: SharedPage | None = None
         self._warm: Child | None = None
@@ -54,19 +54,21 @@ class EffectStops:
         ``undeclared``: what it tried to reach while it was imported, and was refused.
         """
         if not sys.platform.startswith("linux"):
-            raise refused(f"this is {sys.platform}")
+            raise Refused(f"this is {sys.platform}")
         try:
+            self._leading = Leading(self._launch.names)
             told, descriptor = self._zygote.start()
             self._page = SharedPage(descriptor, self._launch.root)
             if told["no_filter"]:
-                raise refused(told["no_filter"])
+                raise Refused(told["no_filter"])
             self._told, self.no_clock = told, str(told["no_clock"])
             self._modules = dict(told["modules"])
             names = {int(number): name for number, name in told["calls"].items()}
             self._decoder = Decoder(names, self._targets, self._memory)
             first = self._zygote.take()
             self._zygote.spare = first  # nothing has been done with it
-            self._memory.check(first.pid)
+            if why := self._memory.trouble(first.pid):
+                raise Refused(why)
             self._memory.forget()
         except BaseException:
             self.close()
@@ -81,29 +83,13 @@ class EffectStops:
         """See `Mechanism`."""
         assert self._page is not None
         self._page.begin(0.0, 0)  # whoever publishes has the true time
-        child = self._zygote.plain()
-        try:
-            child.channel.send({"publish": task, "args": list(args), "kwargs": dict(kwargs)})
-            while "answer" not in (document := child.channel.receive(_PUBLISH_SECONDS)[0]):
-                continue
-        except Closed:
-            raise ScenarioError(f"the process that publishes {task} ended without an answer", where=str(self._launch.log)) from None
-        finally:
-            child.end()
-        answer = document["answer"]
-        if answer.get("kind") == "unknown":
-            near = get_close_matches(task, answer["tasks"], 3, 0.5)
-            raise ScenarioError(f"the app has no task {task}", hint=f"did you mean {', '.join(near)}?" if near else "")
-        if not answer["ok"]:
-            error = answer["error"]
-            where = f"{error['file']}:{error['line']}" if error.get("file") else ""
-            raise ScenarioError(f"{task} cannot be called with these arguments: {error['what']}", where=where)
+        publish(self._zygote, self._launch.log, task, args, kwargs)
 
     def deliver(self, job: Job, at_stop: AtStop) -> Ending:
         """See `Mechanism`. Raises what ``at_stop`` raises, after the processes are gone."""
         if job.later and self.no_clock:
             raise EnvironmentFault(f"the task's clock cannot be set: {self.no_clock}")
-        assert self._page is not None and self._decoder is not None
+        assert self._page is not None and self._decoder is not None and self._leading is not None
         self._deliveries += 1
         child = self._child(job)
         delivering = Delivering(
@@ -114,6 +100,7 @@ class EffectStops:
             self._decoder,
             self._targets,
             self._memory,
+            self._leading,
             clock=not self.no_clock,
             wants_pages=self._deliveries > 1 and not self._knows_pages,
         )
@@ -159,6 +146,9 @@ class EffectStops:
         with contextlib.suppress(EnvironmentFault):
             self._end_warm()
         self._zygote.close()
+        if self._leading is not None:
+            self._leading.close()
+            self._leading = None
         self._memory.forget()
         if self._page is not None:
             self._page.close()

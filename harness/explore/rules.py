@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import fnmatch
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from harness.model.exploration import Ending, Outcome
+from harness.model.scenario import ExploreItem
 
-__all__ = ["Limits", "Question", "TaskRules", "rules_of"]
+__all__ = ["Limits", "Question", "TaskRules", "question_of", "rules_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,17 +19,18 @@ class Limits:
 
     ``kills`` on one path; ``messages`` in the broker at a time; ``chain``: so many deliveries that end by themselves one after another
     may be crashed, what follows them is only run to its end, for at most ``deliveries``; ``stops`` of one delivery; ``flaws``: ways to
-    fail, before the rest is left alone.
+    fail, before the rest is left alone. ``replays``: nodes of a graph that passes which are reached again.
     """
 
     worlds: int = 2000
     seconds: float = 60.0
-    kills: int = 10
+    kills: int = 50
     messages: int = 4
     chain: int = 8
     deliveries: int = 200
     stops: int = 2000
     flaws: int = 6
+    replays: int = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +61,15 @@ class TaskRules:
         """
         if ending.outcome is Outcome.REJECTED:
             return ending.requeue
-        return ending.outcome in (Outcome.DIED, Outcome.ENDLESS) and self.acks_late and self.on_worker_lost
+        return ending.outcome is Outcome.DIED and self.acks_late and self.on_worker_lost
+
+
+def question_of(item: ExploreItem, semantics: Mapping[str, str]) -> Question:
+    """A scenario's item, with what it declares of tasks (patterns -> semantics). Of one whose arguments are drawn, without any."""
+    declared = next((value for pattern, value in semantics.items() if fnmatch.fnmatchcase(item.task, pattern)), "")
+    limits = Limits(worlds=item.limit.worlds, seconds=item.limit.time, kills=item.limit.kills)
+    args = () if isinstance(item.args, str) else tuple(item.args)
+    return Question(item.task, args, dict(item.kwargs), limits, item.semantics or declared)
 
 
 def rules_of(settings: Mapping[str, Any]) -> TaskRules:

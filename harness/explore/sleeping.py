@@ -5,8 +5,8 @@ from __future__ import annotations
 import struct
 import time
 
+from harness.egress.listener import Call
 from harness.explore.process_memory import ProcessMemory
-from harness.explore.seccomp_listener import Call
 from harness.explore.shared_page import SharedPage
 
 __all__ = ["Sleeper"]

@@ -9,10 +9,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
+from harness.egress.listener import Call
 from harness.explore.identities import without_varying
 from harness.explore.payloads import HEAD, Conversations
 from harness.explore.process_memory import ProcessMemory
-from harness.explore.seccomp_listener import Call
 from harness.explore.targets import Address, Target, Targets, address_of
 
 __all__ = ["PASS", "Connection", "Decoder", "Doubt", "Effect", "Forks", "Refusal", "Sleep", "What"]

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness.explore.causes import fix_for
 from harness.explore.confirm import Replayed
+from harness.explore.culprits import culprit, with_line
 from harness.explore.graph import Suspicion
+from harness.explore.reruns import rerun_of
 from harness.explore.spots import Step
+from harness.explore.watching import Effect
 from harness.model.exploration import Ending, Flaw, Message, Outcome, Place, Stop
 from harness.model.quantities import format_duration
+from harness.model.wording import inline_text, row_text
 from harness.ports.exploring import Node, Surroundings
 
 __all__ = ["at", "flaw_of", "told_difference"]
@@ -20,10 +23,12 @@ _NAMED = 3  # of a list; more are counted
 _WIDTH = 120
 
 
-def flaw_of(suspicion: Suspicion, replayed: Replayed, surroundings: Surroundings, first: Node, *, alike: int) -> Flaw:
-    """What is told of it. ``replayed``: the same path with true kills and with lines."""
+def flaw_of(
+    suspicion: Suspicion, replayed: Replayed, effects: Sequence[Sequence[Effect]], surroundings: Surroundings, first: Node, *, alike: int
+) -> Flaw:
+    """What is told of it. ``replayed``: the same path with true kills and with lines; ``effects``: what each of its deliveries changed."""
     fault, steps = suspicion.fault, suspicion.spot.steps
-    effect, place = _culprit(steps, replayed)
+    effect, place = culprit(steps, replayed, effects, fault.differences, surroundings, first)
     return Flaw(
         word=fault.word,
         headline=_headline(suspicion, place),
@@ -35,28 +40,8 @@ def flaw_of(suspicion: Suspicion, replayed: Replayed, surroundings: Surroundings
         confirmed=True,
         place=place,
         alike=alike,
+        rerun=rerun_of(suspicion, replayed),
     )
-
-
-def _culprit(steps: Sequence[Step], replayed: Replayed) -> tuple[Stop | None, Place | None]:
-    """The effect that lasted although what should have followed it was lost; where nothing had lasted, the stop of the last kill."""
-    struck: Stop | None = None
-    for step, ending, stop in reversed(list(zip(steps, replayed.endings, replayed.struck, strict=True))):
-        if step.delivery.killed_at is None:
-            continue
-        struck = struck or stop
-        effect = _with_line(step.effect, ending)
-        if effect is not None:
-            return effect, effect.place
-    if struck is not None:
-        return None, struck.place
-    last = replayed.endings[-1]
-    return None, last.place or next((stop.place for stop in reversed(last.stops) if stop.place), None)
-
-
-def _with_line(stop: Stop | None, ending: Ending) -> Stop | None:
-    """The same stop, as it was in the replay."""
-    return None if stop is None else next((one for one in ending.stops if one.number == stop.number), stop)
 
 
 # --- the headline -----------------------------------------------------------------------------------------------------
@@ -84,24 +69,13 @@ def told_difference(difference: Mapping[str, Any]) -> str:
     """``orders 7: status 'paid', expected 'new'``; on one line."""
     row, after, expected = _shown(difference.get("row")), difference.get("after"), difference.get("expected")
     subject = f"{difference.get('collection', '')} {row}".strip()
-    return f"{subject}: {_value(after)}, expected {_value(expected)}"
-
-
-def _value(value: Any) -> str:
-    if value is None:
-        return "not there"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, (int, float)):
-        return f"{value:g}" if isinstance(value, float) else str(value)
-    return _shown(value)
+    return f"{subject}: {inline_text(after)}, expected {inline_text(expected)}"
 
 
 def _shown(value: Any) -> str:
     if value is None:
         return ""
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-    text = " ".join(text.split())
+    text = " ".join(row_text(value).split())
     return text if len(text) <= _WIDTH else text[: _WIDTH - 1] + "…"
 
 
@@ -156,7 +130,7 @@ def _of_step(step: Step, ending: Ending, done: set[str]) -> list[str]:
     struck = next((stop for stop in ending.stops if stop.number == killed), None)
     if struck is None:
         return [*did, "It ran to its end, and the worker died before the message was acknowledged."]
-    effect = _with_line(step.effect, ending)
+    effect = with_line(step.effect, ending)
     after = f"The last effect before that was: {_whole(effect)}{at(effect.place)}." if effect is not None else "It had done nothing yet."
     return [*did, f"Killed before {struck.words}{at(struck.place)}. {after}"]
 
@@ -199,7 +173,7 @@ def _held(differences: Sequence[Mapping[str, Any]]) -> list[str]:
     words = []
     for one in differences[:_NAMED]:
         subject = f"{one.get('collection', '')} {_shown(one.get('row'))}".strip()
-        words.append(f"{subject}: {_value(one.get('after'))}, before {_value(one.get('before'))}")
+        words.append(f"{subject}: {inline_text(one.get('after'))}, before {inline_text(one.get('before'))}")
     more = f"; and {len(differences) - _NAMED} more" if len(differences) > _NAMED else ""
     return [f"What it left: {'; '.join(words)}{more}."]
 

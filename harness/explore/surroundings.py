@@ -9,18 +9,19 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from harness.errors import EnvironmentFault
-from harness.explore.canonical import canonical
+from harness.explore.canonical import Frozen, canonical, outline
 from harness.explore.deadlines import left_until, moments, waits
 from harness.explore.differences import differences
 from harness.explore.freezing import Change, Freezer, changes
 from harness.explore.leaves import leaves
+from harness.explore.lives import OUR_ERROR, UNNOTICED, image_later, lives
 from harness.explore.queues import collections_of, document_of, expect_ids, message_of, queue_of
 from harness.explore.varying import Collections, Varying
 from harness.model.exploration import Message
 from harness.model.world import Collection, StoreState, World
 from harness.ports.exploring import Node
 from harness.ports.queues import Kept, Queues
-from harness.ports.store import Fingerprints, KnowsTime, LooksOnce, Settles, ShowsBeneath, Store
+from harness.ports.store import Ages, Fingerprints, KnowsTime, LooksOnce, Settles, ShowsBeneath, ShowsWhole, Store
 
 __all__ = ["Services"]
 
@@ -29,18 +30,18 @@ _PAUSE = 0.0002
 _ATTEMPTS = 1_000_000
 #: Seconds in which no time that is left comes to count as another one, unless it is very short.
 _MOMENT, _SOON = 0.2, 4.0
-_OUR_ERROR = "this is an error of the explorer, not of your task: nothing was concluded"
 
 
 @dataclass(frozen=True, slots=True)
 class _Image:
-    """``seen``: our wall clock at the look; ``beneath``: what stores show beside the rows that checks compare."""
+    """``seen``: our wall clock at the look; ``later`` as it was told; ``beneath``: what stores show beside the rows that checks compare."""
 
     stores: Mapping[str, Any]
     beneath: Mapping[str, Collection]
     servers: Mapping[str, Kept]
     left: Mapping[tuple[str, str], float]  # (collection, key) -> seconds to live, of the stores that know
     seen: float
+    later: float
 
 
 class _Part:
@@ -52,6 +53,7 @@ class _Part:
         self._looks = store if isinstance(store, LooksOnce) else None
         self._beneath = store if isinstance(store, ShowsBeneath) else None
         self.timed = store if isinstance(store, KnowsTime) else None
+        self.ages = store if isinstance(store, Ages) else None
         # One that has no address and no content of its own to show may be anything.
         own = ("file",) if self._fingerprints else ("net", "file")
         self.kinds = ("", "net") if store.addresses() else ("", *own)
@@ -81,21 +83,33 @@ class Services:
 
     ``stores`` are started, and as the user's setup left them when `reset` is called first: that is the first world. ``servers``: 'broker',
     whose queues hold the messages, and 'backend' where results are kept elsewhere. No worker consumes. Not for two threads.
+    ``plain``: takes out of texts what belongs to this run alone, for `fingerprint`.
     """
 
-    def __init__(self, stores: Mapping[str, Store], servers: Mapping[str, Queues], *, clock: Callable[[], float] = time.time) -> None:
-        self._stores, self._servers, self._clock = dict(stores), dict(servers), clock
+    def __init__(
+        self,
+        stores: Mapping[str, Store],
+        servers: Mapping[str, Queues],
+        *,
+        clock: Callable[[], float] = time.time,
+        plain: Callable[[str], str] = str,
+    ) -> None:
+        self._stores, self._servers, self._clock, self._plain = dict(stores), dict(servers), clock, plain
         self._varying = Varying()
         for name in self._servers:
             expect_ids(self._varying, name)
         everyone: dict[str, Any] = {**self._stores, **self._servers}
         self._behind_sockets = [(name, one) for name, one in everyone.items() if isinstance(one, Settles)]
+        for store in self._stores.values():
+            if isinstance(store, ShowsWhole):  # half of a file and all of it must not both be "some file"
+                store.show_whole()
         self._parts = {name: _Part(store) for name, store in self._stores.items()}
         self._base: Node | None = None
         self._first: dict[str, StoreState] = {}
         self._given: dict[tuple[str, str], set[Any]] = {}
         self._ahead: tuple[float, ...] = ()  # moments that rows of the first world name, and that were not past then
         self._attempts = _ATTEMPTS
+        self._held: dict[str, tuple[Any, float]] = {}  # store -> an image, and when what expires stood as it has it
         self._timed_base: Collections = {}
         self._states: dict[str, _Known] = {}
         self._before: tuple[tuple[Any, ...], Node] | None = None  # what the last look saw, and made of it
@@ -109,22 +123,28 @@ class Services:
         How far the task's clock has to be ahead (behind: less than 0) from now on, as `restore` has it.
         """
         if self._base is None:
-            self._begin()
+            self.settle()
+            self._begin({name: store.observe() for name, store in self._stores.items()}, self.look())
             return 0.0
         later = self.restore(self._base)
         for name, store in self._stores.items():
             if _comparable(store.observe()) != _comparable(self._first[name]):
-                raise EnvironmentFault(f"service {name} could not be set back to what it was after `setup`", hint=_OUR_ERROR)
+                raise EnvironmentFault(f"service {name} could not be set back to what it was after `setup`", hint=OUR_ERROR)
         for name, server in self._servers.items():
             kept, first = server.look(), self._base.image.servers[name]
             if [w.item for w in kept.waiting] != [w.item for w in first.waiting] or kept.rows != first.rows:
-                raise EnvironmentFault(f"the {name} could not be set back to what it was after `setup`", hint=_OUR_ERROR)
+                raise EnvironmentFault(f"the {name} could not be set back to what it was after `setup`", hint=OUR_ERROR)
         return later
 
-    def _begin(self) -> None:
-        self.settle()
-        self._first = {name: store.observe() for name, store in self._stores.items()}
-        self._base = self.look()
+    def anew(self) -> Services:
+        """See `BeginsAnew`."""
+        other = Services(self._stores, self._servers, clock=self._clock, plain=self._plain)
+        if self._base is not None:
+            other._begin(self._first, self._base)
+        return other
+
+    def _begin(self, first: Mapping[str, StoreState], base: Node) -> None:
+        self._first, self._base = dict(first), base
         collections = self._collections(self._base)
         self._varying.remember(collections)
         for name, collection in collections.items():
@@ -148,7 +168,7 @@ class Services:
         while waiting := [(name, one) for name, one in waiting if not one.settled()]:
             if time.monotonic() > deadline:
                 names = ", ".join(name for name, _ in waiting)
-                raise EnvironmentFault(f"{names} did not come to rest within {_SETTLES_WITHIN:g} s", hint=_OUR_ERROR)
+                raise EnvironmentFault(f"{names} did not come to rest within {_SETTLES_WITHIN:g} s", hint=OUR_ERROR)
             time.sleep(_PAUSE)
 
     def touched(self, kind: str = "") -> Hashable:
@@ -168,8 +188,10 @@ class Services:
         servers = {name: self._server_now(name, server, asked=kind != "file") for name, server in self._servers.items()}
         seen = self._clock()
         beneath = {f"{name}.{one.name}": one for name in states for one in self._states[name].beneath}
-        image = _Image(images, beneath, servers, self._left(images), seen)
+        image = _Image(images, beneath, servers, self._left(images), seen, later)
         pending = tuple(message_of(waiting, seen + later) for kept in servers.values() for waiting in kept.waiting)
+        for message in pending:
+            self._varying.name_id(message.id)
         node = Node("", World(states), pending, image, (), later)
         if self._base is None:
             return node
@@ -198,12 +220,26 @@ class Services:
 
     def _store_now(self, name: str, part: _Part, kind: str) -> tuple[StoreState, Any]:
         known = self._states.get(name)
+        if part.timed and part.ages and self._is_late(name, part.timed):
+            self._age(0.0, (name,))
+            known = None
         fingerprint = part.fingerprint() if kind in part.kinds or known is None else known.fingerprint
         if known is None or known.fingerprint != fingerprint:
-            known = self._states[name] = _Known(fingerprint, *part.look(), self._clock())
-        if part.timed:
+            at = self._clock()
+            state, image, beneath = part.look()
+            if part.ages and name in self._held:
+                since, held = self._held[name]
+                image = part.ages.kept(image, since, self._clock() - held)
+            known = self._states[name] = _Known(fingerprint, state, image, beneath, at)
+            self._held[name] = (image, at)
+        if part.timed and not part.ages:
             return known.state, part.timed.image_later(known.image, max(0.0, self._clock() - known.at))
         return known.state, known.image
+
+    def _is_late(self, name: str, store: KnowsTime) -> bool:
+        """Have we needed so much time that it would make a difference to what expires?"""
+        image, at = self._held.get(name, (None, 0.0))
+        return image is not None and self._clock() - at > UNNOTICED and bool(store.expiries(image))
 
     def _server_now(self, name: str, server: Queues, *, asked: bool) -> Kept:
         known = self._kept.get(name)
@@ -233,7 +269,7 @@ class Services:
     def _deadlines(self, node: Node, listed: Sequence[Change]) -> tuple[float, ...]:
         """Of keys that expire, messages that are due, and moments that rows name."""
         now = node.image.seen + node.later
-        left = [*node.image.left.values(), *(message.eta for message in node.pending), *(moment - now for moment in self._ahead)]
+        left = [*lives(node).values(), *(message.eta for message in node.pending), *(moment - now for moment in self._ahead)]
         aside = tuple(f"{server}." for server in (*self._servers, "~ahead"))
         for change in listed:
             if change.sign == "+" and not change.name.startswith(aside):
@@ -245,15 +281,22 @@ class Services:
         frozen = canonical(freezer.freeze(listed))
         return hashlib.blake2b(repr(frozen).encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
 
+    def fingerprint(self, node: Node) -> str:
+        """See `NamesWorlds`."""
+        now = node.image.seen + node.later
+        frozen = Freezer(self._varying, self._given, now=now, ordered=True).freeze(changes(self._timed_base, self._timed(node, now)))
+        lines = outline(Frozen(self._plain(row.text), row.atoms) for row in frozen)
+        return hashlib.sha256(repr(lines).encode("utf-8", "surrogateescape")).hexdigest()
+
     def _timed(self, node: Node, now: float) -> dict[str, Collection]:
         """With what is left of the lives of keys as a column, and of the time until moments that rows of the first world name as rows."""
-        left: Mapping[tuple[str, str], float] = node.image.left
+        left = lives(node)
         found = self._collections(node)
         for name, collection in found.items():
             if not any(place == name for place, _ in left):
                 continue
-            lives = [left.get((name, str(row.get(collection.key[0])))) for row in collection.rows]
-            timed = zip(collection.rows, lives, strict=True)
+            each = [left.get((name, str(row.get(collection.key[0])))) for row in collection.rows]
+            timed = zip(collection.rows, each, strict=True)
             rows = tuple(row if seconds is None else {**row, "~left": left_until(seconds)} for row, seconds in timed)
             found[name] = replace(collection, rows=rows)
         ahead = tuple({"moment": n, "left": left_until(moment - now)} for n, moment in enumerate(self._ahead))
@@ -264,16 +307,47 @@ class Services:
     def restore(self, node: Node, wait: float = 0.0) -> float:
         """Every store and server, also those that look as if nothing had changed."""
         image: _Image = node.image
+        self.forget()
         for name, store in self._stores.items():
             if name not in image.stores:
                 continue
             saved, timed = image.stores[name], self._parts[name].timed
-            store.restore(timed.image_later(saved, wait) if wait and timed is not None else saved)
+            if wait and timed is not None:
+                saved = image_later(name, timed, saved, wait)
+            self._held[name] = (saved, self._clock())
+            store.restore(saved)
         for name, server in self._servers.items():
             server.restore(image.servers[name].image)
+        return node.later + wait - (self._clock() - image.seen)
+
+    def pass_time(self, seconds: float) -> None:
+        """See `PassesTime`. The time that we have needed does not count for the services: else a slow machine would see other worlds."""
+        self.settle()  # what was sent before came before
+        self._age(seconds)
+
+    def let_pass(self, node: Node, wait: float) -> float:
+        """See `PassesTime`. The time that we have needed since the look does not count."""
+        passed: float = wait - (self._clock() - node.image.seen)
+        self._age(wait)
+        return node.later + passed
+
+    def _age(self, seconds: float, among: Sequence[str] = ()) -> None:
+        """From where they stood at the last look, or when they were moved last."""
+        for name, part in self._parts.items():
+            if part.ages and part.timed and (not among or name in among):
+                now = self._clock()
+                image, at = self._held.get(name, (None, now))
+                part.ages.age(seconds, image, now - at)
+                self._states.pop(name, None)
+                if image is not None:
+                    self._held[name] = (part.timed.image_later(image, seconds), now)
+
+    def forget(self) -> None:
+        """See `Forgets`."""
+        self._held.clear()
         self._states.clear()
         self._kept.clear()
-        return node.later + wait - (self._clock() - image.seen)
+        self._before = None
 
     def take(self, node: Node, message: int) -> None:
         """EnvironmentFault where it is not there: somebody else consumes."""

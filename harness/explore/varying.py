@@ -22,11 +22,17 @@ _Place = tuple[str, str, Path]
 _UUID = r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}"
 _TIME = r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?(?:Z|[+-]\d\d:?\d\d)?)?|\d{10,19}\.\d+"
 _TEMPORARY = r"tmp[a-z0-9_]{8}(?![A-Za-z0-9_])"  # names as Python's tempfile makes them: an underscore in one is no separator
+#: Of a file: its content may vary without its size, or with it.
+_SIZE, _DIGEST = ("size",), ("sha256",)
 #: The smallest parts of a text that vary as one.
 TOKEN = re.compile(f"({_UUID}|{_TIME}|{_TEMPORARY}|[A-Za-z0-9]+)")
 _IS_UUID, _IS_TIME = re.compile(_UUID), re.compile(_TIME)
 #: Fewer characters may be equal by accident: that two such are the same says nothing.
 _TELLING = 8
+_UUID_LENGTH = 36
+#: Bytes by which files that vary inside may differ in their size although they did not when they were seen.
+_LEEWAY = 8
+_LONG = 4096
 
 
 def tokens(text: str) -> list[str]:
@@ -49,6 +55,7 @@ class Habit:
     shape: tuple[str, ...] | None = None
     constant: dict[int, str] = field(default_factory=dict)
     samples: int = 0
+    sizes: list[tuple[int, int]] = field(default_factory=list)  # from … to, of what should have been equal
     only_uuids: bool = False
 
     def add(self, value: Any) -> None:
@@ -65,24 +72,75 @@ class Habit:
             self.constant = {n: token for n, token in enumerate(parts[1::2]) if self.constant.get(n) == token}
         self.samples += 1
 
+    def add_sizes(self, one: int, other: int) -> None:
+        """Of two contents, or texts, that should have been equal."""
+        low, high = min(one, other), max(one, other)
+        for n, (least, most) in enumerate(self.sizes):
+            if least - _leeway(least, most) <= low and high <= most + _leeway(least, most):
+                self.sizes[n] = (min(least, low), max(most, high))
+                return
+        self.sizes.append((low, high))
+
+    def about(self, size: int) -> int | str:
+        """The same for sizes that do not differ more than those that were seen: half of a file is another than all of it."""
+        for n, (least, most) in enumerate(self.sizes):
+            if least - _leeway(least, most) <= size <= most + _leeway(least, most):
+                return f"#{n}"
+        return size
+
+    @property
+    def shapeless(self) -> bool:
+        """Do texts here differ in more than their words, or are they so long that where a crash cuts them off is a matter of luck?"""
+        long = any(most > _LONG for _, most in self.sizes)
+        return self.samples > 0 and (self.shape is None or long) and not self.only_uuids
+
     def free(self, parts: Sequence[str]) -> Iterator[int]:
         """Which tokens of a text (as `tokens` gives it) vary, by their places from 0."""
+        other_shape = not self.only_uuids and (self.shape is None or tuple(parts[::2]) != self.shape)
         for place, token in enumerate(parts[1::2]):
             if self.only_uuids:
                 if _IS_UUID.fullmatch(token):
                     yield place
-            elif self.shape is None or tuple(parts[::2]) != self.shape or self.constant.get(place) != token:
+            elif other_shape or self.constant.get(place) != token:
                 yield place
 
 
+def _leeway(least: int, most: int) -> int:
+    return max(_LEEWAY, 4 * (most - least))
+
+
 class Varying:
-    """``known``: tokens that the first world holds; they are never taken for random ones, wherever they turn up."""
+    """``known``: tokens that the first world holds; they are never taken for random ones, wherever they turn up.
+
+    Ids of messages are others each time that a call is published: wherever a task writes its own, it is one of these.
+    """
 
     def __init__(self) -> None:
         self.known: set[str] = set()
+        self._ids: set[str] = set()
         self._habits: dict[_Place, Habit] = {}
         self._keys: dict[str, set[Any]] = defaultdict(set)  # collection -> keys of rows that were there each time
         self._names: dict[str, set[tuple[str, str]]] = defaultdict(set)  # collection -> (before, after) of keys that vary within
+
+    def name_id(self, text: str) -> None:
+        """A message has this id."""
+        if _IS_UUID.fullmatch(text):
+            self._ids.add(text)
+
+    def ids_in(self, text: str) -> list[str]:
+        """Those of messages that stand in a text."""
+        if not self._ids or len(text) < _UUID_LENGTH or "-" not in text:
+            return []
+        return [found for found in _IS_UUID.findall(text) if found in self._ids]
+
+    def _place(self, path: Path) -> Path:
+        """With one name for all ids of messages: what a task keeps under its own id is what the next one keeps under that."""
+        if not self._ids or not any(isinstance(part, str) and len(part) >= _UUID_LENGTH for part in path):
+            return path
+        return tuple(_IS_UUID.sub(self._hidden, part) if isinstance(part, str) else part for part in path)
+
+    def _hidden(self, found: re.Match[str]) -> str:
+        return "<id>" if found[0] in self._ids else found[0]
 
     def always(self, collection: str, path: Path) -> None:
         """UUIDs at this path vary, whatever kind of row."""
@@ -100,7 +158,8 @@ class Varying:
         """None for a place whose values do not vary."""
         if not self._habits:
             return None
-        return self._habits.get((name, kind, path)) or self._habits.get((name, "*", path))
+        place = self._place(path)
+        return self._habits.get((name, kind, place)) or self._habits.get((name, "*", place))
 
     def kind(self, name: str, collection: Collection, row: Row) -> str:
         """As `kind_of`, but for keys that vary without having the look of it."""
@@ -140,9 +199,13 @@ class Varying:
         for path, value in left.items():
             if value == right[path] or value is None or right[path] is None or path[0] in made_up:
                 continue
-            habit = self._habits.setdefault((name, kind, path), Habit())
+            habit = self._habits.setdefault((name, kind, self._place(path)), Habit())
             habit.add(value)
             habit.add(right[path])
+            if isinstance(value, str) and isinstance(right[path], str):
+                habit.add_sizes(len(value), len(right[path]))
+        if left.get(_DIGEST) != right.get(_DIGEST) and isinstance(left.get(_SIZE), int):
+            self._habits.setdefault((name, kind, _SIZE), Habit()).add_sizes(left[_SIZE], right[_SIZE])
 
 
 def _keys(collection: Collection) -> set[Any]:

@@ -5,13 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 
+from harness.explore.explaining import demand_stops
 from harness.model.exploration import Ending, Outcome, Stop
-from harness.ports.exploring import Decision, Job, Mechanism, Node, Surroundings
+from harness.ports.exploring import Decision, Job, Mechanism, Node, PassesTime, Surroundings
 
-__all__ = ["Watched", "run", "watch"]
+__all__ = ["Effect", "Watched", "run", "trace", "watch"]
 
 #: Called at each stop where the world is another than at the one before: the stop, the world, and the stop whose call changed it.
 Changed = Callable[[Stop, Node, "Stop | None"], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """The stop whose call made this world of that one."""
+
+    stop: Stop
+    before: Node
+    after: Node
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,26 +55,69 @@ def watch(
         eyes.stand(stop)
         return Decision.GO_ON
 
-    ending = mechanism.deliver(job, at_stop)
+    ending = mechanism.deliver(_sleeping(job, surroundings, eyes.note_sleep), at_stop)
     if ending.outcome is Outcome.KILLED:
         ending = _endless(ending, stops)
     node = eyes.end(ending.slept)
     return Watched(ending, node, eyes.effect)
 
 
-def run(mechanism: Mechanism, job: Job, *, kill_at: int | None, stops: int, check: Callable[[], None] = lambda: None) -> Ending:
+def run(
+    mechanism: Mechanism,
+    surroundings: Surroundings,
+    job: Job,
+    *,
+    kill_at: int | None,
+    stops: int,
+    check: Callable[[], None] = lambda: None,
+) -> Ending:
     """Run the job without a look; SIGKILL at this stop."""
 
     def at_stop(stop: Stop) -> Decision:
         check()
         return Decision.KILL if stop.number == kill_at or stop.number > stops else Decision.GO_ON
 
-    ending = mechanism.deliver(job, at_stop)
+    ending = mechanism.deliver(_sleeping(job, surroundings), at_stop)
     return _endless(ending, stops) if ending.outcome is Outcome.KILLED and len(ending.stops) > stops else ending
 
 
+def trace(
+    mechanism: Mechanism,
+    surroundings: Surroundings,
+    job: Job,
+    *,
+    kill_at: int | None,
+    stops: int,
+    check: Callable[[], None] = lambda: None,
+) -> tuple[Ending, tuple[Effect, ...]]:
+    """As `run`, with a look at each stop: which of the calls changed what."""
+    eyes = _Eyes(surroundings, job.later, lambda stop, node, effect: None)
+
+    def at_stop(stop: Stop) -> Decision:
+        check()
+        eyes.stand(stop)
+        return Decision.KILL if stop.number == kill_at or stop.number > stops else Decision.GO_ON
+
+    ending = mechanism.deliver(_sleeping(job, surroundings, eyes.note_sleep), at_stop)
+    if ending.outcome is not Outcome.KILLED:
+        eyes.end(ending.slept)
+    return ending, tuple(eyes.effects)
+
+
+def _sleeping(job: Job, surroundings: Surroundings, note: Callable[[], None] = lambda: None) -> Job:
+    """While it sleeps, the clocks of the services go on too."""
+    if not isinstance(surroundings, PassesTime):
+        return job
+
+    def pass_time(seconds: float) -> None:
+        note()
+        surroundings.pass_time(seconds)
+
+    return replace(job, at_sleep=pass_time)
+
+
 def _endless(ending: Ending, stops: int) -> Ending:
-    error = f"it was still going after {stops} effects"
+    error = f"it was still going after {stops} crash points"
     return replace(ending, outcome=Outcome.ENDLESS, error=error)
 
 
@@ -80,16 +133,26 @@ class _Eyes:
         self._before: Stop | None = None
         self._node: Node | None = None
         self.effect: Stop | None = None
+        self.effects: list[Effect] = []
+        self._slept = False
+        self._since: list[Stop] = []  # the last look
+
+    def note_sleep(self) -> None:
+        """Time has passed for the services since the last stop."""
+        self._slept = True
 
     def stand(self, stop: Stop) -> None:
         """At a stop."""
         before, self._before = self._before, stop
-        kind = _kind(before, stop)
+        self._since += [before] if before is not None else []
+        kind = "" if self._slept else _kind(before, stop)  # in a sleep anything may have expired
+        self._slept = False
         if self._node is None or before is None or self._touched(kind):
             self._changed(stop, self._look(before, stop.slept, kind if self._node else ""), self.effect)
 
     def end(self, slept: float) -> Node:
         """It is over: what is there now, read anew in full."""
+        self._since += [self._before] if self._before is not None else []
         return self._look(self._before, slept, "")
 
     def _touched(self, kind: str) -> bool:
@@ -102,8 +165,13 @@ class _Eyes:
 
     def _look(self, by: Stop | None, slept: float, kind: str) -> Node:
         node = self._surroundings.look(self._later + slept, kind)
+        if self._node is not None and self._since:
+            demand_stops(self._node, node, self._since)
+        self._since = []
         if self._node is not None and node.key != self._node.key:
             self.effect = by
+            if by is not None:
+                self.effects.append(Effect(by, self._node, node))
         self._node = node
         return node
 

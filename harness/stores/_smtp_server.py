@@ -119,6 +119,8 @@ class LoopbackMailServer:
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._end)
         self._thread.join()
+        for connection in self._sessions:  # accepted, and not yet the loop's to close
+            connection.close()
         self._loop.close()
         self._listener.close()
 

@@ -20,6 +20,8 @@ from harness.stores._values import stamp
 __all__ = ["FilesStore"]
 
 _ATTEMPTS = 5
+#: Bytes of a text that a program may still read as one.
+_WHOLE = 1 << 20
 
 
 class FilesParameters(StoreParameters):
@@ -38,6 +40,7 @@ class FilesStore:
     def __init__(self, name: str, parameters: Any) -> None:
         self.name, self.parameters = name, parameters
         self._folder: Path | None = None
+        self._limit = self.parameters.text_limit
 
     def start(self, host: StoreHost) -> None:
         """An empty folder."""
@@ -92,12 +95,16 @@ class FilesStore:
         return row
 
     def _text(self, content: bytes) -> str | None:
-        if len(content) > self.parameters.text_limit or b"\0" in content:
+        if len(content) > self._limit or b"\0" in content:
             return None
         try:
             return content.decode()
         except UnicodeDecodeError:
             return None
+
+    def show_whole(self) -> None:
+        """See `ShowsWhole`: texts up to 1 MiB."""
+        self._limit = max(self._limit, _WHOLE)
 
     def touched(self) -> int:
         """By the stamps of all files and folders."""

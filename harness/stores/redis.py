@@ -64,6 +64,26 @@ for i, key in ipairs(redis.call('KEYS', '*')) do
 end
 return rows
 """
+#: Milliseconds that a busy machine may need between telling the time and asking the server.
+_LAG = 1000
+#: Every key of every database that will expire lives so many milliseconds less; what is left of its last twentieth of a second is no time.
+#: Arguments: those milliseconds, how old the image is, then database, key and life of each that it held.
+_AGE = """
+local known = {}
+for i = 3, #ARGV, 3 do known[ARGV[i] .. ':' .. ARGV[i + 1]] = tonumber(ARGV[i + 2]) end
+for db in string.gmatch(redis.call('INFO', 'keyspace'), 'db(%d+):') do
+  redis.call('SELECT', db)
+  for i, key in ipairs(redis.call('KEYS', '*')) do
+    local left = redis.call('PTTL', key)
+    if left >= 0 then
+      local was = known[db .. ':' .. key]
+      if was and left <= was and was - left <= tonumber(ARGV[2]) then left = was end
+      local now = left - tonumber(ARGV[1])
+      if now > 50 then redis.call('PEXPIRE', key, now) else redis.call('DEL', key) end
+    end
+  end
+end
+"""
 
 
 class RedisParameters(StoreParameters):
@@ -212,6 +232,22 @@ class RedisStore:
             ]
             for db, rows in image.items()
         }
+
+    def age(self, seconds: float, since: Any = None, real: float = 0.0) -> None:
+        """See `Ages`."""
+        lives = [part for db, rows in (since or {}).items() for key, left, _ in rows if left >= 0 for part in (db, key, left)]
+        self._ask(lambda: self._client(0).eval(_AGE, 0, round(seconds * 1000), round(real * 1000) + _LAG, *lives))
+
+    def kept(self, image: Any, since: Any, real: float) -> Any:
+        """See `Ages`."""
+        longest = real * 1000 + _LAG
+        before = {(db, key): left for db, rows in since.items() for key, left, _ in rows if left >= 0}
+
+        def life(db: int, key: bytes, left: int) -> int:
+            was = before.get((db, key), -1)
+            return was if 0 <= left <= was <= left + longest else left
+
+        return {db: [(key, life(db, key, left), content) for key, left, content in rows] for db, rows in image.items()}
 
     def stop(self) -> None:
         """Connections are dropped; the server is the runtime's."""

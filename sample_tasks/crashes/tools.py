@@ -23,6 +23,7 @@ app = Celery(
         "sample_tasks.crashes.payments",
         "sample_tasks.crashes.pairs",
         "sample_tasks.crashes.more_pairs",
+        "sample_tasks.crashes.hard_pairs",
         "sample_tasks.crashes.looks_wrong",
     ],
 )

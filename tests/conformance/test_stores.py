@@ -9,7 +9,7 @@ import shutil
 import smtplib
 import sqlite3
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
@@ -24,7 +24,7 @@ import redis
 
 from harness.errors import EnvironmentFault
 from harness.model.world import StoreState
-from harness.ports.broker import Endpoint
+from harness.ports.broker import Endpoint, Tls
 from harness.ports.store import Fingerprints, LooksOnce, Settles, ShowsBeneath, Store
 from harness.stores import STORES
 from harness.stores.postgres import PostgresStore
@@ -62,6 +62,9 @@ class Host:
 
     def expose(self, name: str, port: int) -> tuple[str, int]:
         return "127.0.0.1", port
+
+    def certificate(self, name: str, hosts: Sequence[str], *, flaw: str = "") -> Tls:
+        raise AssertionError(hosts)
 
     def call_user_code(self, path: str, *arguments: Any) -> Any:
         module, _, name = path.partition(":")

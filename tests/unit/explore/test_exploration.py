@@ -77,6 +77,25 @@ def test_story_names_the_effect_that_lasted_and_what_came_again() -> None:
     assert "idempotency key" in flaw.fix
 
 
+def explored_without_clock(program: Program, settings: dict[str, Any] | None = None) -> Exploration:
+    simulated = Simulated(program, settings)
+    simulated.no_clock = "the vDSO cannot be written"
+    return explore(simulated, simulated, ASK, now=lambda: 0.0)
+
+
+def test_without_a_clock_it_is_delivered_at_once_and_says_so() -> None:
+    result = explored_without_clock(LEASE, {"max_retries": None})
+    assert (result.verdict, result.coverage.waits) == ("certified", ())
+    assert result.coverage.excluded[0].startswith("deliveries later than at once, ") and "the vDSO" in result.coverage.excluded[0]
+
+
+def test_without_a_clock_nothing_is_found_after_a_wait() -> None:
+    """A lease that a row holds would not have run out for the task."""
+    result = explored_without_clock(BROKEN["lock without expiry, retried"][0])
+    assert (result.verdict, result.flaws) == ("inconclusive", ())
+    assert result.doubts == ("what happens once a retry is due cannot be told, since the task's clock cannot be set",)
+
+
 def test_waiting_finds_what_immediate_redelivery_does_not() -> None:
     flaw = explored(BROKEN["dedup shorter than redelivery"][0]).flaws[0]
     assert any(step.wait >= 60 for step in flaw.path) or flaw.differences[0]["after"] == 0 or flaw.differences
@@ -100,6 +119,7 @@ def test_memory_of_a_process_that_lives_is_tried() -> None:
     assert result.verdict == "fails"
     assert any(step.warm for step in result.flaws[0].path)
     assert "to the same process" in " ".join(result.flaws[0].story)
+    assert explored((*stale, ("unlock", "nothing"))).verdict == "fails", "a stop after the last change leaves the same world"
 
 
 def test_early_acks_lose_the_call_unless_that_is_declared() -> None:
@@ -175,7 +195,7 @@ def test_a_task_that_does_not_do_the_same_twice_is_inconclusive() -> None:
     result = explore(simulated, simulated, ASK, now=lambda: 0.0)
     assert result.verdict == "inconclusive"
     assert result.doubts[0] == (
-        "two clean executions differ at effect 1 (shop.py:11): the first stood at post heads, the second at set order"
+        "two clean executions differ at crash point 1 (shop.py:11): the first stood at post heads, the second at set order"
     )
 
 

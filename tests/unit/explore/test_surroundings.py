@@ -351,3 +351,18 @@ def test_a_node_has_another_key_after_learning(shop: Shop) -> None:
     assert again[0].key == again[1].key
     shop.services.restore(nodes[1])
     assert shop.services.look().key == again[0].key
+
+
+def test_other_arguments_begin_in_the_same_world_with_nothing_learnt(shop: Shop) -> None:
+    base = first(shop)
+    nodes = []
+    for _ in range(2):
+        shop.services.restore(base)
+        shop.redis.set("token", str(uuid.uuid4()))
+        nodes.append(shop.services.look())
+    shop.services.learn(nodes)
+    anew = shop.services.anew()
+    anew.reset()
+    assert shop.redis.get("token") is None and not anew.look().pending
+    assert len({anew.again(node).key for node in nodes}) == 2
+    assert len({shop.services.again(node).key for node in nodes}) == 1

@@ -4,7 +4,7 @@ from typing import Any
 
 from harness.explore.canonical import canonical
 from harness.explore.freezing import Freezer, changes
-from harness.explore.varying import Varying
+from harness.explore.varying import Habit, Varying
 from harness.model.world import Collection
 
 A, B, C, D = (f"{n * 8}-1111-4111-8111-{n * 12}" for n in "abcd")
@@ -105,3 +105,25 @@ def test_rows_are_paired_by_what_they_have_in_common() -> None:
     varying = learnt(one, other)
     assert form(varying, one) == form(varying, other)
     assert form(varying, bag({"amount": 3, "token": A})) != form(varying, bag({"amount": 1, "token": A}))
+
+
+def test_half_of_a_file_is_not_about_as_long_as_all_of_it() -> None:
+    habit = Habit()
+    for one, other in ((8192, 8192), (19_308, 19_304), (8190, 8192)):
+        habit.add_sizes(one, other)
+    assert habit.about(8192) == habit.about(8196) == "#0"
+    assert habit.about(19_300) == habit.about(19_310) == "#1"
+    assert (habit.about(0), habit.about(12_000)) == (0, 12_000)
+
+
+def test_what_a_task_keeps_under_its_own_id_is_kept_under_that_of_any_message() -> None:
+    varying = Varying()
+    one, other, free = (f"{digit * 8}-1111-4111-8111-111111111111" for digit in "123")
+    varying.name_id(one)
+    varying.name_id(other)
+    varying.name_id("7")
+    assert varying.ids_in(f"job:{one}") == [one]
+    assert varying.ids_in(f"job:{free}") == varying.ids_in("7") == []
+    rows = [Collection("keys", ({"key": "sold", "value": {i: stamp}},), key=("key",)) for i, stamp in ((one, "1.5"), (one, "2.5"))]
+    varying.learn([{"cache.keys": row} for row in rows])
+    assert varying.habit("cache.keys", varying.kind("cache.keys", rows[0], rows[0].rows[0]), ("value", other)) is not None

@@ -1,0 +1,28 @@
+"""Which line is named: that of the effect which came too often, though another came after it."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.explore.culprits import _too_little, _too_much
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected", "much", "little"),
+    [
+        (None, 2, 1, True, False),
+        (0, 0, 1, False, True),
+        (None, {"value": "2"}, {"value": "1"}, True, False),
+        ({"cents": 100}, {"cents": 80}, {"cents": 90}, True, False),
+        ({"cents": 100}, {"cents": 100}, {"cents": 90}, False, False),
+        ({"state": "new"}, {"state": "paying"}, {"state": "paid"}, False, False),
+        (None, {"text": "a\na\n"}, {"text": "a\n"}, True, False),
+        (None, {"text": "a"}, {"text": "a\nb\n"}, False, False),
+        (None, {"value": ["7", "7"]}, {"value": ["7"]}, True, False),
+        (None, {"value": "held"}, None, True, False),
+        (None, None, {"value": "held"}, False, True),
+    ],
+)
+def test_too_much_and_too_little(before: object, after: object, expected: object, much: bool, little: bool) -> None:
+    difference = {"before": before, "after": after, "expected": expected}
+    assert (_too_much(difference), _too_little(difference)) == (much, little)
