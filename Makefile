@@ -17,16 +17,18 @@ READY := $(VENV)/.ready
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check scenarios bench soak leaks lock clean
+.PHONY: help demo test exhaustive check scenarios bench soak leaks certificates lock clean
 
 help:
 	@echo "make demo    a broken task and its corrected twin on a real broker, in under a minute"
 	@echo "make test    all tests; installs servers, an engine and chromium where it may (Debian, Ubuntu)"
+	@echo "make exhaustive  every sample explored, brute force beside it, planted bugs hunted (minutes)"
 	@echo "make check   ruff, mypy --strict, import layers, tidiness"
 	@echo "make scenarios   every scenario ends as its tag says (minutes); GROUNDS=\"containers-rabbitmq\" for elsewhere"
 	@echo "make bench   what watching costs, into reports/bench/latest.json"
 	@echo "make soak    N=$(N) SEED=$(SEED): kills by the hundred, into reports/soak/latest.json"
 	@echo "make leaks   RUNS=$(RUNS): runs in containers, in a row and four at a time, leave nothing at the engine"
+	@echo "make certificates   RUNS=$(RUNS): runs, and two at once, write the same bytes"
 	@echo "make lock    requirements.lock anew from pyproject.toml (needs the network)"
 	@echo "make clean   all that was built or reported"
 
@@ -41,6 +43,10 @@ demo: $(READY)
 test: $(READY)
 	@tools/setup-servers broker redis-server chromium rabbitmq-server postgresql toxiproxy-server ip engine images
 	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS) || [ $$? = 5 ]
+
+exhaustive: $(READY)
+	@tools/setup-servers broker redis-server
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -m exhaustive tests/e2e tests/conformance $(ARGS)
 
 check: $(READY)
 	$(BIN)/ruff check .
@@ -64,6 +70,10 @@ soak: $(READY)
 leaks: $(READY)
 	@tools/setup-servers engine images
 	@N=$(RUNS) $(BIN)/python tests/bench/leaks.py
+
+certificates: $(READY)
+	@tools/setup-servers broker
+	@N=$(RUNS) $(BIN)/python tests/bench/certificates.py
 
 lock: $(READY)
 	@tools/lock

@@ -49,6 +49,8 @@ TASKS = {
     "lines.together": 1,
     "lines.one_by_one": 1,
 }
+#: One that is right and one that is not are in `make test`, the others in `make exhaustive`.
+QUICK = ("journal.rewritten", "charge.checked")
 
 
 class Company(http.server.ThreadingHTTPServer):
@@ -222,7 +224,7 @@ def surveys(monkeypatch: pytest.MonkeyPatch) -> list[Survey]:
     return found
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", [pytest.param(task, marks=() if task in QUICK else pytest.mark.exhaustive) for task in TASKS])
 def test_graph_has_the_worlds_and_the_verdict_of_brute_force(task: str, tmp_path: Path, surveys: list[Survey]) -> None:
     (loaded,) = load_scenarios(SCENARIO, registry())
     folder = tmp_path / "run"

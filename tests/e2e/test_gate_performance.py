@@ -12,6 +12,9 @@ import pytest
 from tests.e2e.gate_support import SHOP, commit, gate_of, gate_project, told, write_scenario
 from tests.e2e.support import Project, end, processes_of, wait_until
 
+#: `make test` has the words and codes of a gate in test_gate.py; here are the runs in turn that decide what looks slower.
+pytestmark = pytest.mark.exhaustive
+
 _BASELINE = "celery-harness-baseline.json"
 #: Seconds where the shop takes 0.005: so much more that the time which a busy machine adds to both leaves a ratio that nobody mistakes.
 _SLOW = 0.150

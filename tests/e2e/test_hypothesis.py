@@ -56,7 +56,7 @@ def hunted(hunt: Hunt, reports: Path) -> Found:
     return Found(machine, raised.value)
 
 
-@pytest.mark.parametrize("app", ["orders_broken", "importer_storm_broken"])
+@pytest.mark.parametrize("app", ["orders_broken", pytest.param("importer_storm_broken", marks=pytest.mark.exhaustive)])
 def test_a_planted_bug_is_found_made_small_saved_and_replayed(app: str, tmp_path: Path) -> None:
     hunt = _BY_APP[app]
     found = hunted(hunt, tmp_path)
