@@ -21,6 +21,7 @@ from harness.load.arrivals import load_seconds, plan_calls
 from harness.model.scenario import Scenario
 from harness.ports.check import Check
 from harness.ports.clock import Clock, derived_random
+from harness.ports.effects import EffectTriggers, WatchedPass
 from harness.ports.exploring import ExploresHere, Mechanism, Surroundings
 from harness.ports.fault import Fault
 from harness.ports.registry import Registry, RuntimeAbilities
@@ -46,7 +47,13 @@ RUNTIMES: Mapping[str, tuple[type[Any], type[Any]]] = {
 
 
 def _plugins(group: str) -> dict[str, Any]:
-    return {point.name: point.load() for point in entry_points(group=f"celery_harness.{group}")}
+    return {point.name: point.load() for point in _points().select(group=f"celery_harness.{group}")}
+
+
+@cache
+def _points() -> Any:
+    """Of all packages: to ask costs as much for one group as for all."""
+    return entry_points()
 
 
 @cache
@@ -140,16 +147,23 @@ def system_plan(loaded: LoadedScenario, root: Path, run_id: str, folder: Path, c
 
 
 @contextlib.contextmanager
-def exploring_parts(system: ExploresHere, stores: Mapping[str, Store]) -> Iterator[tuple[Mechanism, Surroundings]]:
-    """Of an open system, in its first world. What they start is gone afterwards."""
-    from harness.explore.mechanism import EffectStops
+def exploring_parts(
+    system: ExploresHere, stores: Mapping[str, Store], points: str = "auto", rows: Sequence[Any] = ()
+) -> Iterator[tuple[Mechanism, Surroundings]]:
+    """Of an open system, in its first world. What they start is gone afterwards. ``points``: auto, effects or lines.
+
+    ``rows``: what the user's setup is called with.
+    """
+    from harness.explore.choosing import mechanism_for
+    from harness.explore.proof import Plain
     from harness.explore.surroundings import Services
 
-    system.begin_exploring()
+    system.begin_exploring(*rows)
     queues = system.queues()
-    mechanism = EffectStops(system.zygote())
+    launch = system.zygote()
+    mechanism = mechanism_for(points, launch)
     try:
-        yield mechanism, Services(stores, queues)
+        yield mechanism, Services(stores, queues, plain=Plain(launch))
     finally:
         mechanism.close()
         for one in queues.values():
@@ -170,4 +184,11 @@ def _plan(loaded: LoadedScenario, scenario: Scenario, root: Path, run_id: str, f
         clock=clock,
         kinds=known.brokers,
         where=loaded.where,
+        effects=_watch_effects if any(item.when and item.when.effect for item in scenario.timeline) else None,
     )
+
+
+def _watch_effects(watched: WatchedPass) -> EffectTriggers:
+    from harness.explore.worker_stops import WorkerStops
+
+    return WorkerStops(watched)

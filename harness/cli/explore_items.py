@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import fnmatch
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,16 +20,21 @@ __all__ = ["Wanted", "items_of", "loaded_scenario", "question_of"]
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """The command line. ``args``, ``kwargs`` None: not given; ``limit``: fields of `ExploreLimit` that were."""
+    """The command line. ``args``, ``kwargs``, ``examples`` None: not given; ``limit``: fields of `ExploreLimit` that were.
+
+    ``args``: a list, 'types', or module:strategy.
+    """
 
     target: str
     task: str
-    args: list[Any] | None
+    args: list[Any] | str | None
     kwargs: dict[str, Any] | None
     limit: Mapping[str, Any]
     reports: Path
     seed: int | None
     as_json: bool
+    points: str = "auto"  # auto, effects or lines
+    examples: int | None = None
 
 
 def loaded_scenario(wanted: Wanted, folder: Path) -> LoadedScenario:
@@ -75,27 +79,39 @@ def items_of(wanted: Wanted, loaded: LoadedScenario) -> list[ExploreItem]:
         items = [_from_load(wanted.task, loaded)]
     if not items:
         raise UsageError(f"{wanted.target} has no `explore`, and no --task is given", hint="such as --task orders.charge --args '[7, 900]'")
-    return [item.model_copy(update={"limit": ExploreLimit.model_construct(**{**dict(item.limit), **wanted.limit})}) for item in items]
+    _refuse_what_cannot_be_drawn(items, wanted, loaded)
+    limited = [item.model_copy(update={"limit": ExploreLimit.model_construct(**{**dict(item.limit), **wanted.limit})}) for item in items]
+    return [item.model_copy(update={"examples": wanted.examples or item.examples}) for item in limited]
+
+
+def _refuse_what_cannot_be_drawn(items: Sequence[ExploreItem], wanted: Wanted, loaded: LoadedScenario) -> None:
+    if wanted.examples is not None and not any(item.is_drawn for item in items):
+        raise UsageError(
+            "--examples says how many sets of arguments are drawn, and here all are written out",
+            hint="such as --args types, or --args shop.testing:charges",
+        )
+    for item in items:
+        if item.rows is not None and loaded.scenario.system.setup is None:
+            index = [one.rows for one in loaded.scenario.explore].index(item.rows)
+            hint = "name a function that takes one value, and makes tables and first rows of it"
+            raise loaded.error("`rows` are given to `setup`, and there is none", "explore", index, "rows", hint=hint)
 
 
 def _given(wanted: Wanted) -> dict[str, Any]:
-    return {"args": tuple(wanted.args or ()), "kwargs": dict(wanted.kwargs or {})}
+    args = wanted.args if isinstance(wanted.args, str) else tuple(wanted.args or ())
+    return {"args": args, "kwargs": dict(wanted.kwargs or {})}
 
 
 def _from_load(task: str, loaded: LoadedScenario) -> ExploreItem:
-    """With the arguments that the scenario's load has for it, where they are written out."""
-    for index, item in enumerate(loaded.scenario.load):
-        if item.send == task and isinstance(item.args, str):
-            raise loaded.error(f"{task} takes its arguments from {item.args} here", "load", index, "args", hint="give some with --args")
+    """With the arguments that the scenario's load has for it, drawn by its strategy or as they are written out."""
+    for item in loaded.scenario.load:
         if item.send == task:
-            return ExploreItem(task=task, args=tuple(item.args), kwargs=item.kwargs)
+            return ExploreItem(task=task, args=item.args, kwargs=item.kwargs)
     return ExploreItem(task=task)
 
 
 def question_of(item: ExploreItem, loaded: LoadedScenario) -> Question:
-    """The item, with what the scenario declares for its task."""
-    from harness.explore.rules import Limits, Question
+    """The item, with what the scenario declares for its task. Of one whose arguments are drawn, without any."""
+    from harness.explore import rules
 
-    declared = next((value for pattern, value in loaded.scenario.semantics.items() if fnmatch.fnmatchcase(item.task, pattern)), "")
-    limits = Limits(worlds=item.limit.worlds, seconds=item.limit.time, kills=item.limit.kills)
-    return Question(item.task, tuple(item.args), dict(item.kwargs), limits, item.semantics or declared)
+    return rules.question_of(item, loaded.scenario.semantics)

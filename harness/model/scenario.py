@@ -11,7 +11,9 @@ from typing import Annotated, Any, Literal, Union
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
 from harness.model.quantities import Duration, Rate
+from harness.model.replaying import ExploreLimit, Foreseen
 from harness.model.trace import Trace
+from harness.model.trigger import Trigger
 
 __all__ = [
     "BrokerSpec",
@@ -46,6 +48,16 @@ def _callable_path(value: str) -> str:
 
 #: "module:name" of something in the user's code; imported in a child process under the user's Python, never here.
 ObjectPath = Annotated[str, AfterValidator(_callable_path)]
+
+
+def _drawn_from(value: str) -> str:
+    if value != "types" and (":" not in value or " " in value):
+        raise ValueError(f"{value!r} is nothing to draw arguments from: write types, or module:strategy, such as shop.testing:charges")
+    return value
+
+
+#: 'types', or "module:name" of a strategy.
+DrawnFrom = Annotated[str, AfterValidator(_drawn_from)]
 
 
 class BrokerSpec(_Frozen):
@@ -116,6 +128,10 @@ class System(_Frozen):
     env: dict[str, str] = Field(default={}, description="environment of the app; ${{ service.url }} is replaced")
     config: dict[str, Any] = Field(default={}, description="overrides of the app's own configuration; named in the verdict line")
     egress: tuple[str, ...] = Field(default=(), description="host or host:port that the app may connect to")
+    wall: bool = Field(
+        default=True,
+        description="processes: the kernel holds workers and producer to what is declared, C libraries and child processes too",
+    )
     workers: dict[str, WorkerGroup] = Field(default_factory=lambda: {"worker": WorkerGroup()})
 
     @model_validator(mode="after")
@@ -274,20 +290,6 @@ class LocustSpec(_Frozen):
     options: tuple[str, ...] = Field(default=(), description="further options of Locust, e.g. --stop-timeout=5")
 
 
-class Trigger(_Frozen):
-    """An event inside a worker: the n-th time that a task reaches a point, counted over all workers; or one given call's."""
-
-    task: str
-    reaches: str = Field(
-        default="start",
-        description="start, end, before_ack, after_ack, or a line: file.py:41, file.py:41#2 (second hit in one execution)",
-    )
-    nth: Annotated[int, Field(ge=1)] = 1
-    call: Annotated[int, Field(ge=1)] | None = Field(
-        default=None, description="only this call of the load (from 1): the same arguments in every run with the same seed"
-    )
-
-
 class TimelineItem(BaseModel):
     """One fault, planned by time (``at``) or by an event (``when``); further keys are the fault's own parameters."""
 
@@ -325,24 +327,31 @@ class Drain(_Frozen):
     timeout: Duration = Field(default=60.0, gt=0)
 
 
-class ExploreLimit(_Frozen):
-    """Where exploring stops although there is more; what it left out is said."""
-
-    worlds: Annotated[int, Field(ge=1, le=1_000_000)] = 2000
-    time: Duration = Field(default=60.0, gt=0)
-    kills: Annotated[int, Field(ge=1, le=100)] = Field(default=10, description="crashes one after another")
-
-
 class ExploreItem(_Frozen):
-    """One task with one set of arguments, for `celery-harness explore`."""
+    """One task for `celery-harness explore`, with one set of arguments, or with several that are drawn."""
 
     task: str
-    args: tuple[Any, ...] = ()
-    kwargs: dict[str, Any] = {}
+    args: Union[DrawnFrom, tuple[Any, ...]] = Field(
+        default=(), description="as they are; or `types`: drawn from the task's type hints; or module:strategy of pairs (args, kwargs)"
+    )
+    kwargs: dict[str, Any] = Field(default={}, description="as they are; of drawn arguments those that are the same in each set")
+    rows: ObjectPath | None = Field(default=None, description="module:strategy; `setup` is called with what it gives, for each set anew")
+    examples: Annotated[int, Field(ge=1, le=1000)] = Field(default=10, description="so many sets are drawn; `limit` is for each of them")
     limit: ExploreLimit = ExploreLimit()
     semantics: Literal["at_least_once", "at_most_once"] | None = Field(
         default=None, description="none: what the scenario's `semantics` says of the task, else what its acks give"
     )
+
+    @model_validator(mode="after")
+    def _examples_of_something(self) -> "ExploreItem":
+        if "examples" in self.model_fields_set and not self.is_drawn:
+            raise ValueError("`examples` says how many sets are drawn, and here all is written out")
+        return self
+
+    @property
+    def is_drawn(self) -> bool:
+        """Are there several sets?"""
+        return isinstance(self.args, str) or self.rows is not None
 
 
 class TimeScale(_Frozen):
@@ -374,6 +383,7 @@ class Scenario(_Frozen):
         default=(), description="in place of load and timeline: calls and faults one after another, in exactly this order"
     )
     explore: tuple[ExploreItem, ...] = Field(default=(), description="tasks for `celery-harness explore`; a run leaves them alone")
+    foreseen: Foreseen | None = Field(default=None, description="of a scenario that `explore` has saved: for `replay --confirm`")
     time: TimeScale = TimeScale()
     drain: Drain = Drain()
     checks: dict[str, dict[str, Any]] = {}

@@ -12,7 +12,22 @@ from harness.model.exploration import Ending, Message, Stop
 from harness.model.world import World
 from harness.ports.queues import Queues
 
-__all__ = ["AtStop", "CountsAttempts", "Decision", "ExploresHere", "Job", "Launch", "Mechanism", "Node", "Surroundings"]
+__all__ = [
+    "AtStop",
+    "BeginsAnew",
+    "CountsAttempts",
+    "Decision",
+    "ExploresHere",
+    "Forgets",
+    "Job",
+    "KnowsModules",
+    "Launch",
+    "Mechanism",
+    "NamesWorlds",
+    "Node",
+    "PassesTime",
+    "Surroundings",
+]
 
 
 class Decision(Enum):
@@ -46,7 +61,8 @@ class Launch:
     """How a runtime starts the explorer's warm process (the agent's program `zygote`), and what its effects can reach.
 
     ``services``: (host, port) -> name as the scenario has it, 'broker' and 'backend' too; every other connection is refused.
-    ``folders``: of stores that are files. ``log``: takes the app's own output.
+    ``folders``: of stores that are files. ``names``: of hosts that services stand for, as the agent's settings have them.
+    ``log``: takes the app's own output.
     """
 
     command: Sequence[str]
@@ -56,6 +72,7 @@ class Launch:
     log: Path
     services: Mapping[tuple[str, int], str]
     folders: Mapping[Path, str]
+    names: Sequence[Mapping[str, Any]] = ()
 
 
 @runtime_checkable
@@ -65,8 +82,13 @@ class ExploresHere(Protocol):
     def zygote(self) -> Launch:
         """Of the system as it is open now; it starts nothing itself."""
 
-    def begin_exploring(self) -> None:
-        """A fresh world as the user's setup leaves it, and services that fail nothing on purpose. ScenarioError where the setup fails.
+    def drawer(self) -> Launch:
+        """Likewise the process that draws arguments (the agent's program `draw`), which can reach nothing."""
+
+    def begin_exploring(self, *rows: Any) -> None:
+        """A fresh world as the user's setup leaves it, called with ``rows``, and services that fail nothing on purpose.
+
+        ScenarioError where the setup fails.
 
         After `open`; what `queues` and `zygote` gave before is of no use any more.
         """
@@ -76,12 +98,12 @@ class ExploresHere(Protocol):
 
 
 class Mechanism(Protocol):
-    """Runs deliveries of tasks in children of one warm process, and stops each before every effect.
+    """Runs deliveries of tasks in children of one warm process, and stops each before every effect, or every line of the user's.
 
     Everything that it starts, `close` ends.
     """
 
-    name: str  # effects (seccomp), lines
+    name: str  # effects (seccomp), lines; known once it has started
     sampled: str  # '' where each crash point is visited; else why it is not, in words: nothing is certified then
 
     def start(self) -> Mapping[str, Any]:
@@ -168,8 +190,51 @@ class Surroundings(Protocol):
 
 
 @runtime_checkable
+class KnowsModules(Protocol):
+    """A mechanism that says what it has run."""
+
+    def modules(self) -> Mapping[str, str]:
+        """Name -> file of the user's modules that were imported up to now, by the app or by a delivery."""
+
+
+@runtime_checkable
+class NamesWorlds(Protocol):
+    """Surroundings whose worlds can be compared with those of another run."""
+
+    def fingerprint(self, node: Node) -> str:
+        """By what has been learnt until now: the same for the same world in every run, on every machine and Python."""
+
+
+@runtime_checkable
+class BeginsAnew(Protocol):
+    """Surroundings whose first world can be the first one of another exploration: of the same task with other arguments."""
+
+    def anew(self) -> Surroundings:
+        """The same first world, and nothing learnt: what varies with some arguments may be exact with others. `reset` goes back to it."""
+
+
+@runtime_checkable
 class CountsAttempts(Protocol):
     """Surroundings whose nodes tell retries by their number."""
 
     def count_attempts_to(self, most: int) -> None:
         """Retries with this number and higher ones are alike in keys from now on: for tasks that retry without a limit."""
+
+
+@runtime_checkable
+class PassesTime(Protocol):
+    """Surroundings whose services' clocks can be moved on where they stand, without going back to an image."""
+
+    def pass_time(self, seconds: float) -> None:
+        """The task has slept so long: what expires within that time has expired, and the rest has so much less to live."""
+
+    def let_pass(self, node: Node, wait: float) -> float:
+        """As `Surroundings.restore`, in the world that was just looked at: only what lives for a time is moved. For replays."""
+
+
+@runtime_checkable
+class Forgets(Protocol):
+    """Surroundings that keep what they have read."""
+
+    def forget(self) -> None:
+        """The next look reads everything anew, whatever seems not to have changed."""

@@ -157,4 +157,4 @@ def test_a_journal_that_cannot_be_written_is_the_environments_fault(shop: Projec
     )
     assert done.returncode == 3, done.stdout + done.stderr
     assert "journal" in done.stdout + done.stderr
-    wait_until(lambda: not processes_of(shop.folder), "no process is left", 15)
+    wait_until(lambda: not processes_of(shop.folder), "no process is left")

@@ -1,4 +1,4 @@
-"""``python -m celery_harness_agent worker|producer|check|call|zygote|locust|locust-check``."""
+"""``python -m celery_harness_agent worker|producer|check|call|zygote|draw|locust|locust-check``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import sys
 from celery_harness_agent import settings
 
 _USAGE = (
-    "usage: python -m celery_harness_agent worker|producer|check|call|zygote|locust|locust-check [options of celery worker, or of locust]\n"
+    "usage: python -m celery_harness_agent worker|producer|check|call|zygote|draw|locust|locust-check "
+    "[options of celery worker, or of locust]\n"
 )
 
 
@@ -33,7 +34,11 @@ def main(argv: list[str]) -> None:
     elif program == "zygote":
         from celery_harness_agent import zygote
 
-        zygote.main(settings.load())
+        zygote.main(settings.load(), options)
+    elif program == "draw":
+        from celery_harness_agent import drawing
+
+        drawing.main(settings.load())
     elif program in ("locust", "locust-check"):
         from celery_harness_locust import program as of_locust
 

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import signal
 import sys
+import threading
+import time
 from itertools import islice
 from pathlib import Path
-from typing import Any, Iterable, NoReturn
+from typing import Any, Callable, Iterable, NoReturn
 
 from celery_harness_agent import answer, seccomp
-from celery_harness_agent.channel import Channel
+from celery_harness_agent.channel import Channel, moved
 from celery_harness_agent.delivery import deliver
 from celery_harness_agent.frames import INSTALLED, STDLIB, Frames
 from celery_harness_agent.hot_pages import Runs, own_pages, prefault
 from celery_harness_agent.launch import die_with_parent
+from celery_harness_agent.line_stops import LineStops
 from celery_harness_agent.lines_of_stops import Lines
 from celery_harness_agent.settings import Settings
 from celery_harness_agent.shared_page import SharedPage
@@ -41,6 +43,12 @@ class Child:
         self._channel: Channel | None = None
         self._zygote = os.getpid()
         self._modules = 0
+        self._speaking = threading.RLock()
+        self._waiting = False  # for the supervisor to let it go on
+        self._process = 0  # that has a job; others are forks that the task has made of it
+        self._started = False  # has started a process
+        self.clock = False  # may the supervisor let the time of day go on?
+        self.move_clocks: Callable[[int], None] = lambda nanoseconds: None  # those that only run
         self.hot: Runs = []  # what children write to in any case
         self.refused_at_import: dict[str, None] = {}
 
@@ -67,12 +75,61 @@ class Child:
         """What is imported now, every child has."""
         self._modules = len(sys.modules)
 
-    def refused(self, address: str, _: list[str]) -> None:
+    def refused(self, address: str, stack: list[str]) -> None:
         """The guard's word about a connection that it has refused; in the zygote, where there is no channel yet, the app's import."""
         if self._channel is None:
             self.refused_at_import[address] = None
         else:
-            self._channel.send({"undeclared": address})
+            self._say({"undeclared": address, "by": stack[0] if stack else ""})
+
+    def _say(self, document: dict[str, Any]) -> None:
+        assert self._channel is not None
+        if self._process in (0, os.getpid()):
+            with self._speaking:
+                self._channel.send(document)
+        else:
+            self._channel.send(document)  # in a fork of the task's, where nobody will release the lock
+
+    def has_started(self, *_: Any) -> None:
+        """Another process, as the interpreter's audit events have it."""
+        self._started = True
+
+    def ask(self, document: dict[str, Any]) -> dict[str, Any]:
+        """Tell the supervisor, and wait until it lets this thread go on: its answer. Where the supervisor is gone, so is this process.
+
+        Empty: nobody was asked. The delivery is over, but for this thread; or it waits already, and a signal's handler runs meanwhile.
+        """
+        with self._speaking:
+            if self._process != os.getpid() or self._channel is None or self._waiting:
+                return {}
+            self._waiting = True
+            try:
+                self._channel.send({**document, "thread": threading.get_native_id(), "company": self._company()})
+                told = self._channel.receive()
+            except (EOFError, OSError):
+                os._exit(1)
+            finally:
+                self._waiting = False
+        self.move_clocks(-int(told["stood"]))
+        return told
+
+    def pass_time(self, seconds: float) -> bool:
+        """Has the time of day gone on by so much? Not while something of the task works beside the one that sleeps."""
+        return self.clock and self._process == os.getpid() and bool(self.ask({"slept": seconds}).get("passed"))
+
+    def _company(self) -> bool:
+        """Does the task have another thread, or a process that it has not waited for?"""
+        if threading.active_count() > 1:
+            return True
+        if not hasattr(os, "waitid"):
+            return self._started
+        try:
+            os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:
+            return False
+        except OSError:
+            return self._started
+        return True
 
     def run(self, descriptor: int, *, stops: bool) -> NoReturn:
         """In the new process, until the supervisor has no more jobs for it."""
@@ -81,13 +138,20 @@ class Child:
             die_with_parent(self._zygote)
             os.setpgid(0, 0)  # whatever it starts can be ended with it
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            self._channel = channel = Channel(_moved(descriptor, self._exempt))
+            self._channel = channel = Channel(moved(descriptor, self._exempt))
             if stops:
                 self._install(channel)
                 prefault(self.hot)
             while True:
                 job = channel.receive()
-                channel.send(self._published(job) if "publish" in job else self._delivered(job))
+                if "publish" in job:
+                    channel.send(self._published(job))
+                    continue
+                self._process = os.getpid()
+                told = self._delivered(job)
+                with self._speaking:
+                    self._process = 0
+                    channel.send(told)
         except (EOFError, OSError):
             status = 0
         finally:
@@ -103,26 +167,32 @@ class Child:
         os.close(listener)
 
     def _delivered(self, job: dict[str, Any]) -> dict[str, Any]:
-        if job.get("first"):
-            from celery import signals
-
-            self._app.set_current()
-            signals.worker_process_init.send(sender=_HOSTNAME)
         lines = self._lines if job.get("lines") else None
         if lines is not None:
             lines.start()
         try:
+            if job.get("first"):
+                self._begin()
             told = deliver(self._app, job["raw"], bool(job["redelivered"]), _HOSTNAME, self._frames)
         finally:
             if lines is not None:
                 lines.stop()
         _flush()
+        told["clock"] = time.clock_gettime(time.CLOCK_REALTIME)
+        if isinstance(lines, LineStops):
+            told["company"], told["passed_over"] = self._company(), lines.passed_over
         new = self._new_modules()
         told["modules"] = user_modules(self._frames, new)
         told["imported"] = [name for name in new if _is_harmless(name)]
         if job.get("pages"):
             told["pages"] = own_pages()
         return {"answer": told}
+
+    def _begin(self) -> None:
+        from celery import signals
+
+        self._app.set_current()
+        signals.worker_process_init.send(sender=_HOSTNAME)
 
     def _new_modules(self) -> list[str]:
         """Those imported since the fork: the last of them. Whoever looks at all has a page copied for each (1,000 faults, 4 ms)."""
@@ -157,15 +227,6 @@ def _flush() -> None:
             stream.flush()
         except (OSError, ValueError, AttributeError):  # closed by the user
             continue
-
-
-def _moved(descriptor: int, to: int) -> int:
-    moved = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, to)
-    if moved != to:
-        os.dup2(moved, to, inheritable=False)
-        os.close(moved)
-    os.close(descriptor)
-    return to
 
 
 def user_modules(frames: Frames, names: Iterable[str]) -> dict[str, str]:

@@ -9,30 +9,35 @@ import gc
 import importlib
 import os
 import platform
-import resource
 import signal
 import socket
+import stat
 import sys
 import threading
-from typing import Any
+from pathlib import Path
+from typing import Any, Sequence
 
-from celery_harness_agent import answer, application, config, seccomp, virtual_clock
-from celery_harness_agent.channel import Channel
+from celery_harness_agent import answer, application, config, own_time, seccomp, virtual_clock
+from celery_harness_agent.channel import Channel, exempt_descriptor
 from celery_harness_agent.explored_child import Child, user_modules
 from celery_harness_agent.frames import Frames
 from celery_harness_agent.guard import Guard
 from celery_harness_agent.launch import die_with_parent, parent_from_environment
+from celery_harness_agent.line_stops import LineStops
 from celery_harness_agent.lines_of_stops import Lines
 from celery_harness_agent.settings import EX_CONFIG, Settings
 from celery_harness_agent.shared_page import SharedPage
 
-__all__ = ["CHANNEL", "main"]
+__all__ = ["CHANNEL", "LINES", "main"]
+
+#: The option by which children are stopped at the user's lines, not at effects: without a filter.
+LINES = "lines"
 
 #: The environment's name for the descriptor of the socket to the supervisor.
 CHANNEL = "CELERY_HARNESS_EXPLORER"
-#: Where a child has its own socket: far above what programs use, since the filter knows it by its number alone.
-_EXEMPT = 1000
 _PR_SET_CHILD_SUBREAPER = 36
+#: By which events a process tells that it starts another.
+_STARTS = ("subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.system")
 _LOOPBACK_FAMILIES = (socket.AF_INET, socket.AF_INET6)
 
 
@@ -44,25 +49,34 @@ class _Refused(Exception):
         self.document = document
 
 
-def main(settings: Settings) -> None:
-    """Never returns. What is said: `Channel`, first {ok, …} or {ok: false, error}; then one answer per order."""
+def main(settings: Settings, options: Sequence[str] = ()) -> None:
+    """Never returns. ``options``: none, or `LINES`.
+
+    What is said: `Channel`, first {ok, …} or {ok: false, error}; then one answer per order.
+    """
     die_with_parent(parent_from_environment())
     channel = Channel(_own_channel())
     settings.egress = []  # what nobody can set back must not be reached a thousand times
     config.force_addresses(settings)
     frames = Frames(settings.root)
-    child = Child(settings, frames, _exempt_descriptor())
-    Guard(settings, frames, None, child.refused).install()
+    child = Child(settings, frames, exempt_descriptor())
+    at_lines = LINES in options
+    Guard(settings, frames, None, child.refused).install(dict.fromkeys(_STARTS, child.has_started) if at_lines else None)
     config.merge_when_loaded(settings.config)
     application.use_working_folder()
     sys.dont_write_bytecode = True  # or the first delivery that imports something writes more than the next
     before = _connections()
+    if at_lines:
+        own = own_time.OwnTime(child.pass_time)
+        own.install()
+        child.move_clocks = own.move
     try:
         app = _import_app(settings, frames)
         page = SharedPage()
-        child.prepare(app, page, Lines(page, frames))
+        child.prepare(app, page, LineStops(page, frames, child.ask) if at_lines else Lines(page, frames))
         _demand_nothing_running(before)
-        told = {**_told(app, settings, frames), **_abilities(page), "undeclared": list(child.refused_at_import)}
+        told = {**_told(app, settings, frames), **_abilities(page, at_lines=at_lines), "undeclared": list(child.refused_at_import)}
+        child.clock = at_lines and not told["no_clock"]
         channel.send({"ok": True, **told}, [page.descriptor])
     except _Refused as refused:
         channel.send({"ok": False, "error": refused.document})
@@ -78,11 +92,6 @@ def _own_channel() -> int:
         sys.exit(EX_CONFIG)
     os.set_inheritable(descriptor, False)
     return descriptor
-
-
-def _exempt_descriptor() -> int:
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return min(_EXEMPT, soft - 1) if soft > 0 else _EXEMPT
 
 
 def _serve(channel: Channel, child: Child) -> None:
@@ -127,6 +136,8 @@ def _import_early(names: list[str]) -> None:
 
 def _become_subreaper() -> None:
     """Whatever a task's processes leave behind stays below us: so all of it can be found, and looked into."""
+    if not sys.platform.startswith("linux"):
+        return
     import ctypes
 
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
@@ -160,7 +171,8 @@ def _demand_our_servers(app: Any, settings: Settings) -> None:
 def _demand_nothing_running(before: set[str]) -> None:
     """What a fork does not copy, or shares: threads and connections."""
     named = [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
-    others = len(os.listdir("/proc/self/task")) - 1 - len(named)  # noqa: PTH208 (the standard library of 3.8)
+    listed = os.listdir("/proc/self/task") if Path("/proc/self/task").is_dir() else [""]  # noqa: PTH208 (the standard library of 3.8)
+    others = len(listed) - 1 - len(named)
     if others > 0:
         named.append(f"{others:d} of a library")
     if named:
@@ -173,9 +185,10 @@ def _demand_nothing_running(before: set[str]) -> None:
 def _connections() -> set[str]:
     """Addresses that this process is connected to."""
     found = set()
-    for name in os.listdir("/proc/self/fd"):  # noqa: PTH208
+    folder = "/proc/self/fd" if Path("/proc/self/fd").is_dir() else "/dev/fd"
+    for name in os.listdir(folder):  # noqa: PTH208
         try:
-            if not os.readlink(f"/proc/self/fd/{name}").startswith("socket:"):
+            if not stat.S_ISSOCK(os.fstat(int(name)).st_mode):
                 continue
             with socket.socket(fileno=os.dup(int(name))) as copy:
                 if copy.family in _LOOPBACK_FAMILIES:
@@ -204,12 +217,14 @@ def _told(app: Any, settings: Settings, frames: Frames) -> dict[str, Any]:
     }
 
 
-def _abilities(page: SharedPage) -> dict[str, Any]:
+def _abilities(page: SharedPage, *, at_lines: bool) -> dict[str, Any]:
     """What this machine lets us do: the names of calls, or why there is no filter; the clock, or why there is none."""
-    told: dict[str, Any] = {"pid": os.getpid(), "arch": seccomp.arch(), "no_filter": seccomp.trouble(), "no_clock": ""}
+    no_clock = own_time.trouble() if at_lines else ""
+    told: dict[str, Any] = {"pid": os.getpid(), "arch": seccomp.arch(), "no_filter": seccomp.trouble(), "no_clock": no_clock}
     told["calls"] = {} if told["no_filter"] else {str(number): name for number, name in seccomp.call_names().items()}
     try:
-        virtual_clock.set_up(page.address)
+        if not no_clock:
+            virtual_clock.set_up(page.address)
     except virtual_clock.NoClock as exc:
         told["no_clock"] = str(exc)
     return told
