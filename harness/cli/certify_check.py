@@ -10,7 +10,8 @@ from harness import __version__
 from harness.cli.certify_subjects import Asked, Item, Sight, Target, renewal, targets_of
 from harness.cli.explore_system import exploring_system
 from harness.errors import EnvironmentFault
-from harness.explore.certificates import Damaged, Folder, untried
+from harness.explore.certificates import Damaged, Folder, other_rules, untried
+from harness.explore.grounds import unfounded
 from harness.model.certificate import Certificate, Subject
 
 __all__ = ["Checked", "check_all", "check_target"]
@@ -43,7 +44,7 @@ def check_all(asked: Asked, names: Iterable[str | Subject], run_id: str, folder:
     whole: set[str] = set()
     for target in targets_of(asked, names, folder):
         if target.whole:
-            whole |= {item.subject.scenario for item in target.items}
+            whole |= {target.scenario} - {""}
         for checked in check_target(asked, target, run_id, folder, say):
             seen.add(checked.path)
             yield checked
@@ -97,7 +98,8 @@ def _against(certificate: Certificate, sight: Sight, target: Target, item: Item)
     now = sight.grounds(target.loaded, item.item, tuple(certificate.grounds.modules))
     refused, note = untried(certificate, sight.app.environment)
     made_by = certificate.made_by if certificate.made_by != f"celery-harness {__version__}" else ""
-    return (*certificate.grounds.changes(now), *filter(None, [refused])), "; ".join(filter(None, [note, made_by and f"made by {made_by}"]))
+    why = [other_rules(certificate), *certificate.grounds.changes(now), refused, unfounded(item.item.task, sight.app, sight.seen)]
+    return tuple(filter(None, why)), "; ".join(filter(None, [note, made_by and f"made by {made_by}"]))
 
 
 def _astray(asked: Asked, seen: set[Path], whole: set[str]) -> Iterator[Checked]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -12,8 +13,10 @@ from harness.cli.certify_check import Checked, check_all
 from harness.cli.certify_subjects import Asked, Item, Sight, Target, names_of, renewal, targets_of
 from harness.cli.certify_tell import CertifyConsole, CertifyJson, Teller
 from harness.cli.explore_system import explore_item, exploring_system
-from harness.errors import Interrupted, UsageError
-from harness.explore.certificates import Damaged, Folder, certificate_settings
+from harness.errors import Interrupted, ScenarioError, UsageError
+from harness.explore.certificates import RULES, Damaged, Folder, certificate_settings, other_rules
+from harness.explore.grounds import unfounded
+from harness.explore.proof import Plain
 from harness.model.certificate import Certificate, Counts, Grounds, Subject, Worlds
 from harness.model.exploration import Exploration
 from harness.ports.runtime import LiveSystem
@@ -23,6 +26,9 @@ from harness.run.signals import InterruptGuard
 __all__ = ["Certified", "certificate_of", "run_certify", "run_check", "write_certificate"]
 
 _WORST = (1, 4, 0)
+_PROJECT = "run celery-harness in the folder that holds its code, with the code itself and not a link or an installed copy of it"
+#: A path of this machine, in words: what is left of it is its last part.
+_ELSEWHERE = re.compile(r"""(?<![\w.:/<>*~-])/(?:[^/,'"]*/)*([^/,'"]+)""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +53,18 @@ def run_certify(asked: Asked) -> int:
     teller: Teller = CertifyJson() if asked.as_json else CertifyConsole(asked.root)
     codes: set[int] = set()
     with _folder(asked) as (run_id, folder), InterruptGuard() as guard:
-        for target in targets_of(asked, _names(asked), folder):
+        for target in filter(lambda target: target.items, targets_of(asked, _names(asked), folder)):
             for done in _certify_target(asked, target, run_id, folder, guard.check, teller):
                 teller.certified(done)
                 codes.add(done.exit_code)
     if not codes:
-        what = f"no scenario explores {asked.task}" if asked.task else "there is nothing to certify"
-        raise UsageError(what, hint="name a scenario with an `explore`, or an app as module:attribute with --task")
+        raise _nothing(asked)
     return next(code for code in _WORST if code in codes)
+
+
+def _nothing(asked: Asked) -> UsageError:
+    what = f"no scenario explores {asked.task}" if asked.task else "there is nothing to certify"
+    return UsageError(what, hint="name a scenario with an `explore`, or an app as module:attribute with --task")
 
 
 def _certify_target(
@@ -70,16 +80,20 @@ def _certify_target(
 def _certify(
     asked: Asked, target: Target, item: Item, system: LiveSystem, sight: Sight, check: Callable[[], None], teller: Teller
 ) -> Certified:
+    assert sight.app is not None
+    if why := unfounded(item.item.task, sight.app, sight.seen):
+        raise ScenarioError(why, where=item.where, hint=_PROJECT)
     teller.begun(item.subject)
     found = explore_item(target.loaded, item.item, system, say=teller.live, check=check, witness=sight)
     folder, again = asked.certificates(), renewal(item.subject, replace(asked, own_folder=False), command="explore")
     path = folder.place(item.subject)
     if found.verdict == "certified":
-        assert sight.app is not None
-        made = certificate_of(item.subject, found, sight.app.environment, sight.grounds(target.loaded, item.item))
+        made = certificate_of(item.subject, found, sight.app.environment, sight.grounds(target.loaded, item.item), sight.plain)
+        if changed := tuple(sight.seen.changed()):
+            return Certified(item.subject, found, "refused", path, changed)
         with folder.held():
-            done, why = write_certificate(folder, made)
-        return Certified(item.subject, found, done, path, why)
+            done, reasons = write_certificate(folder, made)
+        return Certified(item.subject, found, done, path, reasons)
     if found.verdict == "fails" and path.exists():
         with folder.held():
             folder.remove(item.subject)
@@ -87,14 +101,15 @@ def _certify(
     return Certified(item.subject, found, "none", path, remedy=again)
 
 
-def certificate_of(subject: Subject, found: Exploration, environment: str, grounds: Grounds) -> Certificate:
-    """Of an exploration that passed."""
+def certificate_of(subject: Subject, found: Exploration, environment: str, grounds: Grounds, plain: Plain) -> Certificate:
+    """Of an exploration that passed. Files outside the project's folder and the run's are told by their last parts."""
     coverage = found.coverage
     return Certificate(
         made_by=f"celery-harness {__version__}",
+        rules=RULES,
         subject=subject,
         covers=coverage.covered,
-        excludes=coverage.excluded,
+        excludes=tuple(dict.fromkeys(_ELSEWHERE.sub(r"\1", plain(words)) for words in coverage.excluded)),
         worlds=Worlds(number=coverage.worlds, fingerprint=found.proof, kills=coverage.kills),
         environments={environment: Counts(stops=coverage.stops, deliveries=coverage.deliveries)},
         grounds=grounds,
@@ -112,6 +127,8 @@ def write_certificate(folder: Folder, made: Certificate) -> tuple[str, tuple[str
         folder.write(made)
         return "written", ()
     changes = tuple(known.grounds.changes(made.grounds))
+    if known.rules != made.rules:
+        changes += (other_rules(known),)
     if known.made_by != made.made_by:
         changes += (f"it was made by {known.made_by}",)
     if changes:
@@ -138,6 +155,8 @@ def run_check(asked: Asked) -> int:
             guard.check()
             found.append(checked)
             teller.checked(checked)
+    if not found:
+        raise _nothing(asked)
     teller.summed_up(found)
     return 1 if any(one.state != "holds" for one in found) else 0
 

@@ -17,7 +17,7 @@ from harness.cli.explore_system import Witness
 from harness.cli.look import scenario_files
 from harness.errors import UsageError
 from harness.explore.certificates import Folder
-from harness.explore.grounds import App, grounds_of
+from harness.explore.grounds import App, Seen, grounds_of
 from harness.explore.proof import Plain, first_world
 from harness.model.certificate import Certificate, Grounds, Subject
 from harness.model.scenario import ExploreItem
@@ -50,12 +50,16 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One scenario with its items, or an app with one task. ``name``: as the command line has it."""
+    """One scenario with its items, or an app with one task. ``name``: as the command line has it.
+
+    Without items where it explores nothing of which there could be a certificate.
+    """
 
     name: str
     loaded: LoadedScenario
     items: tuple[Item, ...]
     whole: bool  # all that the scenario explores: a certificate of anything else in it belongs to nothing
+    scenario: str = ""  # as subjects name it; '' for an app
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +123,8 @@ def _target(asked: Asked, name: str, folder: Path) -> Target:
     loaded = loaded_scenario(wanted, folder)
     own = Path(name).exists()
     if own and not asked.task and not loaded.scenario.explore:
+        if not asked.targets:  # there is a certificate of what it did explore
+            return Target(name, loaded, (), whole=True, scenario=_scenario_name(loaded, asked.root))
         raise UsageError(f"{name} has no `explore`", hint="such as `explore: [{task: orders.charge, args: [7, 900]}]`")
     written = [n for n, one in enumerate(loaded.scenario.explore) if not asked.task or one.task == asked.task]
     items = items_of(wanted, loaded)
@@ -128,16 +134,22 @@ def _target(asked: Asked, name: str, folder: Path) -> Target:
         for item, n in zip(items, places, strict=True)
         if item.rows is None
     )
-    if not found:
+    if not found and (asked.targets or asked.task):
         raise UsageError(
-            f"{items[0].task} has no certificate: its first rows are drawn", hint="write `setup` without an argument, and no `rows`"
+            f"{items[0].task} has no certificate: its first rows are drawn",
+            where=loaded.where("explore", written[0], "rows"),
+            hint="write `setup` without an argument, and no `rows`",
         )
-    return Target(name, loaded, found, whole=own and not asked.task)
+    return Target(name, loaded, found, whole=own and not asked.task, scenario=_scenario_name(loaded, asked.root) if own else "")
+
+
+def _scenario_name(loaded: LoadedScenario, root: Path) -> str:
+    return Path(os.path.relpath(loaded.path.resolve(), root.resolve())).as_posix()
 
 
 def subject_of(item: ExploreItem, loaded: LoadedScenario, app: str, root: Path) -> Subject:
     """``app``: '' where the scenario is the user's own file."""
-    scenario = "" if app else Path(os.path.relpath(loaded.path.resolve(), root.resolve())).as_posix()
+    scenario = "" if app else _scenario_name(loaded, root)
     question = question_of(item, loaded)
     written = json.loads(json.dumps([list(question.args), dict(question.kwargs)], default=str))
     drawn = item.args if isinstance(item.args, str) else ""
@@ -164,10 +176,15 @@ class Sight(Witness):
     first: Mapping[str, str] = field(default_factory=dict)
     ran: tuple[str, ...] = ()
     plain: Plain = field(default_factory=Plain)
+    seen: Seen = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.seen = Seen(self.root)
 
     def imported(self, answer: Mapping[str, Any]) -> None:
-        """See `Witness`."""
+        """See `Witness`. The processes that explore import the app after that."""
         self.app = App.of(answer)
+        self.seen.look(self.app.modules.values())
 
     def begun(self, system: ExploresHere) -> None:
         """See `Witness`."""
@@ -178,9 +195,10 @@ class Sight(Witness):
         """See `Witness`."""
         ran = mechanism.modules().values() if isinstance(mechanism, KnowsModules) else ()
         self.ran = tuple(dict.fromkeys((*ran, *drew)))
+        self.seen.look(self.ran)
 
     def grounds(self, loaded: LoadedScenario, item: ExploreItem, ran: tuple[str, ...] | None = None) -> Grounds:
         """``ran``: modules in place of those that ran here, where nothing did."""
         assert self.app is not None, "the app is imported first"
         files = self.ran if ran is None else ran
-        return grounds_of(loaded, item, self.app, first_world=self.first, ran=files, root=self.root, plain=self.plain)
+        return grounds_of(loaded, item, self.app, first_world=self.first, ran=files, seen=self.seen, plain=self.plain)

@@ -53,7 +53,7 @@ class Teller(Protocol):
         """Whether one holds."""
 
     def summed_up(self, found: Sequence[Checked]) -> None:
-        """All have been told."""
+        """All have been told; there is one at least."""
 
 
 class CertifyJson:
@@ -148,9 +148,6 @@ class CertifyConsole:
     def summed_up(self, found: Sequence[Checked]) -> None:
         """One line."""
         bad = sum(one.state != "holds" for one in found)
-        if not found:
-            self._write([[("open", "no scenario explores anything, and there is no certificate")]])
-            return
         told = f"{bad} of {plural(len(found), 'certificate')} {'is' if bad == 1 else 'are'} missing, stale or astray" if bad else ""
         whole = f"all {len(found)} certificates hold" if len(found) > 1 else "the certificate holds"
         self._write([[], [("failbold" if bad else "pass", f"{'✕' if bad else '✓'} {told or whole}"), ("", f"   exit {1 if bad else 0}")]])

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 __all__ = ["replay"]
 
 _CONFIRMED, _NOT_CONFIRMED, _UNDECIDED = 1, 3, 4
+#: Codes of a run in which nothing was compared, and which are its own: bad input, a failing environment, SIGINT, SIGTERM.
+_OF_THE_RUN = frozenset({2, 3, 130, 143})
 
 
 @click.command()
@@ -32,7 +34,7 @@ def replay(file: Path, confirm: bool, reports: Path, as_json: bool) -> None:
     """Run a saved scenario: real workers on a real broker, killed where it says.
 
     With --confirm the exit code is 1 where the task fails as `explore` has foreseen (CONFIRMED), 3 where each fault bit and the end is
-    another (an error of the harness), 4 where a fault did not strike.
+    another (an error of the harness), 4 where nothing can be said: a fault did not strike, or the run is not as it was planned.
     """
     from harness.cli.run import Options, run_all
 
@@ -92,13 +94,13 @@ def _run(loaded: LoadedScenario, options: Options, end: ForeseenEnd) -> RunResul
 
 
 def _told(loaded: LoadedScenario, result: RunResult, end: ForeseenEnd, *, as_json: bool) -> int:
-    """What it comes to, in a last line. Where the run itself came to no end, its own word stands."""
+    """What it comes to, in a last line. Where the run itself came to no end, its own word stands: it has been told."""
     assert loaded.scenario.foreseen is not None
     word = loaded.scenario.foreseen.word
-    if end.otherwise is None:
-        return result.exit_code or _UNDECIDED
-    if end.missed:
-        code, head, told = _UNDECIDED, "UNDECIDED", [f"a crash did not strike: {why}" for why in end.missed]
+    if end.otherwise is None and result.exit_code in _OF_THE_RUN:
+        return result.exit_code
+    if doubts := _doubts(result, end):
+        code, head, told = _UNDECIDED, "UNDECIDED", doubts
     elif end.otherwise:
         code, head, told = _NOT_CONFIRMED, "NOT CONFIRMED", list(end.otherwise)
     else:
@@ -108,6 +110,17 @@ def _told(loaded: LoadedScenario, result: RunResult, end: ForeseenEnd, *, as_jso
         return code
     _write(head, told, code)
     return code
+
+
+def _doubts(result: RunResult, end: ForeseenEnd) -> list[str]:
+    """Why nothing follows from what came; none: it counts."""
+    if end.missed:
+        return [f"a crash did not strike: {why}" for why in end.missed]
+    if end.otherwise is None:
+        said = next((check.summary for check in result.checks if check.name == end.name), "")
+        return [f"nothing was compared: {said or result.error or result.interrupted or 'the run came to no end'}"]
+    torn = [f"records of the journal are torn ({end.torn}), so what became of the call is not certain"] if end.torn else []
+    return [*torn, *result.deaths, *([result.unmade] if result.unmade else [])]
 
 
 def _write(head: str, told: list[str], code: int) -> None:

@@ -7,7 +7,7 @@ import os
 import socket
 import struct
 
-__all__ = ["NAME_SERVICES", "Address", "address_of", "normal", "written"]
+__all__ = ["LOOPBACK", "NAME_SERVICES", "Address", "address_of", "is_address", "normal", "written"]
 
 #: (host, port); of a unix socket ("unix:/path", 0).
 Address = tuple[str, int]
@@ -21,7 +21,8 @@ NAME_SERVICES = (
     "unix:/run/uuidd/",
     "unix:/var/run/uuidd/",
 )
-_LOOPBACK = "127.0.0.1"
+#: What `normal` makes of each address of this machine alone.
+LOOPBACK = "127.0.0.1"
 _AF_NETLINK = 16
 
 
@@ -46,11 +47,16 @@ def address_of(data: bytes) -> Address | None:
 def normal(host: str) -> str:
     """One spelling per host; all of loopback is one, as the agent's guard has it."""
     if host in ("localhost", ""):
-        return _LOOPBACK
+        return LOOPBACK
     address = _parsed(host)
     if address is None:
         return host
-    return _LOOPBACK if address.is_loopback else str(address)
+    return LOOPBACK if address.is_loopback else str(address)
+
+
+def is_address(host: str) -> bool:
+    """Does it need no name server?"""
+    return host == "localhost" or _parsed(host) is not None
 
 
 def written(address: Address) -> str:

@@ -45,11 +45,11 @@ class Listener:
         return self._descriptor
 
     def receive(self) -> Call | None:
-        """The next one; None where its thread is gone meanwhile."""
+        """The next one; None where its thread is gone meanwhile. OSError where there will be none any more."""
         self._buffer[:] = _ZEROS  # the kernel wants it so
         try:
             fcntl.ioctl(self._descriptor, _RECEIVE, self._buffer)
-        except FileNotFoundError:
+        except (FileNotFoundError, InterruptedError):
             return None
         found = _NOTIFICATION.unpack(self._buffer)
         return Call(found[0], found[1], found[3], found[4], found[6:])

@@ -13,11 +13,14 @@ _HEADER = struct.Struct("!6H")
 _QUESTION = struct.Struct("!HH")
 _POINTER_TO_QUESTION, _SECONDS = 0xC00C, 5
 _A, _IN = 1, 1
-_RESPONSE, _RECURSION, _NO_SUCH_NAME, _BAD_QUESTION = 0x8080, 0x0100, 3, 1
+_RESPONSE, _RECURSION, _BAD_QUESTION, _TRY_AGAIN, _NO_SUCH_NAME = 0x8080, 0x0100, 1, 2, 3
 
 
 class NameServer:
-    """``answer``: name -> IPv4 addresses, or None for no such name; ``unknown`` is told of those. `serve` it when it is readable."""
+    """``answer``: name -> IPv4 addresses, or None for no such name, [] where they are not known.
+
+    ``unknown`` is told of names that are none. `serve` it when it is readable.
+    """
 
     def __init__(self, answer: Callable[[str], list[str] | None], unknown: Callable[[str], None]) -> None:
         self._answer, self._unknown = answer, unknown
@@ -66,6 +69,8 @@ class NameServer:
             if not _is_about_this_machine(name):
                 self._unknown(name)
             return _HEADER.pack(number, head | _NO_SUCH_NAME, 1, 0, 0, 0) + asked[_HEADER.size : end]
+        if not addresses:
+            return _HEADER.pack(number, head | _TRY_AGAIN, 1, 0, 0, 0) + asked[_HEADER.size : end]
         shown = addresses if kind == _A else []
         records = b"".join(
             struct.pack("!HHHIH", _POINTER_TO_QUESTION, _A, _IN, _SECONDS, 4) + socket.inet_aton(address) for address in shown

@@ -16,7 +16,7 @@ _PIDFD_GETFD = 438
 def process_of(thread: int) -> int:
     """The process that a thread belongs to; the thread itself where it is gone."""
     try:
-        lines = Path(f"/proc/{thread:d}/status").read_text().splitlines()
+        lines = Path(f"/proc/{thread:d}/status").read_text(errors="replace").splitlines()
     except OSError:
         return thread
     return next((int(line.split()[1]) for line in lines if line.startswith("Tgid:")), thread)

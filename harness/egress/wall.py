@@ -13,7 +13,7 @@ import select
 import socket
 import struct
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from typing import Any
 from harness.egress.addresses import NAME_SERVICES, Address, address_of, written
 from harness.egress.listener import Call, Listener
 from harness.egress.name_server import NameServer
+from harness.egress.resolver import Resolver
 from harness.egress.sockets import connect_for, kind_of, process_of
 from harness.egress.ways import Ways
 from harness.errors import EnvironmentFault
@@ -34,6 +35,8 @@ _LARGEST_ADDRESS = 128
 #: sendmmsg takes no more at once (UIO_MAXIOV); struct mmsghdr on 64 bits, which begins with a struct msghdr.
 _MOST_DATAGRAMS, _MMSGHDR = 1024, 64
 _DNS = 53
+#: What the loop does takes no longer, unless a process breaks off in the middle of its first message.
+_CLOSING_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +50,13 @@ class _Inside:
 
 
 class Wall:
-    """`door` for each process that is about to start; what was refused is in `refused`, and why a process has no wall in `trouble`."""
+    """`door` for each process that is about to start; what was refused is in `refused`, and why a process has no wall in `trouble`.
 
-    def __init__(self) -> None:
+    ``ask``: name -> its addresses, for the names of `egress`; by default this machine's resolver.
+    """
+
+    def __init__(self, ask: Callable[[str], Iterable[str]] | None = None) -> None:
+        self._resolver = Resolver(ask) if ask is not None else Resolver()
         self._poll = select.poll()
         self._waking, self._wake = os.pipe()
         self._lock = threading.Lock()
@@ -58,6 +65,7 @@ class Wall:
         self._servers: dict[int, tuple[Ways, NameServer]] = {}
         self._refused: dict[str, None] = {}
         self._ended = False
+        self._serves = True  # the loop runs, or is about to
         self.trouble = ""
         self.held = 0  # processes that stand behind it, or stood
         self._poll.register(self._waking, select.POLLIN)
@@ -78,26 +86,31 @@ class Wall:
         return "seccomp, around workers and producer"
 
     def door(self, name: str, settings: Mapping[str, Any]) -> socket.socket:
-        """The end that the process ``name`` inherits, by the number in `VARIABLE`; close it here once that runs."""
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        ours.settimeout(10)
+        """The end that the process ``name`` inherits, by the number in `VARIABLE`; close it here once that runs.
+
+        EnvironmentFault where nobody would answer there any more.
+        """
+        ways = Ways(settings, self._resolver)
         with self._lock:
-            self._coming[ours.fileno()] = (name, Ways(settings), ours)
+            if not self._serves:
+                what = f"{name} cannot start: the wall around workers is gone: {self.trouble or 'it is closed'}"
+                raise EnvironmentFault(what, hint="system.wall: false does without")
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+            ours.settimeout(10)
+            self._coming[ours.fileno()] = (name, ways, ours)
             self._poll.register(ours, select.POLLIN)
-        os.write(self._wake, b"\0")
+            os.write(self._wake, b"\0")
         return theirs
 
     def close(self) -> None:
-        """Also twice. Calls that wait fail."""
+        """Also twice. Calls that wait fail. Takes a few seconds at most."""
         if self._ended:
             return
         self._ended = True
         os.write(self._wake, b"\0")
-        self._thread.join()
-        for _, server in self._servers.values():
-            server.close()
-        for _, _, ours in self._coming.values():
-            ours.close()
+        self._thread.join(_CLOSING_SECONDS)
+        if self._thread.is_alive():
+            return  # it still uses what would be closed here; it ends by itself, or with this process
         os.close(self._waking)
         os.close(self._wake)
 
@@ -112,8 +125,16 @@ class Wall:
             self.trouble = f"it has failed: {type(exc).__name__}: {exc}"
             raise
         finally:  # nobody may wait for an answer that does not come
+            with self._lock:
+                self._serves = False
+                coming = [ours for _, _, ours in self._coming.values()]
+                self._coming.clear()
+            for ours in coming:
+                ours.close()
             for inside in self._inside.values():
                 inside.listener.close()
+            for _, server in self._servers.values():
+                server.close()
 
     def _happened(self, descriptor: int, event: int) -> None:
         """Of a descriptor that is gone meanwhile nothing is left to do."""
@@ -122,7 +143,8 @@ class Wall:
         elif descriptor in self._coming:
             self._comes(descriptor)
         elif descriptor in self._servers:
-            self._servers[descriptor][1].serve()
+            with contextlib.suppress(Exception):  # who gets no answer asks again
+                self._servers[descriptor][1].serve()
         elif descriptor in self._inside and event & select.POLLIN:
             self._one_call(self._inside[descriptor])
         elif descriptor in self._inside:
@@ -133,7 +155,8 @@ class Wall:
         with self._lock:
             name, ways, ours = self._coming.pop(descriptor)
         self._poll.unregister(descriptor)
-        with ours, contextlib.suppress(OSError, ValueError):
+        # Whatever is wrong with it: the socket is closed, which ends that process, and nobody else has to do with it.
+        with ours, contextlib.suppress(Exception):
             data, descriptors, _, _ = socket.recv_fds(ours, 1 << 16, 1)
             while len(data) < _LENGTH.size or len(data) < _LENGTH.size + _LENGTH.unpack_from(data)[0]:
                 part = ours.recv(1 << 16)
@@ -165,10 +188,19 @@ class Wall:
     # --- one call ------------------------------------------------------------------------------------------------------
 
     def _one_call(self, inside: _Inside) -> None:
-        with contextlib.suppress(EnvironmentFault):
+        try:
             call = inside.listener.receive()
-            if call is not None:
-                self._decide(inside, call)
+        except OSError:
+            self._all_gone(inside.listener.fileno())
+            return
+        if call is None:
+            return
+        try:
+            self._decide(inside, call)
+        except Exception as exc:  # it is refused and told, and everybody's wall stands
+            self._note(f"? ({inside.name}, not judged: {type(exc).__name__}: {exc})")
+            with contextlib.suppress(EnvironmentFault):
+                inside.listener.fail(call, errno.ECONNREFUSED)
 
     def _decide(self, inside: _Inside, call: Call) -> None:
         name = inside.calls.get(call.number, "")
@@ -206,7 +238,7 @@ class Wall:
     def _refuse(self, inside: _Inside, call: Call, address: str) -> None:
         program = ""
         with contextlib.suppress(OSError):
-            program = Path(f"/proc/{call.thread:d}/comm").read_text().strip()
+            program = Path(f"/proc/{call.thread:d}/comm").read_text(errors="replace").strip()
         self._note(f"{address} ({inside.name}: {program})" if program else f"{address} ({inside.name})")
 
     def _note(self, refused: str) -> None:

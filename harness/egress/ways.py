@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
-import socket
-import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from harness.egress.addresses import Address, normal
+from harness.egress.addresses import LOOPBACK, Address, is_address, normal
+from harness.egress.resolver import Resolver
 
 __all__ = ["Ways"]
 
-#: A name server that knows nothing may be slow to come up, and each question to it holds everybody up.
-_AGAIN_SECONDS = 10.0
-
 
 class Ways:
-    """``settings``: of the agent in that process (docs/journal.md, "Settings"): allow, names, egress. ``ask``: name -> its addresses."""
+    """``settings``: of the agent in that process (docs/journal.md, "Settings"): allow, names, egress.
 
-    def __init__(self, settings: Mapping[str, Any], ask: Callable[[str], Iterable[str]] | None = None) -> None:
-        self._open = {(normal(str(host)), int(port)) for host, port in settings.get("allow") or ()}
+    ``resolver``: whom to ask for the names of `egress`; it begins at once, so that an answer is there when somebody connects.
+    """
+
+    def __init__(self, settings: Mapping[str, Any], resolver: Resolver | None = None) -> None:
+        self._open: set[tuple[str, int | None]] = {(normal(str(host)), int(port)) for host, port in settings.get("allow") or ()}
         self._made_up: dict[str, str] = {}
         self._leads: dict[Address, Address] = {}
         self._hosts: dict[str, str] = {}
@@ -28,16 +26,27 @@ class Ways:
             host, at, to = str(entry["host"]), str(entry["at"]), entry["to"]
             self._made_up[host], self._hosts[at] = at, host
             self._leads[at, int(entry["port"])] = (str(to[0]), int(to[1]))
-        self._egress = [_entry(str(text)) for text in settings.get("egress") or ()]
-        self._ask = ask or _addresses_of
-        self._found: dict[str, tuple[set[str], float]] = {}  # name -> addresses, and until when that holds
+        entries = [_entry(str(text)) for text in settings.get("egress") or ()]
+        self._open |= {(normal(host), only) for host, only in entries if is_address(host)}
+        self._named = [(host, only) for host, only in entries if not is_address(host)]
+        self._resolver = resolver or Resolver()
+        for name, _ in self._named:
+            self._resolver.begin(name)
 
     def is_open(self, address: Address) -> bool:
-        """May it be connected to as it is?"""
+        """May it be connected to as it is? Waits, a second at most, where a name that may stand for it has no answer yet.
+
+        A name whose answer is this machine itself opens the port that is written with it, never every port: name servers that block
+        hosts answer so.
+        """
+        if self.stands_for_a_host(address[0]):
+            return False
         host, port = normal(address[0]), address[1]
-        if (host, port) in self._open:
+        if (host, port) in self._open or (host, None) in self._open:
             return True
-        return any(only in (None, port) and host in self._addresses(name) for name, only in self._egress)
+        here = host == LOOPBACK
+        names = [name for name, only in self._named if only == port or (only is None and not here)]
+        return any(host in self._resolver.addresses(name, wait=not here) for name in names)
 
     def leads_to(self, address: Address) -> Address | None:
         """The service behind a host's own address."""
@@ -52,20 +61,13 @@ class Ways:
         return self._hosts.get(address[0], address[0]), address[1]
 
     def answer(self, name: str) -> list[str] | None:
-        """What a name server says, as IPv4 addresses; None: there is no such name."""
+        """What a name server says, as IPv4 addresses; none: nobody has told us, or not yet. None: there is no such name."""
         host = name.lower().rstrip(".")
         if host in self._made_up:
             return [self._made_up[host]]
-        if any(host == opened for opened, _ in self._egress):
-            return [address for address in sorted(self._addresses(host)) if ":" not in address]
+        if any(host == opened for opened, _ in self._named):
+            return [address for address in sorted(self._resolver.addresses(host, wait=True)) if ":" not in address]
         return ["127.0.0.1"] if host == "localhost" else None
-
-    def _addresses(self, name: str) -> set[str]:
-        found, until = self._found.get(name, (set[str](), 0.0))
-        if not found and time.monotonic() >= until:
-            found = {normal(address) for address in self._ask(name)}
-            self._found[name] = (found, time.monotonic() + _AGAIN_SECONDS)
-        return found
 
 
 def _entry(text: str) -> tuple[str, int | None]:
@@ -74,9 +76,3 @@ def _entry(text: str) -> tuple[str, int | None]:
     if colon and port.isdigit() and (":" not in host or host.startswith("[")):
         return host.strip("[]").lower(), int(port)
     return text.strip("[]").lower(), None
-
-
-def _addresses_of(name: str) -> Iterable[str]:
-    with contextlib.suppress(OSError, UnicodeError):
-        return [str(answer[4][0]) for answer in socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)]
-    return []

@@ -17,7 +17,11 @@ from harness.errors import EnvironmentFault, UsageError
 from harness.model.certificate import Certificate, Subject
 from harness.scenario.project import project_table
 
-__all__ = ["CertificateSettings", "Damaged", "Folder", "certificate_settings", "untried"]
+__all__ = ["RULES", "CertificateSettings", "Damaged", "Folder", "certificate_settings", "other_rules", "untried"]
+
+#: Of the rules by which the explorer judges. Raise it with each change by which any verdict can be another one (what is a crash point,
+#: which worlds are allowed or are one, which deliveries there are, what is inconclusive): certificates of other rules are stale.
+RULES = 2
 
 #: Under such a name nobody takes a folder for a certificate.
 _COMING = ".certify-"
@@ -132,6 +136,11 @@ def _read(path: Path) -> Certificate:
         at = ".".join(str(part) for part in first["loc"])
         what = f"this is no certificate of this version: {first['msg']}{f' ({at})' if at else ''}"
         raise Damaged(what, where=str(path), hint="remove it and certify anew") from None
+
+
+def other_rules(certificate: Certificate) -> str:
+    """Why its verdict is not what this explorer would say, in words; '' where it would."""
+    return "" if certificate.rules == RULES else f"made by {'older' if certificate.rules < RULES else 'newer'} rules of the explorer"
 
 
 def untried(certificate: Certificate, environment: str) -> tuple[str, str]:

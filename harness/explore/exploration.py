@@ -314,7 +314,7 @@ def _coverage(learnt: Learnt, survey: Survey, rules: TaskRules, semantics: str, 
     if rules.max_retries is None:
         excluded.append(f"what a task does with the number of its attempt, from the {_ATTEMPTS}rd on: its retries have no limit")
     if survey.gave_up:
-        excluded.append(f"what a call leaves that gives up, as {rules.max_retries} crashes or more have used up its retries")
+        excluded.append(f"what a call leaves that gives up, as more than {rules.max_retries} crashes have used up its retries")
     if survey.far:
         excluded.append(FAR)
     excluded += [f"what becomes of {path}, which none of the services holds" for path in _aside(learnt)]

@@ -107,7 +107,7 @@ def _children(process: int) -> Iterator[int]:
 def _gone(thread: int) -> bool:
     """Dead, or about to be (a zombie)."""
     try:
-        return Path(f"/proc/{thread}/stat").read_text().rpartition(")")[2].split()[0] in ("Z", "X")
+        return Path(f"/proc/{thread}/stat").read_text(errors="replace").rpartition(")")[2].split()[0] in ("Z", "X")
     except OSError:
         return True
 

@@ -41,14 +41,19 @@ class ForeseenEnd:
         self.otherwise: tuple[str, ...] | None = None
         #: Faults that did not strike, and why.
         self.missed: tuple[str, ...] = ()
+        #: Records of the journal that are lost: what they would have told is not known.
+        self.torn = 0
 
     def judge(self, recorded: Recorded) -> CheckResult:
-        """Pass: it came as foreseen, which says nothing good of the task. Inconclusive where a fault did not bite."""
+        """Pass: it came as foreseen, which says nothing good of the task. Inconclusive where a fault did not bite, or a record is torn."""
+        self.torn = recorded.history.torn
         faults = recorded.history.faults
         self.missed = tuple(f"{one.name}: {one.evidence.text}" for one in faults if one.evidence is None or not one.evidence.bit)
         self.otherwise = tuple(self._otherwise(recorded))
         if self.missed:
             return self._result(Verdict.INCONCLUSIVE, self.missed[0], "explore again: the task, or what it runs on, is another by now")
+        if self.torn:
+            return self._result(Verdict.INCONCLUSIVE, f"records of the journal are torn ({self.torn})", "run it again")
         if self.otherwise:
             return self._result(Verdict.FAIL, self.otherwise[0])
         return self._result(Verdict.PASS, f"{self._foreseen.word}, as foreseen: {self._told()}")

@@ -30,7 +30,7 @@ MONTH = 32 * 86400.0
 _HORIZON = 86400.0
 FAR = "a redelivery more than a day after the delivery before it: something is in the world that expires only then"
 #: Of these there is no end: each crash between a retry's publish and the ack of its own message makes one message more.
-FORKED = "a crash after a message had come back although its retry was published"
+FORKED = "a further crash, once one has left both a message and what its execution had published (a retry, another task)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,8 +290,10 @@ class Graph:
     def _beyond(self, spot: Spot) -> str:
         if spot.kills > self._limits.kills:
             return f"{self._limits.kills} kills"
-        if spot.kills_after_fork > 0 or spot.waiting > self._limits.messages:
+        if spot.kills_after_fork > 0:
             return FORKED
+        if spot.waiting > self._limits.messages:
+            return f"{self._limits.messages} messages in the broker at a time"
         if spot.undisturbed > self._limits.deliveries:
             return f"{self._limits.deliveries} deliveries without an end"
         return ""
@@ -316,11 +318,14 @@ class Graph:
             self._suspect(fault, spot)
 
     def _gave_up(self, spot: Spot) -> bool:
-        """Has it failed only because as many crashes as it has retries have used these up? No task with a bound could do better."""
+        """Has it failed only because more crashes than it has retries have used these up? No task with a bound could do better.
+
+        With as many, one attempt was left that no crash disturbed: that it failed is the task's own doing.
+        """
         most, last = self._rules.max_retries, spot.steps[-1] if spot.steps else None
         if not most or last is None or last.ending is None or last.ending.outcome is not Outcome.FAILURE:
             return False
-        return last.message.retries >= most and spot.kills >= most
+        return last.message.retries >= most and spot.kills > most
 
     def _suspect(self, fault: Fault, spot: Spot) -> None:
         self.survey.suspicions.append(Suspicion(fault, spot))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from harness.model.certificate import Grounds
 from harness.model.scenario import ExploreItem
 from harness.scenario import LoadedScenario
 
-__all__ = ["App", "environment_of", "grounds_of"]
+__all__ = ["App", "Seen", "environment_of", "grounds_of", "unfounded"]
 
 _SYSTEM = {"app", "path", "setup", "broker", "backend", "redelivery", "services", "env", "config", "egress"}
 _LOCKS = (
@@ -22,6 +23,8 @@ _LOCKS = (
     *("poetry.lock", "uv.lock", "pdm.lock", "Pipfile.lock", "pylock*.toml"),
 )
 _SECRET = re.compile(r"pass(word|wd)?$|secret|token|credential|api_?key", re.IGNORECASE)
+#: Of an address: a name, a password, or both.
+_USER = re.compile(r"(?<=://)[^\s/]*@")
 #: Where the task stands says nothing about it: its module's hash does.
 _PLACE = ("file", "line")
 
@@ -48,23 +51,78 @@ def environment_of(answer: Mapping[str, Any]) -> str:
     return f"python {python}, celery {answer['celery']}, {answer['machine']}"
 
 
+@dataclass
+class Seen:
+    """Modules and lock files as they were when they were first seen: a certificate is of these, whatever they are once it is written."""
+
+    root: Path
+    #: Nothing has been imported before; since the epoch, in ns.
+    since: int = field(default_factory=time.time_ns)
+    _hashes: dict[Path, str] = field(default_factory=dict)
+    _locks: dict[Path, str] | None = None
+    _late: dict[Path, None] = field(default_factory=dict)
+
+    def look(self, files: Iterable[str]) -> None:
+        """Lock files with the first ones. What was written between the beginning and now may have been imported before that."""
+        if self._locks is None:
+            self._locks = _locks(self.root)
+        for path in sorted({(self.root / file).resolve() for file in files} - self._hashes.keys()):
+            self._hashes[path] = _hash(path)
+            if _changed_at(path) > self.since:
+                self._late[path] = None
+
+    def hash_of(self, path: Path) -> str:
+        """As it was first seen; '' for a file that was not there."""
+        self.look([str(path)])
+        return self._hashes[path.resolve()]
+
+    def locks(self) -> dict[str, str]:
+        """By their paths below the project's folder."""
+        self.look(())
+        return {_relative(path, self.root): digest for path, digest in sorted((self._locks or {}).items())}
+
+    def changed(self) -> Iterator[str]:
+        """What is another one now, or was written meanwhile, each in words."""
+        for path, digest in sorted(self._hashes.items()):
+            if not digest:
+                yield f"module {_relative(path, self.root)} cannot be read"
+            elif path in self._late or _hash(path) != digest:
+                yield f"module {_relative(path, self.root)} changed while it was explored"
+        before, now = self._locks or {}, _locks(self.root)
+        for path in sorted(path for path in {*before, *now} if before.get(path) != now.get(path)):
+            yield f"lock file {_relative(path, self.root)} changed while it was explored"
+
+
 def grounds_of(
-    loaded: LoadedScenario, item: ExploreItem, app: App, *, first_world: Mapping[str, str], ran: Iterable[str], root: Path, plain: Plain
+    loaded: LoadedScenario, item: ExploreItem, app: App, *, first_world: Mapping[str, str], ran: Iterable[str], seen: Seen, plain: Plain
 ) -> Grounds:
-    """``ran``: files of the user's modules beside those that the app imports, absolute or relative to ``root``."""
-    files = {*app.modules.values(), *(str(root / file) for file in ran)}
-    hashes = {_relative(Path(file), root): _hash(Path(file)) for file in files}
+    """``ran``: files of the user's modules beside those that the app imports, absolute or relative to the project's folder."""
+    files = {*app.modules.values(), *(str(seen.root / file) for file in ran)}
+    hashes = {_relative(Path(file), seen.root): seen.hash_of(Path(file)) for file in files}
     own = {name: value for name, value in app.tasks.get(item.task, {}).items() if name not in _PLACE}
     if item.is_drawn:
         own |= {"examples": item.examples, "seed": loaded.scenario.seed}
     return Grounds(
         modules={name: digest for name, digest in sorted(hashes.items()) if digest},
-        settings=plain.of(app.settings),
+        settings=_without_secrets(plain.of(app.settings)),
         task=plain.of(own),
         first_world=dict(first_world),
         system=plain.of(_system(loaded)),
-        locks={_relative(path, root): _hash(path) for pattern in _LOCKS for path in sorted(root.glob(pattern)) if path.is_file()},
+        locks=seen.locks(),
     )
+
+
+def unfounded(task: str, app: App, seen: Seen) -> str:
+    """Why a certificate of this task would rest on nothing that changes with it, in words; '' where its own file is a ground."""
+    if task not in app.tasks:
+        own = task.startswith("celery.")  # of any other the exploration says that it is not there, with the nearest names
+        return f"{task} has no certificate: it is Celery's own" if own else ""
+    file = app.tasks[task].get("file")
+    if not file:
+        return f"{task} has no certificate: where its function is written cannot be told"
+    if (path := (seen.root / file).resolve()) in {Path(module).resolve() for module in app.modules.values()}:
+        return "" if seen.hash_of(path) else f"{task} has no certificate: {path} cannot be read"
+    return f"{task} has no certificate: it is written in {path}, and no module of the project is that file"
 
 
 def _system(loaded: LoadedScenario) -> dict[str, Any]:
@@ -77,6 +135,8 @@ def _system(loaded: LoadedScenario) -> dict[str, Any]:
 
 
 def _without_secrets(value: Any) -> Any:
+    if isinstance(value, str):
+        return _USER.sub("**@", value)
     if isinstance(value, dict):
         return {name: "**" if _SECRET.search(name) and isinstance(item, str) else _without_secrets(item) for name, item in value.items()}
     return [_without_secrets(item) for item in value] if isinstance(value, (list, tuple)) else value
@@ -85,6 +145,18 @@ def _without_secrets(value: Any) -> Any:
 def _relative(path: Path, root: Path) -> str:
     path, root = path.resolve(), root.resolve()
     return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
+
+
+def _locks(root: Path) -> dict[Path, str]:
+    return {path.resolve(): _hash(path) for pattern in _LOCKS for path in root.glob(pattern) if path.is_file()}
+
+
+def _changed_at(path: Path) -> int:
+    """Since the epoch, in ns: the kernel's own time of the last change, which no program sets. 0 for a file that is not there."""
+    try:
+        return path.stat().st_ctime_ns
+    except OSError:
+        return 0
 
 
 def _hash(path: Path) -> str:

@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from harness.explore.graph import FORKED
 from harness.explore.rules import Question, TaskRules
 from harness.explore.spots import Spot
 from harness.model.exploration import Coverage
@@ -76,6 +77,8 @@ def covered(coverage: Coverage, rules: TaskRules, question: Question) -> tuple[s
     retries = "without a limit of retries" if rules.max_retries is None else f"max_retries {rules.max_retries}"
     crashes = "crash" if coverage.kills == 1 else "crashes"
     told = ["the loss of the whole worker before any call by which others could notice the task, any number of times"]
+    if FORKED in coverage.bounds:
+        told[0] += ", but for what is named under excludes"
     if rules.acks_late:
         told += [
             f"a broker that delivers again {moments}, without a limit of deliveries: the message is acked late, and {lost}",
@@ -85,10 +88,11 @@ def covered(coverage: Coverage, rules: TaskRules, question: Question) -> tuple[s
         told.append(f"a broker that delivers once, {moments}: the message is acked before it runs")
     if question.semantics == "at_most_once":
         told.append("semantics at_most_once: after a crash nothing is there twice, or that one clean execution does not leave")
+    other = "other " if coverage.bounds else ""
     return (
         *told,
         f"this task's own retries ({retries}), each delivered when it is due",
-        f"{coverage.worlds:,} worlds, by up to {coverage.kills:,} {crashes} one after another; no bound was reached",
+        f"{coverage.worlds:,} worlds, by up to {coverage.kills:,} {crashes} one after another; no {other}bound was reached",
         "these arguments and first rows; values that vary by themselves (tokens, times) count as some value",
     )
 

@@ -156,7 +156,7 @@ class Targets:
 
 def _table(thread: int, name: str) -> list[str]:
     try:
-        return Path(f"/proc/{thread}/net/{name}").read_text().splitlines()[1:]
+        return Path(f"/proc/{thread}/net/{name}").read_text(errors="replace").splitlines()[1:]
     except OSError:
         return []
 

@@ -52,7 +52,7 @@ class Grounds(_Frozen):
     """What a certificate rests on. Where any of it is another one, nothing is known."""
 
     modules: dict[str, str] = Field(description="SHA-256 of each of the project's modules that was imported, by its path")
-    settings: dict[str, Any] = Field(description="of the app: those that are no defaults, and those that acks rest on; without secrets")
+    settings: dict[str, Any] = Field(description="of the app: Celery's that are no defaults, and what acks rest on; no secrets")
     task: dict[str, Any] = Field(description="the task's own settings")
     first_world: dict[str, str] = Field(description="fingerprint of each collection after `setup`, without ids and times that vary")
     system: dict[str, Any] = Field(description="the scenario's part: app, setup, broker, services, env")
@@ -102,6 +102,7 @@ class Certificate(_Frozen):
 
     version: Literal[1] = 1
     made_by: str = Field(description="the harness, whose fingerprints are its own: 'celery-harness 0.1.0'")
+    rules: int = Field(default=0, description="the number of the explorer's rules; 0: before there were numbers")
     subject: Subject
     covers: tuple[str, ...]
     excludes: tuple[str, ...]

@@ -8,6 +8,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 import pytest
 
 from harness.egress.wall import Wall, told_of
+from harness.errors import EnvironmentFault
 
 AGENT = Path(__file__).resolve().parents[2] / "harness" / "agent"
 #: Each way returns what came of it; libc's own calls are those of any C library.
@@ -56,6 +58,10 @@ def without_waiting(host, port):
         sock.setblocking(False)
         error = sock.connect_ex((host, port))
         return 0 if error == 115 else error
+
+def by_a_cut_name(host, port):
+    libc.prctl(15, "a-worker-of-m\u00fc\u00df".encode()[:14], 0, 0, 0)  # PR_SET_NAME: half of a letter
+    return by_libc(host, port)
 
 def told(ask):
     try:
@@ -225,6 +231,84 @@ def test_without_the_harness_nothing_is_connected(places: tuple[Place, Place], w
     inside = start(settings_of(ours))
     wall.close()
     assert inside.does("by_libc", "127.0.0.1", ours.port) == NO_SUCH_CALL and not ours.reached()
+
+
+def test_no_name_server_holds_anybody_up(places: tuple[Place, Place]) -> None:
+    ours, strange = places
+    hangs = threading.Event()
+
+    def ask(name: str) -> list[str]:
+        hangs.wait(60)
+        return []
+
+    wall = Wall(ask)
+    inside = Inside(wall, settings_of(ours, egress=["out.example"]), "pay-1")
+    try:
+        began = time.monotonic()
+        assert inside.does("by_libc", "127.0.0.1", ours.port) == 0 and ours.reached()
+        assert inside.does("by_libc", "127.0.0.1", strange.port) == REFUSED
+        assert inside.does("by_libc", "192.0.2.7", 443) == REFUSED
+        wall.close()
+        assert time.monotonic() - began < 20, "the question is still being asked"
+    finally:
+        inside.end()
+        wall.close()
+        hangs.set()
+
+
+def test_a_name_that_is_cut_inside_a_letter_is_a_name(places: tuple[Place, Place], wall: Wall, start: Callable[..., Inside]) -> None:
+    ours, strange = places
+    inside = start(settings_of(ours))
+    assert inside.does("by_a_cut_name", "127.0.0.1", strange.port) == REFUSED
+    assert wall.refused == [f"127.0.0.1:{strange.port} (pay-1: a-worker-of-m\ufffd)"]
+    assert inside.does("by_libc", "127.0.0.1", ours.port) == 0 and ours.reached()
+
+
+def test_a_call_that_cannot_be_judged_is_refused_and_told_once(
+    places: tuple[Place, Place], wall: Wall, start: Callable[..., Inside], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, strange = places
+    inside = start(settings_of(ours))
+    with monkeypatch.context() as patch:
+        patch.setattr("harness.egress.wall.written", lambda address: {}[address])
+        for _ in range(2):
+            assert inside.does("by_libc", "127.0.0.1", strange.port) == REFUSED
+    (told,) = wall.refused
+    assert told.startswith("? (pay-1, not judged: KeyError:")
+    assert inside.does("by_libc", "127.0.0.1", ours.port) == 0 and ours.reached(), "the wall stands"
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_where_the_wall_has_failed_nobody_waits_for_it(wall: Wall, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that comes just then ends with words; for one that comes later there is no door."""
+    fails = threading.Event()
+
+    def failing(descriptor: int, event: int) -> None:
+        fails.wait(30)
+        raise OSError(5, "broken")
+
+    monkeypatch.setattr(wall, "_happened", failing)
+    door = wall.door("pay-1", {})
+    process = subprocess.Popen(
+        [sys.executable, "-c", INSIDE],
+        env={**os.environ, "PYTHONPATH": str(AGENT), **told_of(door)},
+        pass_fds=[door.fileno()],
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    door.close()
+    fails.set()
+    try:
+        _, said = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert (process.returncode, said) == (
+        69,
+        "harness agent: the wall around this process is gone, so it could connect to nothing, and ends\n",
+    )
+    with pytest.raises(EnvironmentFault, match="pay-2 cannot start: the wall around workers is gone: it has failed: OSError"):
+        wall.door("pay-2", {})
 
 
 def test_where_the_kernel_refuses_it_is_said(wall: Wall, tmp_path: Path) -> None:

@@ -60,7 +60,11 @@ ORACLE_SETTINGS = (
 _TLS_SETTINGS = ("broker_use_ssl", "redis_backend_use_ssl")
 _VERIFICATION = ("ssl_cert_reqs", "ssl_check_hostname", "cert_reqs")
 #: Of the run's own servers.
-_ADDRESSES = ("broker_url", "broker_read_url", "broker_write_url", "result_backend", "BROKER_URL", "CELERY_RESULT_BACKEND")
+_ADDRESSES = ("broker_url", "broker_read_url", "broker_write_url", "result_backend")
+#: Settings that Celery reads (docs/userguide/configuration, app/utils.py) and that its table of defaults has not.
+_WITHOUT_DEFAULT = {"TIME_ZONE": "timezone", "gcs_threadpool_maxsize": "", "result_backend_thread_safe": ""}
+#: Of an address: a name, a password, or both.
+_USER = re.compile(r"(?<=://)[^\s/]*@")
 _IN_MEMORY = re.compile(r" at 0x[0-9a-f]+")
 _SECRET = re.compile(r"pass(word|wd)?$|secret|token|credential", re.IGNORECASE)
 
@@ -123,11 +127,12 @@ def effective(conf: Any) -> dict[str, Any]:
 def changed(conf: Any) -> dict[str, Any]:
     """The settings that are no defaults of Celery's, but for addresses of broker and backend, as JSON can hold them, without secrets.
 
+    Celery's own alone: a module of settings has names of others too (the whole of Django's, addresses with passwords, paths).
     The same in every process: sets in order, objects without their addresses in memory.
     """
     found = {}
     for name, value in sorted(conf.table(with_defaults=False).items()):
-        if name in _ADDRESSES or name == "deprecated_settings":
+        if _setting_of(name, getattr(conf, "prefix", None) or "") in (None, *_ADDRESSES):
             continue
         try:
             found[name] = _lasting(plain(value, name))
@@ -136,12 +141,25 @@ def changed(conf: Any) -> dict[str, Any]:
     return found
 
 
+def _setting_of(name: str, prefix: str) -> str | None:
+    """By the name that it has now, of one that is written with the app's ``prefix``, or as it was called before; None: not Celery's."""
+    from celery.app import defaults
+
+    if name in _WITHOUT_DEFAULT:
+        return _WITHOUT_DEFAULT[name] or name
+    bare = name[len(prefix) :].lower() if prefix and name.startswith(prefix) else name
+    if bare in defaults.DEFAULTS:
+        return bare
+    old: Mapping[str, str] = getattr(defaults, "_TO_NEW_KEY", {})
+    return old.get(name)
+
+
 def _lasting(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _lasting(item) for name, item in value.items()}
     if isinstance(value, list):
         return [_lasting(item) for item in value]
-    return _IN_MEMORY.sub("", value) if isinstance(value, str) else value
+    return _USER.sub("**@", _IN_MEMORY.sub("", value)) if isinstance(value, str) else value
 
 
 def plain(value: Any, name: str = "") -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,8 +14,14 @@ from click.testing import CliRunner
 from harness.assembly import registry
 from harness.cli import main
 from harness.cli.explore_saved import with_saved_flaws
+from harness.cli.replay import _told
+from harness.explore.foreseen import ForeseenEnd
 from harness.model.exploration import Coverage, Delivery, Exploration, Flaw, Outcome, Rerun, Stop
+from harness.model.finding import CheckResult
+from harness.model.replaying import Foreseen
+from harness.model.result import RunResult
 from harness.model.scenario import ExploreItem
+from harness.model.verdict import Verdict
 from harness.scenario import load_scenarios
 
 _PLAIN = "version: 1\nsystem: {app: shop:app, services: {documents: files}, broker: {kind: redis, proxy: true}}\n"
@@ -87,3 +94,52 @@ def test_nothing_can_be_confirmed_where_nothing_was_foreseen(folder: Path) -> No
     done = CliRunner().invoke(main, ["replay", "load.yaml", "--confirm"])
     assert done.exit_code == 2
     assert "says nothing of what `explore` has foreseen" in done.output + (done.stderr if done.stderr_bytes else "")
+
+
+def concluded(capsys: pytest.CaptureFixture[str], *, otherwise: tuple[str, ...] | None, torn: int = 0, **run: Any) -> tuple[int, str]:
+    """(exit code, last line of JSON) of a run that ended so."""
+    foreseen = Foreseen(word="LOST")
+    end = ForeseenEnd(foreseen)
+    end.otherwise, end.torn = otherwise, torn
+    failed = CheckResult(name="no_loss", question="?", verdict=Verdict.FAIL, summary="1 of 1 is lost")
+    judged = CheckResult(name=end.name, question="?", verdict=Verdict.INCONCLUSIVE, summary="the check itself failed: KeyError: 'x'")
+    told = {
+        "run_id": "r",
+        "scenario": "s",
+        "file": "s.yaml",
+        "description": "",
+        "seed": 0,
+        "started": "",
+        "took": 1.0,
+        "runtime": "processes",
+    }
+    result = RunResult.model_validate(
+        {**told, "verdict": Verdict.FAIL, "exit_code": 1, "environment": {}, "checks": (failed, judged), **run}
+    )
+    loaded: Any = SimpleNamespace(scenario=SimpleNamespace(foreseen=foreseen))
+    return _told(loaded, result, end, as_json=True), capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("run", "why"),
+    [
+        ({"otherwise": None}, "nothing was compared: the check itself failed: KeyError: 'x'"),
+        ({"otherwise": None, "checks": ()}, "nothing was compared: the run came to no end"),
+        ({"otherwise": None, "exit_code": 0}, "nothing was compared: the check itself failed: KeyError: 'x'"),
+        ({"otherwise": (), "torn": 2}, "records of the journal are torn (2), so what became of the call is not certain"),
+        ({"otherwise": ("another",), "torn": 1}, "records of the journal are torn (1), so what became of the call is not certain"),
+        ({"otherwise": (), "deaths": ("main-1 ended by itself at 2.0 s (exit 1)",)}, "main-1 ended by itself at 2.0 s (exit 1)"),
+    ],
+)
+def test_where_nothing_is_certain_nothing_is_concluded(capsys: pytest.CaptureFixture[str], run: dict[str, Any], why: str) -> None:
+    code, told = concluded(capsys, **run)
+    assert (code, json.loads(told)) == (4, {"confirm": "undecided", "word": "LOST", "why": [why], "exit_code": 4})
+
+
+@pytest.mark.parametrize("code", [2, 3, 130, 143])
+def test_where_the_run_itself_came_to_no_end_its_own_code_stands(capsys: pytest.CaptureFixture[str], code: int) -> None:
+    assert concluded(capsys, otherwise=None, exit_code=code) == (code, "")
+
+
+def test_what_was_compared_is_concluded(capsys: pytest.CaptureFixture[str]) -> None:
+    assert [concluded(capsys, otherwise=one)[0] for one in [(), ("another",)]] == [1, 3]

@@ -107,6 +107,13 @@ def steps(program: Sequence[Op], state: State, context: Context) -> Iterator[tup
         elif name == "retry":  # once
             if context.retries == 0:
                 yield from _retry(state, context, rest[0])
+        elif name == "call":  # so many other messages, which are of the same program
+            for number in range(rest[0]):
+                yield "net", f"publish part {number}"
+                state.queue.append((f"part{number}", 0, False, state.now))
+        elif name == "in":  # only in messages whose id begins so
+            if context.id.startswith(rest[0]):
+                yield from steps(rest[1], state, context)
         elif name == "fail":
             raise Failed(rest[0])
         else:

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from harness.assembly import registry
 from harness.errors import UsageError
-from harness.explore.certificates import Damaged, Folder, certificate_settings, untried
-from harness.model.certificate import Counts, Subject
+from harness.explore.certificates import RULES, Damaged, Folder, certificate_settings, other_rules, untried
+from harness.explore.grounds import App, Seen, grounds_of, unfounded
+from harness.explore.proof import Plain
+from harness.model.certificate import Certificate, Counts, Subject
+from harness.model.scenario import ExploreItem
+from harness.scenario import load_scenarios
 from tests.unit.model.test_certificate import certificate
 
 SUBJECT = certificate().subject
@@ -62,3 +70,72 @@ def test_settings_of_the_project(tmp_path: Path) -> None:
         with pytest.raises(UsageError, match=words) as refused:
             certificate_settings(tmp_path)
         assert refused.value.where.endswith("pyproject.toml:2")
+
+
+def test_one_of_other_rules_is_told_and_so_is_one_from_before_there_were_numbers() -> None:
+    assert other_rules(certificate(rules=RULES)) == ""
+    assert other_rules(certificate(rules=RULES + 1)) == "made by newer rules of the explorer"
+    without = "\n".join(line for line in certificate(rules=RULES).text().splitlines() if '"rules"' not in line)
+    assert other_rules(Certificate.model_validate_json(without)) == "made by older rules of the explorer"
+
+
+def seen(folder: Path) -> Seen:
+    """As if all files there were older than the exploration."""
+    for name in ("shop.py", "prices.py", "uv.lock"):
+        (folder / name).write_text(name)
+    return Seen(folder, since=time.time_ns() + 60 * 10**9)
+
+
+def test_modules_are_those_that_were_first_seen(tmp_path: Path) -> None:
+    found = seen(tmp_path)
+    found.look([str(tmp_path / "shop.py"), "prices.py"])
+    before = found.hash_of(tmp_path / "shop.py"), found.locks()
+    assert list(found.changed()) == []
+    (tmp_path / "shop.py").write_text("other")
+    (tmp_path / "prices.py").unlink()
+    (tmp_path / "uv.lock").write_text("other")
+    (tmp_path / "requirements.txt").write_text("celery")
+    assert (found.hash_of(tmp_path / "shop.py"), found.locks()) == before
+    assert list(found.changed()) == [
+        "module prices.py changed while it was explored",
+        "module shop.py changed while it was explored",
+        "lock file requirements.txt changed while it was explored",
+        "lock file uv.lock changed while it was explored",
+    ]
+
+
+def test_what_was_written_before_it_was_first_seen_may_have_been_imported_before_that(tmp_path: Path) -> None:
+    found = seen(tmp_path)
+    found.look(["shop.py"])
+    found.since = 0
+    found.look(["shop.py", "prices.py", "gone.py"])
+    assert list(found.changed()) == ["module gone.py cannot be read", "module prices.py changed while it was explored"]
+
+
+APP = App({}, {}, {}, "python 3.11, celery 5.6.0, x86_64")
+
+
+def test_a_certificate_rests_on_the_module_of_its_task(tmp_path: Path) -> None:
+    (tmp_path / "project").mkdir()
+    found, shop = seen(tmp_path / "project"), str(tmp_path / "project" / "shop.py")
+    (tmp_path / "shop.py").write_text("elsewhere")
+    (tmp_path / "project" / "linked.py").symlink_to(tmp_path / "shop.py")
+    for file in (shop, str(tmp_path / "shop.py"), str(tmp_path / "project" / "linked.py"), None):
+        app = replace(APP, modules={"shop": shop}, tasks={"shop.pay": {"file": file}})
+        why = unfounded("shop.pay", app, found)
+        assert (why == "") is (file == shop), why
+        assert file in (None, shop) or f"written in {tmp_path / 'shop.py'}" in why
+    assert "Celery's own" in unfounded("celery.backend_cleanup", app, found)
+    assert unfounded("shop.pya", app, found) == "", "the exploration says that there is none"
+
+
+def test_no_name_or_password_of_an_address_is_in_its_grounds(tmp_path: Path) -> None:
+    scenario = {"system": {"app": "shop:app", "env": {"API": "https://me:pw@api.example/x"}}, "explore": [{"task": "shop.pay"}]}
+    (tmp_path / "pay.yaml").write_text(json.dumps({"version": 1, **scenario}))
+    (loaded,) = load_scenarios(tmp_path / "pay.yaml", registry())
+    app = replace(APP, settings={"broker_transport_options": {"sentinels": ["redis://me:pw@db.example"], "api_key": "pw"}})
+    item = ExploreItem(task="shop.pay")
+    grounds = grounds_of(loaded, item, app, first_world={}, ran=["shop.py"], seen=seen(tmp_path), plain=Plain())
+    assert "pw" not in grounds.model_dump_json() and "me:" not in grounds.model_dump_json()
+    assert grounds.settings["broker_transport_options"] == {"sentinels": ["redis://**@db.example"], "api_key": "**"}
+    assert list(grounds.modules) == ["shop.py"] and list(grounds.locks) == ["uv.lock"]

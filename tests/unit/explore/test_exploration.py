@@ -110,6 +110,21 @@ def test_crashes_may_use_up_the_retries() -> None:
     assert (flaw.word, sum(step.killed_at is not None for step in flaw.path)) == ("PARTIAL", 2)
 
 
+@pytest.mark.parametrize("most", [1, 2, 3])
+def test_fewer_crashes_than_retries_excuse_nothing(most: int) -> None:
+    """One attempt was left that no crash disturbed."""
+    result = explored(BROKEN["lock without expiry, retried"][0], {"max_retries": most})
+    assert (result.verdict, sum(step.killed_at is not None for step in result.flaws[0].path)) == ("fails", 1)
+
+
+@pytest.mark.parametrize(("parts", "verdict"), [(3, "fails"), (6, "inconclusive")])
+def test_more_messages_than_are_followed_are_no_pass(parts: int, verdict: str) -> None:
+    program: Program = (("in", "one", (("call", parts),)), ("in", "part", (("add", "total", 1),)))
+    result = explored(program)
+    assert result.verdict == verdict
+    assert verdict == "fails" or any("messages in the broker at a time" in doubt for doubt in result.doubts)
+
+
 def test_memory_of_a_process_that_lives_is_tried() -> None:
     """Its memory says that nothing has been read yet is stale: only the same process shows it."""
     program: Program = (("memo", "read", (("set", "order", "paid"),)), ("unless", "order", (("post", "never"),)))

@@ -30,12 +30,12 @@ _TWICE = {
 }
 
 
-def judged(after: World, *differences: dict[str, Any], bit: bool = True) -> tuple[ForeseenEnd, Verdict]:
+def judged(after: World, *differences: dict[str, Any], bit: bool = True, torn: int = 0) -> tuple[ForeseenEnd, Verdict]:
     end = ForeseenEnd(Foreseen(word="EFFECT", differences=differences))
     fault = FaultRecord(0, "task.crash", "when it comes", evidence=Evidence(bit, "the worker died" if bit else "never begun: another"))
     clean = tuple(CleanPass(History(), world(), world(charge(token))) for token in ("7c9e6679-7425-40de-944b-e07fc1f90ae7", "21f7f8de8051"))
     scenario = Scenario.model_validate({"version": 1, "system": {"app": "shop:app"}})
-    recorded = Recorded(scenario, History(faults=[fault], quiet_at=1.0), {}, clean, world(), after)
+    recorded = Recorded(scenario, History(faults=[fault], quiet_at=1.0, torn=torn), {}, clean, world(), after)
     return end, end.judge(recorded).verdict
 
 
@@ -61,3 +61,9 @@ def test_where_a_crash_did_not_strike_nothing_is_concluded() -> None:
     end, verdict = judged(world(), _TWICE, bit=False)
     assert verdict is Verdict.INCONCLUSIVE
     assert end.missed == ("task.crash: never begun: another",)
+
+
+def test_where_records_are_torn_nothing_is_concluded_of_either_end() -> None:
+    for differences in ((), (_TWICE,)):
+        end, verdict = judged(world(charge("9b2e1c55-4a4c-4d26-8f5c-3a3b6b7a0c11")), *differences, torn=2)
+        assert (verdict, end.torn) == (Verdict.INCONCLUSIVE, 2)
