@@ -27,6 +27,10 @@ SESSION = "HARNESS_TEST_SESSION"
 #: With an engine on the machine `auto` would take containers; tests that mean these say so.
 os.environ.setdefault("CELERY_HARNESS_RUNTIME", "processes")
 
+#: A shell that starts the tests in the background has SIGINT ignored, and so had all that tests start and interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 _IN_CI = os.environ.get("CI") == "true"
 _CHROMIUMS = ("chromium", "chromium-browser", "google-chrome")
 #: Programs that may outlive their last word by a moment, e.g. a killed worker's children.
