@@ -13,14 +13,15 @@ import click
 
 from harness.assembly import RUNTIMES, build_cell, choose_runtime, default_writers, registry
 from harness.cli.gate_certificates import CertificateRuns, Explored, planned_certificates
+from harness.cli.gate_failures import failed_run
 from harness.cli.look import scenario_files
 from harness.errors import HarnessError, Interrupted, UsageError
 from harness.gate.plan import PlannedCell, keys_of, plan_cell
-from harness.gate.results import CellRun, refused_run, run_of
+from harness.gate.results import CellRun, run_of
 from harness.gate.settings import GateSettings
 from harness.model.gate import Baseline
 from harness.model.result import RunResult
-from harness.model.verdict import EXIT_CODES, Verdict
+from harness.model.verdict import Verdict
 from harness.ports.clock import MonotonicClock
 from harness.ports.reporter import Progress, Writer
 from harness.ports.runtime import Runtime
@@ -224,10 +225,7 @@ class CellRunner:
         except Interrupted:
             raise
         except HarnessError as exc:
-            why = shortened(" ".join(filter(None, (str(exc).partition("\n")[0], exc.hint))), _LONGEST)
-            if exc.exit_code == 2:
-                return refused_run(why, clock.now() - begun)
-            return CellRun(Verdict.ENVIRONMENT, EXIT_CODES[Verdict.ENVIRONMENT], clock.now() - begun, why)
+            return failed_run(exc, clock.now() - begun, _LONGEST)
         finally:
             if not repetition or not (folder / "result.json").exists():
                 settle_folder(reports, folder)

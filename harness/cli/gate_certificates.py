@@ -10,10 +10,11 @@ from pathlib import Path
 from harness.cli.certify_check import Checked, check_target
 from harness.cli.certify_subjects import Asked, Target, targets_of
 from harness.cli.certify_tell import call_of
+from harness.cli.gate_failures import failed_run
 from harness.errors import HarnessError, Interrupted
 from harness.explore.certificates import certificate_settings
 from harness.gate.plan import PlannedCell, plan_certificate
-from harness.gate.results import CellRun, refused_run
+from harness.gate.results import CellRun
 from harness.gate.settings import GateSettings
 from harness.model.verdict import EXIT_CODES, Verdict
 from harness.ports.clock import MonotonicClock
@@ -95,10 +96,7 @@ class CertificateRuns:
         except Interrupted:
             raise
         except HarnessError as exc:
-            why = shortened(" ".join(filter(None, (str(exc).partition("\n")[0], exc.hint))), _LONGEST)
-            if exc.exit_code == 2:
-                return refused_run(why, clock.now() - begun)
-            return CellRun(Verdict.ENVIRONMENT, EXIT_CODES[Verdict.ENVIRONMENT], clock.now() - begun, why)
+            return failed_run(exc, clock.now() - begun, _LONGEST)
         finally:
             settle_folder(self._reports, folder)
 

@@ -11,6 +11,7 @@ from typing import Any
 from harness.egress.addresses import NAME_SERVICES, written
 from harness.egress.listener import Call, Listener
 from harness.errors import EnvironmentFault
+from harness.explore.endings import ending_of
 from harness.explore.family import Family
 from harness.explore.leading import Leading
 from harness.explore.process_memory import ProcessMemory
@@ -19,7 +20,7 @@ from harness.explore.sleeping import Sleeper
 from harness.explore.stops import PASS, Connection, Decoder, Doubt, Effect, Forks, Refusal, Sleep, What
 from harness.explore.targets import Address, Targets
 from harness.explore.zygote_client import Child, Closed
-from harness.model.exploration import Ending, Outcome, Place, Stop
+from harness.model.exploration import Ending, Outcome, Stop
 from harness.ports.exploring import AtStop, Decision, Job
 
 __all__ = ["Delivering"]
@@ -356,22 +357,14 @@ class Delivering:
         self.modules = dict(told.get("modules") or {})
         self.imported = list(told.get("imported") or ())
         self.pages = list(told.get("pages") or ())
-        error = str(told.get("error") or "")
-        if outcome is Outcome.DIED and not error:
-            error = "the process of the task ended by itself, without an answer (os._exit, a signal, a crash of the interpreter)"
-        if outcome is Outcome.ENDLESS:
-            last = f"its last effect was: {self._stops[-1].words}" if self._stops else "it had no effect before"
-            error = f"{self._endless}; {last}"
-        place = told.get("place")
-        return Ending(
+        last = f"its last effect was: {self._stops[-1].words}" if self._stops else "it had no effect before"
+        return ending_of(
+            told,
             outcome,
-            tuple(self._stops),
-            result=str(told.get("result") or ""),
-            error=error,
-            traceback=str(told.get("traceback") or ""),
-            requeue=bool(told.get("requeue")),
-            place=Place(place["module"], place["function"], self._page.relative(place["file"]), place["line"]) if place else None,
-            doubts=tuple(self._doubts),
-            undeclared=tuple(self._undeclared),
+            self._stops,
+            self._page,
+            endless=f"{self._endless}; {last}",
+            doubts=self._doubts,
+            undeclared=self._undeclared,
             slept=self._slept,
         )

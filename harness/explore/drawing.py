@@ -6,7 +6,6 @@ import contextlib
 import os
 import select
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.errors import EnvironmentFault, ScenarioError
-from harness.explore.zygote_client import Channel, Closed
+from harness.explore.zygote_client import Channel, Closed, started
 from harness.ports.exploring import Launch
 
 __all__ = ["Asked", "Drawer", "Wants"]
@@ -65,26 +64,7 @@ class Drawer:
 
     def start(self) -> None:
         """EnvironmentFault where it cannot be started."""
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        told = {_CHANNEL: str(theirs.fileno()), "CELERY_HARNESS_PARENT": str(os.getpid())}
-        try:
-            with self._launch.log.open("ab") as out:
-                self._process = subprocess.Popen(
-                    list(self._launch.command),
-                    env={"PYTHONHASHSEED": "0", **self._launch.environment, **told},
-                    cwd=self._launch.folder,
-                    stdin=subprocess.DEVNULL,
-                    stdout=out,
-                    stderr=subprocess.STDOUT,
-                    start_new_session=True,
-                    pass_fds=(theirs.fileno(),),
-                )
-        except OSError as exc:
-            ours.close()
-            raise EnvironmentFault(f"the process that draws arguments cannot be started: {exc}") from exc
-        finally:
-            theirs.close()
-        self._channel = Channel(ours)
+        self._process, self._channel = started(self._launch, _CHANNEL, "the process that draws arguments")
 
     def draw(self, wants: Wants, ask: Asked, check: Callable[[], None]) -> None:
         """Until all are drawn, one failed and is as small as it gets, or the answer is enough. ScenarioError where they cannot be drawn."""

@@ -14,6 +14,7 @@ from typing import Any
 import psutil
 
 from harness.errors import EnvironmentFault
+from harness.explore.endings import ending_of
 from harness.explore.family import Family
 from harness.explore.process_memory import ProcessMemory
 from harness.explore.shared_page import SharedPage
@@ -209,23 +210,15 @@ class LineDelivery:
 
     def _ending(self, outcome: Outcome) -> Ending:
         told = self._answer
-        error = str(told.get("error") or "")
-        if outcome is Outcome.DIED and not error:
-            error = "the process of the task ended by itself, without an answer (os._exit, a signal, a crash of the interpreter)"
-        if outcome is Outcome.ENDLESS:
-            last = f"it stood last at {self._stops[-1].words}" if self._stops else "it came to no line of yours"
-            error = f"{self._endless}; {last}"
-        place = told.get("place")
-        return Ending(
+        last = f"it stood last at {self._stops[-1].words}" if self._stops else "it came to no line of yours"
+        return ending_of(
+            told,
             outcome,
-            tuple(self._stops),
-            result=str(told.get("result") or ""),
-            error=error,
-            traceback=str(told.get("traceback") or ""),
-            requeue=bool(told.get("requeue")),
-            place=Place(place["module"], place["function"], self._page.relative(place["file"]), place["line"]) if place else None,
-            doubts=tuple(self._doubts),
-            undeclared=tuple(self._undeclared),
+            self._stops,
+            self._page,
+            endless=f"{self._endless}; {last}",
+            doubts=self._doubts,
+            undeclared=self._undeclared,
             slept=self._slept,
         )
 

@@ -18,7 +18,7 @@ from harness.egress.listener import Listener
 from harness.errors import EnvironmentFault, ScenarioError
 from harness.ports.exploring import Launch
 
-__all__ = ["Channel", "Child", "Closed", "Refused", "Zygote"]
+__all__ = ["Channel", "Child", "Closed", "Refused", "Zygote", "started"]
 
 _START_SECONDS = 60.0
 _CHILD_SECONDS = 30.0
@@ -169,6 +169,30 @@ class Refused(EnvironmentFault):
         self.why = why
 
 
+def started(launch: Launch, variable: str, what: str) -> tuple[subprocess.Popen[bytes], Channel]:
+    """A program of the agent's, in a session of its own, whose end of the channel ``variable`` names. EnvironmentFault naming ``what``."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    told = {variable: str(theirs.fileno()), "CELERY_HARNESS_PARENT": str(os.getpid())}
+    try:
+        with launch.log.open("ab") as out:
+            process = subprocess.Popen(
+                list(launch.command),
+                env={"PYTHONHASHSEED": "0", **launch.environment, **told},
+                cwd=launch.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                pass_fds=(theirs.fileno(),),
+            )
+    except OSError as exc:
+        ours.close()
+        raise EnvironmentFault(f"{what} cannot be started: {exc}") from exc
+    finally:
+        theirs.close()
+    return process, Channel(ours)
+
+
 class Zygote:
     """See the agent's zygote.py. ``filtered``: its children are stopped at their effects."""
 
@@ -184,27 +208,7 @@ class Zygote:
 
     def start(self) -> tuple[dict[str, Any], int]:
         """What it says of the app and the machine, and the descriptor of the shared page. ScenarioError; EnvironmentFault."""
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        environment = {"PYTHONHASHSEED": "0", **self._launch.environment}
-        environment |= {_CHANNEL: str(theirs.fileno()), "CELERY_HARNESS_PARENT": str(os.getpid())}
-        try:
-            with self._launch.log.open("ab") as out:
-                self._process = subprocess.Popen(
-                    list(self._launch.command),
-                    env=environment,
-                    cwd=self._launch.folder,
-                    stdin=subprocess.DEVNULL,
-                    stdout=out,
-                    stderr=subprocess.STDOUT,
-                    start_new_session=True,
-                    pass_fds=(theirs.fileno(),),
-                )
-        except OSError as exc:
-            ours.close()
-            raise EnvironmentFault(f"the explorer's process for your app cannot be started: {exc}") from exc
-        finally:
-            theirs.close()
-        self._channel = Channel(ours)
+        self._process, self._channel = started(self._launch, _CHANNEL, "the explorer's process for your app")
         try:
             told, descriptors = self._channel.receive(_START_SECONDS)
         except Closed:

@@ -9,13 +9,26 @@ import os
 import resource
 import socket
 import struct
+import sys
 from typing import Any, Sequence
 
-__all__ = ["Channel", "exempt_descriptor", "moved"]
+from celery_harness_agent.settings import EX_CONFIG
+
+__all__ = ["Channel", "exempt_descriptor", "moved", "own_descriptor"]
 
 _LENGTH = struct.Struct("!I")
 #: Where a stopped process has its own socket: far above what programs use, since the filter knows it by its number alone.
 _EXEMPT = 1000
+
+
+def own_descriptor(variable: str) -> int:
+    """The socket that this variable names. It ends the program where there is none; what the app starts gets neither of the two."""
+    descriptor = int(os.environ.pop(variable, "-1"))
+    if descriptor < 0:
+        sys.stderr.write(f"harness agent: {variable} names no descriptor; the explorer starts this program\n")
+        sys.exit(EX_CONFIG)
+    os.set_inheritable(descriptor, False)
+    return descriptor
 
 
 class Channel:

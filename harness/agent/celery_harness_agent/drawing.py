@@ -7,16 +7,15 @@ Hypothesis's own engine draws, and makes a set that fails smaller; whether one f
 from __future__ import annotations
 
 import inspect
-import os
 import sys
 from typing import Any, Callable
 
 from celery_harness_agent import answer, application, config
-from celery_harness_agent.channel import Channel
+from celery_harness_agent.channel import Channel, own_descriptor
 from celery_harness_agent.frames import Frames, place_of
 from celery_harness_agent.guard import Guard
 from celery_harness_agent.launch import die_with_parent, parent_from_environment
-from celery_harness_agent.settings import EX_CONFIG, Settings
+from celery_harness_agent.settings import Settings
 from celery_harness_agent.typed import Unfit, finite, from_hints, plain
 
 __all__ = ["CHANNEL", "main"]
@@ -48,7 +47,7 @@ def main(settings: Settings) -> None:
     {"so": passes | fails | nothing | enough}; at last {"end": true, "modules"}, with an ``error`` where it could not be drawn.
     """
     die_with_parent(parent_from_environment())
-    channel = Channel(_own_channel())
+    channel = Channel(own_descriptor(CHANNEL))
     config.force_addresses(settings)
     frames = Frames(settings.root)
     Guard(settings, frames, None).install()
@@ -66,15 +65,6 @@ def _modules(frames: Frames) -> list[str]:
     from celery_harness_agent.explored_child import user_modules
 
     return sorted(user_modules(frames, list(sys.modules)).values())
-
-
-def _own_channel() -> int:
-    descriptor = int(os.environ.pop(CHANNEL, "-1"))
-    if descriptor < 0:
-        sys.stderr.write(f"harness agent: {CHANNEL} names no descriptor; the explorer starts this program\n")
-        sys.exit(EX_CONFIG)
-    os.set_inheritable(descriptor, False)
-    return descriptor
 
 
 def _drawn(request: dict[str, Any], channel: Channel, frames: Frames) -> dict[str, Any]:

@@ -18,14 +18,14 @@ from pathlib import Path
 from typing import Any, Sequence
 
 from celery_harness_agent import answer, application, config, own_time, seccomp, virtual_clock
-from celery_harness_agent.channel import Channel, exempt_descriptor
+from celery_harness_agent.channel import Channel, exempt_descriptor, own_descriptor
 from celery_harness_agent.explored_child import Child, user_modules
 from celery_harness_agent.frames import Frames
 from celery_harness_agent.guard import Guard
 from celery_harness_agent.launch import die_with_parent, parent_from_environment
 from celery_harness_agent.line_stops import LineStops
 from celery_harness_agent.lines_of_stops import Lines
-from celery_harness_agent.settings import EX_CONFIG, Settings
+from celery_harness_agent.settings import Settings
 from celery_harness_agent.shared_page import SharedPage
 
 __all__ = ["CHANNEL", "LINES", "main"]
@@ -55,7 +55,7 @@ def main(settings: Settings, options: Sequence[str] = ()) -> None:
     What is said: `Channel`, first {ok, …} or {ok: false, error}; then one answer per order.
     """
     die_with_parent(parent_from_environment())
-    channel = Channel(_own_channel())
+    channel = Channel(own_descriptor(CHANNEL))
     settings.egress = []  # what nobody can set back must not be reached a thousand times
     config.force_addresses(settings)
     frames = Frames(settings.root)
@@ -83,15 +83,6 @@ def main(settings: Settings, options: Sequence[str] = ()) -> None:
         os._exit(0)
     os.close(page.descriptor)
     _serve(channel, child)
-
-
-def _own_channel() -> int:
-    descriptor = int(os.environ.pop(CHANNEL, "-1"))
-    if descriptor < 0:
-        sys.stderr.write(f"harness agent: {CHANNEL} names no descriptor; the explorer starts this program\n")
-        sys.exit(EX_CONFIG)
-    os.set_inheritable(descriptor, False)
-    return descriptor
 
 
 def _serve(channel: Channel, child: Child) -> None:
