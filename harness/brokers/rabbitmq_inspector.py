@@ -34,7 +34,8 @@ class RabbitInspector:
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
-        self._quick = Management(endpoint, timeout=1.0)
+        self._quick = Management(endpoint, timeout=1.0)  # asked in the run's own loop: a frozen broker must not stop that
+        self._patient = Management(endpoint, timeout=30.0)  # asked once all is over: a busy broker must not end that
         self._client = AmqpClient(endpoint, timeout=30.0)
         self._prober = AmqpClient(endpoint, timeout=1.0)
         self._copier = Copier(endpoint, self._quick, self._states)
@@ -89,16 +90,17 @@ class RabbitInspector:
         unacked = sum(s.unacked for s in states)
         return ready, unacked + sum(s.ready for s in states if s.place == "delayed")
 
-    def _states(self) -> list[QueueState]:
-        """Queues that hold tasks, as they are bound and governed now."""
-        queues = self._quick.queues()
+    def _states(self, api: Management | None = None) -> list[QueueState]:
+        """Queues that hold tasks, as they are bound and governed now. ``api``: who is asked, if not who answers at once or not at all."""
+        api = api or self._quick
+        queues = api.queues()
         kinds = {str(queue["name"]): queue.get("type") for queue in queues}
         # Of a queue that was deleted a quorum queue's last count may still be shown, for minutes (rabbit_core_metrics_gc).
-        consumed = self._quick.consumed() & kinds.keys()
+        consumed = api.consumed() & kinds.keys()
         self._memory.note_consumers(consumed, {name for name, kind in kinds.items() if kind == "quorum"})
         told = (
             [(q["name"], q.get("type"), q.get("exclusive"), q.get("auto_delete"), q.get("arguments")) for q in queues],
-            *(self._quick.get(f"/api/{what}/{VHOST}") for what in ("bindings", "policies", "operator-policies")),
+            *(api.get(f"/api/{what}/{VHOST}") for what in ("bindings", "policies", "operator-policies")),
             set(self._memory.consumed),
         )
         if told != self._told:
@@ -115,10 +117,10 @@ class RabbitInspector:
             return state.ready
         return self._prober.ask(partial(_ready, queue=state.name)) or 0
 
-    def _leaderless(self, states: Sequence[QueueState]) -> set[str]:
+    def _leaderless(self, states: Sequence[QueueState], api: Management | None = None) -> set[str]:
         """Quorum queues of which nothing can be known, now."""
         quorum = {state.name for state in states if state.quorum}
-        return quorum - self._quick.led() if quorum else set()
+        return quorum - (api or self._quick).led() if quorum else set()
 
     # --- looking ------------------------------------------------------------------------------------------------
 
@@ -132,7 +134,7 @@ class RabbitInspector:
         say what it holds.
         """
         states = self._settled()
-        silent = dict.fromkeys(self._leaderless(states), "without a leader")
+        silent = dict.fromkeys(self._leaderless(states, self._patient), "without a leader")
         silent |= {s.name: f"that is {s.trouble}" for s in states if s.trouble}
         held: list[Held] = []
         with self._client.borrowing(self._memory.take_from) as borrowed:
@@ -154,14 +156,14 @@ class RabbitInspector:
     def _settled(self) -> list[QueueState]:
         """States whose counts are fresh. Unacked messages get a moment to come back."""
         begun = time.monotonic()
-        time.sleep(_freshness(self._states()))
-        while self._leaderless(self._states()) and time.monotonic() - begun < _ELECTED_SECONDS:
+        time.sleep(_freshness(self._states(self._patient)))
+        while self._leaderless(self._states(self._patient), self._patient) and time.monotonic() - begun < _ELECTED_SECONDS:
             time.sleep(QUORUM_STATISTICS)
         begun = time.monotonic()
-        states, since = self._states(), begun
+        states, since = self._states(self._patient), begun
         while any(s.unacked for s in states) and time.monotonic() - begun < _SETTLE_SECONDS and time.monotonic() - since < _SETTLED:
             time.sleep(STATISTICS)
-            now = self._states()
+            now = self._states(self._patient)
             if [s.unacked for s in now] != [s.unacked for s in states]:
                 since = time.monotonic()
             states = now
@@ -169,7 +171,7 @@ class RabbitInspector:
 
     def rules(self) -> BrokerRules:
         """See `ShowsRules`."""
-        dropped = self._memory.dropped(self._quick.dropped())
+        dropped = self._memory.dropped(self._patient.dropped())
         return BrokerRules(dict(self._memory.queues), self._topology.bindings, dropped)
 
     # --- doing --------------------------------------------------------------------------------------------------
@@ -180,8 +182,8 @@ class RabbitInspector:
 
     def flush(self) -> int:
         """Purge the queues of tasks, delayed ones too; how many messages that were. What rests waits for nobody: it stays."""
-        states = self._states()
-        silent = self._leaderless(states)
+        states = self._states(self._patient)
+        silent = self._leaderless(states, self._patient)
         names = [s.name for s in states if s.place in ("ready", "delayed") and s.readable and not s.trouble and s.name not in silent]
         return sum(self._client.ask(partial(_purge, queue=name)) or 0 for name in names)
 
@@ -199,6 +201,7 @@ class RabbitInspector:
         """Drop connections, and the tap with them; a later call opens new ones."""
         self._copier.close()
         self._quick.close()
+        self._patient.close()
         self._client.close()
         self._prober.close()
 

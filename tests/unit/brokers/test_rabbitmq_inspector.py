@@ -278,6 +278,22 @@ def test_a_frozen_server_does_not_freeze_depth(rabbit: RabbitServer, looker: Rab
     assert eventually(lambda: looker.depth() == (0, 0))
 
 
+def test_a_server_that_is_slow_for_a_moment_ends_no_look(rabbit: RabbitServer, looker: RabbitInspector, channel: Any) -> None:
+    """The last look at a broker comes when all is over: nobody is held up by its waiting, and a run would be lost by its giving up."""
+    assert rabbit.process is not None
+    declare(channel, "pay")
+    send(channel, "pay")
+    assert eventually(lambda: looker.depth() == (1, 0))
+    os.kill(rabbit.process.pid, signal.SIGSTOP)
+    thawed = threading.Timer(2.5, os.kill, (rabbit.process.pid, signal.SIGCONT))
+    thawed.start()
+    try:
+        assert [held.queue for held in looker.look(0.0)] == ["pay"]
+    finally:
+        os.kill(rabbit.process.pid, signal.SIGCONT)
+        thawed.join()
+
+
 def test_a_quorum_queue_without_a_leader_is_no_empty_queue(looker: RabbitInspector, channel: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """For half a second after a start, or for good after a kill in the moment of its declaration, it says 0 wherever it is asked."""
     declare(channel, "pay", "quorum")
@@ -287,7 +303,8 @@ def test_a_quorum_queue_without_a_leader_is_no_empty_queue(looker: RabbitInspect
     assert eventually(lambda: looker.depth() == (0, 0))
     send(channel, "mail")
     channel.basic_get("mail", no_ack=True)
-    monkeypatch.setattr(looker._quick, "led", lambda: {"mail"})
+    for api in (looker._quick, looker._patient):
+        monkeypatch.setattr(api, "led", lambda: {"mail"})
     with pytest.raises(EnvironmentFault, match="nobody leads the quorum queue 'pay'"):
         eventually(lambda: looker.depth() == (0, 0))
     monkeypatch.setattr(module, "_ELECTED_SECONDS", 0.1)
