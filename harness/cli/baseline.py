@@ -100,7 +100,7 @@ def _with_samples(root: Path, gate: GateResult, wanted: int, file: Path, reports
     if now != gate.commit:
         raise UsageError(f"the gate was made at {gate.commit or 'no commit'}, and this is {now or 'no commit'}", hint=remedy)
     files = sorted({cell.file for cell in short})
-    asked = {"files": files, "tags": "", "runtime": gate.runtime, "allow-overrides": True}
+    asked = {"files": files, "tags": "", "runtime": gate.runtime, "allow-overrides": True, "seed": gate.seed}
     known = {one.planned.key: one for one in load_plan(root, gate_settings(root, asked), None)}
     for cell in short:
         if cell.key not in known or known[cell.key].planned.digest != cell.digest:

@@ -9,7 +9,7 @@ from typing import Literal
 from harness.cli.compare_runs import SidePlan
 from harness.errors import UsageError
 from harness.gate.comparable import left_out, machine_of, order_of_pairs, refusal, remarks
-from harness.gate.comparing import bounded, compare, regressions, source_of
+from harness.gate.comparing import bounded, compare, regressions, source_of, undecided
 from harness.gate.figures import Figures
 from harness.model.comparing import Comparison, Failure, Row, RunOf, Side
 from harness.model.result import RunResult
@@ -44,6 +44,7 @@ def conclude(
         figures = [[Figures(result) for result in side] for side in (before, after)]
         rows = compare(*figures, confidence=confidence, paired=bool(pairs))
     worse = regressions(rows, tolerance) if tolerance is not None else []
+    doubtful = undecided(rows) if tolerance is not None else []
     judged = [row for row in rows if tolerance is None or (not row.task and not row.phase)]
     first = results[0][0]
     return Comparison(
@@ -62,8 +63,8 @@ def conclude(
             *_do_not_count(sides),
             *(remarks(before, after, meant=made) if before and after else []),
         ),
-        failure=None if tolerance is None else Failure(tolerance=tolerance, rows=tuple(worse)),
-        exit_code=code if code is not None else 1 if worse else 0 if bounded(judged) else 4,
+        failure=None if tolerance is None else Failure(tolerance=tolerance, rows=tuple(worse), undecided=tuple(doubtful)),
+        exit_code=code if code is not None else 1 if worse else 0 if bounded(judged) and not doubtful else 4,
     )
 
 

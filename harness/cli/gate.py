@@ -34,11 +34,17 @@ def gate(files: tuple[str, ...], tags: tuple[str, ...], shard: str, as_json: boo
     Defaults can be set under [tool.celery-harness.gate] in pyproject.toml, by the same names.
     """
     from harness.cli.gate_run import run_gate
+    from harness.errors import UsageError
     from harness.gate.plan import parse_shard
     from harness.gate.settings import gate_settings
 
     asked = {name.replace("_", "-"): value for name, value in given.items()}
     root = Path.cwd().resolve()
     settings = gate_settings(root, {"files": files or None, "tags": ",".join(tags) if tags else None, **asked})
+    named = given["baseline"]
+    if named and not (root / named).is_file():
+        raise UsageError(
+            "there is no such baseline", where=named, hint="leave --baseline out, then `celery-harness baseline accept --baseline` makes it"
+        )
     result: GateResult = run_gate(root, settings, parse_shard(shard) if shard else None, as_json=as_json)
     raise click.exceptions.Exit(result.exit_code)

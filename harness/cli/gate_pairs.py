@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,7 @@ from harness.gate.results import REFUSED, CellRun
 from harness.model.gate import Comparison, Measure
 from harness.model.quantities import format_duration
 from harness.model.verdict import Verdict
+from harness.reporting.words import plural
 from harness.scenario import LoadedScenario
 
 __all__ = ["PairRuns", "Suspect", "elsewhere"]
@@ -104,13 +106,18 @@ class PairRuns:
             suspect.leave(f"the baseline's commit could not be run: {first.summary}")
             return
         pairs: dict[Measure, list[tuple[float, float]]] = {one.measure: [] for one in suspect.open}
-        why = self._run_pairs(suspect, tree, folder, pairs)
+        gone: Counter[Measure] = Counter()
+        why = self._run_pairs(suspect, tree, folder, pairs, gone)
         for one in suspect.open:
-            found = self._judged(one.measure, pairs[one.measure])
+            if gone[one.measure] > 0:  # those that are left are the better ones of this tree: what they say is no answer
+                why = f"{plural(gone[one.measure], 'run')} more of this tree than of the baseline's commit had too few tasks for it"
+            found = None if gone[one.measure] > 0 else self._judged(one.measure, pairs[one.measure])
             suspect.settle(one.measure, found or undecided(one.measure, pairs[one.measure], why, one))
 
-    def _run_pairs(self, suspect: Suspect, tree: Path, folder: Path, pairs: dict[Measure, list[tuple[float, float]]]) -> str:
-        """Fills the pairs; why it ended, in words for a measure that is still open."""
+    def _run_pairs(
+        self, suspect: Suspect, tree: Path, folder: Path, pairs: dict[Measure, list[tuple[float, float]]], gone: Counter[Measure]
+    ) -> str:
+        """Fills the pairs; why it ended, in words for a measure that is still open. ``gone``: how many more of this tree's runs lack it."""
         for number in range(1, MOST_PAIRS + 1):
             if 2 * suspect.took > self.left():
                 return f"{number - 1} runs in turn did not decide it, and the budget was used up: give it more with --budget"
@@ -122,11 +129,12 @@ class PairRuns:
                 return "a repetition of it failed"
             for measure, values in pairs.items():
                 one, other = getattr(before.measures, measure), getattr(after.measures, measure)
+                gone[measure] += (other is None) - (one is None)
                 if one is not None and other is not None:
                     values.append((one, other))
             if number == FEWEST_PAIRS:
                 for one in suspect.open:
-                    if found := self._judged(one.measure, pairs[one.measure]):
+                    if gone[one.measure] <= 0 and (found := self._judged(one.measure, pairs[one.measure])):
                         suspect.settle(one.measure, found)
                 if not suspect.open:
                     return ""

@@ -14,8 +14,9 @@ import psutil
 
 from harness.cli.gate_cells import CellRunner, GateScenario, load_plan, replay_of, warm_runner
 from harness.cli.gate_console import GateConsole, GateJson, Telling
+from harness.cli.gate_failures import failed_run
 from harness.cli.gate_pairs import PairRuns, Suspect
-from harness.errors import Interrupted
+from harness.errors import EnvironmentFault, Interrupted
 from harness.gate.compare import against_samples, not_compared
 from harness.gate.files import read_baseline
 from harness.gate.plan import PlannedCell, most_valuable_first, shard_of
@@ -26,7 +27,7 @@ from harness.model.gate import Baseline, Comparison, GateCell, GateResult, LeftO
 from harness.model.quantities import format_duration
 from harness.model.verdict import Verdict, combine
 from harness.ports.clock import Clock, MonotonicClock
-from harness.reporting.gate_files import write_gate_reports
+from harness.reporting.gate_files import remove_gate_reports, write_gate_reports
 from harness.reporting.words import plural
 from harness.run.signals import InterruptGuard
 
@@ -34,6 +35,8 @@ __all__ = ["gate_folder", "machine", "run_gate"]
 
 #: A run that took this much longer than estimated is told of.
 _LONGER = 1.5
+#: Letters of what kept a cell from a verdict.
+_LONGEST = 300
 
 
 def gate_folder(reports: Path) -> Path:
@@ -58,6 +61,7 @@ def run_gate(root: Path, settings: GateSettings, shard: Shard | None, *, as_json
 
     UsageError or ScenarioError for bad input, before anything starts. A signal ends it with a partial result that says so.
     """
+    remove_gate_reports(gate_folder(root / settings.reports))
     baseline_file = root / settings.baseline
     baseline = read_baseline(baseline_file)
     cells = load_plan(root, settings, baseline)
@@ -125,20 +129,36 @@ class _Gate:
         """Run, compare, decide."""
         started = datetime.fromtimestamp(self.clock.wall(), timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
         self._say_what_is_missing()
-        with InterruptGuard() as guard, warm_runner(self.settings.runtime, self.root, self.reports, self.telling.live) as runner:
+        with InterruptGuard() as guard:
             try:
-                for cell in mine:
-                    guard.check()
-                    self._first_run(runner, cell)
-                self._more_samples(runner, mine, guard)
-                self._compare(runner, guard)
-                guard.check()
-            except Interrupted as exc:
-                self._stopped(runner, mine, exc)
+                with warm_runner(self.settings.runtime, self.root, self.reports, self.telling.live) as runner:
+                    self._run(runner, mine, guard)
+            except EnvironmentFault as exc:
+                self._nothing_runs(mine, exc)
         if guard.received and not self.interrupted:  # it came while all was taken down
             self.interrupted = guard.received
         self._note_overruns()
         return self._result(started, commit)
+
+    def _run(self, runner: CellRunner, mine: Sequence[PlannedCell], guard: InterruptGuard) -> None:
+        try:
+            for cell in mine:
+                guard.check()
+                self._first_run(runner, cell)
+            self._more_samples(runner, mine, guard)
+            self._compare(runner, guard)
+            guard.check()
+        except Interrupted as exc:
+            self._stopped(runner, mine, exc)
+
+    def _nothing_runs(self, mine: Sequence[PlannedCell], exc: EnvironmentFault) -> None:
+        """The environment lets no cell run, not this one or that: all that have not run show it. Raises where all had."""
+        spared = [cell for cell in mine if cell.key not in self.runs and cell.key not in self.left_out]
+        if not spared:
+            raise exc
+        for cell in spared:
+            self.runs[cell.key] = [failed_run(exc, 0.0, _LONGEST)]
+            self.telling.cell(self._cell(cell))
 
     def _first_run(self, runner: CellRunner, cell: PlannedCell) -> None:
         left = self.left()
@@ -171,6 +191,7 @@ class _Gate:
         if self.baseline is None:
             return
         reasons: Counter[str] = Counter()
+        one_sided: Counter[str] = Counter()
         suspects: list[Suspect] = []
         for planned in self.plan:
             key = planned.key
@@ -185,11 +206,14 @@ class _Gate:
                 reasons[why] += cell.verdict is Verdict.PASS
                 continue
             self.comparisons[key] = against_samples(cell.measures, expected.samples, self.settings.tolerance)
+            one_sided.update(_one_sided(self.comparisons[key]))
             suspect = Suspect(self.cells[key], list(self.comparisons[key]), cell.took)
             suspects += [suspect] if suspect.open else []
         for why, count in sorted(reasons.items()):
             if count:
                 self._note(f"performance of {plural(count, 'cell')} was not compared: {why}")
+        for what, count in sorted(one_sided.items()):
+            self._note(f"{what} ({plural(count, 'cell')})")
         self._decide(suspects, runner, guard)
 
     def _decide(self, suspects: Sequence[Suspect], runner: CellRunner, guard: InterruptGuard) -> None:
@@ -263,6 +287,7 @@ class _Gate:
             started=started,
             took=round(self.clock.now() - self.begun, 3),
             budget=self.settings.budget,
+            seed=self.settings.seed,
             shard=self.shard,
             require_all=self.settings.require_all,
             plan=tuple(sorted(cell.key for cell in self.plan)),
@@ -273,6 +298,12 @@ class _Gate:
             verdict=verdict,
             exit_code=exit_code,
         )
+
+
+def _one_sided(comparisons: Sequence[Comparison]) -> list[str]:
+    """In words: figures that only one side has. What neither has was never to be compared."""
+    lacking = [one for one in comparisons if one.outcome == "not compared" and (one.before is not None or one.after is not None)]
+    return [f"{one.measure} was not compared: {one.why}" for one in lacking]
 
 
 def _left_out(cell: PlannedCell, why: str) -> LeftOut:

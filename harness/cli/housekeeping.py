@@ -2,46 +2,75 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Literal, Protocol, TypeVar
 
 import click
 
-from harness.errors import HarnessError
+from harness.errors import EnvironmentFault, HarnessError
 
 __all__ = ["clean", "doctor"]
+
+_SOCKET = Path("/var/run/docker.sock")
 
 
 @click.command()
 @click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
 def clean(dry_run: bool) -> None:
     """Remove processes, containers, networks and temporary folders of runs whose harness is gone. Reports stay."""
-    from harness.runtimes.shared.leftovers import leftovers, remove
+    from harness.runtimes.shared import leftovers
 
-    found = leftovers()
-    verb = "would remove " if dry_run else "removed "
-    for line in found.describe():
-        click.echo(verb + line)
-    if not dry_run:
-        remove(found)
-    if not _clean_containers(verb, dry_run=dry_run) and not found:
+    tried = [_cleaned(leftovers.leftovers, leftovers.remove, dry_run=dry_run), _containers_cleaned(dry_run=dry_run)]
+    if "trouble" in tried:
+        raise click.exceptions.Exit(3)
+    if "found" not in tried:
         click.echo("nothing was left behind")
 
 
-def _clean_containers(verb: str, *, dry_run: bool) -> bool:
-    """Was there anything at the engine, if there is one?"""
+class _Found(Protocol):
+    """What killed runs left in one place."""
+
+    def describe(self) -> list[str]:
+        """A line each."""
+
+
+_F = TypeVar("_F", bound=_Found)
+
+
+def _cleaned(look: Callable[[], _F], remove: Callable[[_F], object], *, dry_run: bool) -> Literal["", "found", "trouble"]:
+    """Remove what is found, and look again: only what is gone was removed. Says what there was, or that some of it is still there."""
+    found = look()
+    lines = found.describe()
+    if dry_run or not lines:
+        for line in lines:
+            click.echo(f"would remove {line}")
+        return "found" if lines else ""
+    remove(found)
+    still = set(look().describe())
+    for line in lines:
+        click.echo(f"error: still there: {line}" if line in still else f"removed {line}", err=line in still)
+    return "trouble" if still.intersection(lines) else "found"
+
+
+def _containers_cleaned(*, dry_run: bool) -> Literal["", "found", "trouble"]:
+    """At the engine, where this machine has one."""
     try:
         from harness.runtimes.containers import cleanup
     except ImportError:  # without the extra `containers` no run has left any
-        return False
-    found = cleanup.leftovers()
-    for line in found.describe():
-        click.echo(verb + line)
-    for trouble in [] if dry_run else cleanup.remove(found):
-        click.echo(f"error: {trouble}", err=True)
-    return bool(found)
+        return ""
+    try:
+        return _cleaned(cleanup.leftovers, cleanup.remove, dry_run=dry_run)
+    except EnvironmentFault as exc:
+        if not (os.environ.get("DOCKER_HOST") or shutil.which("docker") or _SOCKET.exists()):
+            return ""
+        click.echo(f"error: {exc}", err=True)
+        click.echo("  containers and networks of killed runs, if there are any, stay until `clean` runs with the engine", err=True)
+        return "trouble"
 
 
 @click.command()

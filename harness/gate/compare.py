@@ -51,17 +51,19 @@ def not_compared(baseline: Baseline, expected: BaselineCell, *, runtime: str, ma
 
 def against_samples(now: Measures, samples: Sequence[Measures], tolerance: float) -> tuple[Comparison, ...]:
     """One per measure. Worse than every sample by more than ``tolerance`` (a share): suspected, until pairs decide."""
-    return tuple(_against(measure, getattr(now, measure), _known(samples, measure), tolerance) for measure in MEASURES)
+    return tuple(_against(measure, getattr(now, measure), [getattr(one, measure) for one in samples], tolerance) for measure in MEASURES)
 
 
-def _known(samples: Sequence[Measures], measure: Measure) -> list[float]:
-    return [value for sample in samples if (value := getattr(sample, measure)) is not None]
-
-
-def _against(measure: Measure, after: float | None, before: Sequence[float], tolerance: float) -> Comparison:
+def _against(measure: Measure, after: float | None, expected: Sequence[float | None], tolerance: float) -> Comparison:
+    before = [value for value in expected if value is not None]
+    if after is None and before and len(before) == len(expected):
+        # Slower tasks are what leaves fewer of them beyond the recovery from a fault: a figure that is gone may be a worse one.
+        why = "every sample of the baseline has it, and this run has too few tasks outside of faults for it"
+        return Comparison(measure=measure, outcome="suspected", before=statistics.median(before), why=why)
     if after is None or not before:
         whose = "this run" if after is None else "the baseline"
-        return Comparison(measure=measure, outcome="not compared", after=after, why=f"too few samples in {whose}")
+        known = statistics.median(before) if before else None
+        return Comparison(measure=measure, outcome="not compared", before=known, after=after, why=f"too few samples in {whose}")
     middle = statistics.median(before)
     found = Comparison(measure=measure, outcome="same", before=middle, after=after, ratio=_ratio(middle, after))
     worst, best = (min(before), max(before)) if measure in _RATES else (max(before), min(before))

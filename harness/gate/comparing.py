@@ -15,7 +15,7 @@ from harness.gate.statistics import effect, most_trimmed
 from harness.model.comparing import ComparedMetric, Row, Source
 from harness.model.sampling import PHASES
 
-__all__ = ["ORDER", "bounded", "compare", "regressions", "source_of"]
+__all__ = ["ORDER", "bounded", "compare", "regressions", "source_of", "undecided"]
 
 #: As they are shown.
 ORDER: tuple[ComparedMetric, ...] = (
@@ -67,6 +67,21 @@ def bounded(rows: Sequence[Row]) -> bool:
 def regressions(rows: Sequence[Row], tolerance: float) -> list[int]:
     """Indices of the rows of the whole load whose whole interval is worse by more than the tolerance (a share)."""
     return [i for i, row in enumerate(rows) if not row.task and not row.phase and _beyond(row, tolerance)]
+
+
+def undecided(rows: Sequence[Row]) -> list[int]:
+    """Indices of the rows of the whole load that no ratio speaks of although B looks worse: it has what A had none of, or lost a figure."""
+    return [i for i, row in enumerate(rows) if not row.task and not row.phase and row.ratio is None and _looks_worse(row)]
+
+
+def _looks_worse(row: Row) -> bool:
+    if row.never in ("A", "both"):
+        return False
+    if row.never == "B" or (row.before is not None and row.after is None):
+        return row.low is None
+    if row.before == 0:
+        return bool(row.after) and not row.less_is_worse
+    return row.less_is_worse and row.after == 0
 
 
 def _beyond(row: Row, tolerance: float) -> bool:

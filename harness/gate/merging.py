@@ -12,7 +12,14 @@ from harness.model.gate import GateCell, GateResult
 __all__ = ["merge"]
 
 #: What must be the same in all shards, and what it is called.
-_SAME = {"commit": "commits", "runtime": "runtimes", "baseline": "baselines", "plan": "plans", "require_all": "settings of --require-all"}
+_SAME = {
+    "commit": "commits",
+    "runtime": "runtimes",
+    "baseline": "baselines",
+    "seed": "seeds",
+    "plan": "plans",
+    "require_all": "settings of --require-all",
+}
 
 
 def merge(parts: Sequence[tuple[Path, GateResult]], folder: Path) -> GateResult:
@@ -35,6 +42,7 @@ def merge(parts: Sequence[tuple[Path, GateResult]], folder: Path) -> GateResult:
         started=min(result.started for result in results),
         took=max(result.took for result in results),
         budget=max(result.budget for result in results),
+        seed=results[0].seed,
         require_all=results[0].require_all,
         plan=results[0].plan,
         cells=tuple(cells),
@@ -54,10 +62,14 @@ def _check_same(parts: Sequence[tuple[Path, GateResult]]) -> None:
         for name, word in _SAME.items():
             ours, theirs = getattr(first, name), getattr(result, name)
             if ours != theirs:
-                shown = f": {ours or 'none'} and {theirs or 'none'}" if isinstance(ours, str) else ""
+                shown = "" if isinstance(ours, (bool, tuple)) else f": {_shown(ours)} and {_shown(theirs)}"
                 raise UsageError(
                     f"the shards have different {word}{shown}", where=f"{first_path} and {path}", hint="merge shards of one gate"
                 )
+
+
+def _shown(value: str | int | None) -> str:
+    return "none" if value in (None, "") else str(value)
 
 
 def _check_complete(parts: Sequence[tuple[Path, GateResult]]) -> None:

@@ -69,10 +69,13 @@ class Row(_Frozen):
 
 
 class Failure(_Frozen):
-    """What ``--fail-on`` asked and found. ``rows``: indices of those that are worse beyond the tolerance."""
+    """What ``--fail-on`` asked and found. ``rows``: indices of those that are worse beyond the tolerance. ``undecided``: of those that
+    have no ratio although B looks worse, since A had none or B lacks the figure.
+    """
 
     tolerance: float
     rows: tuple[int, ...] = ()
+    undecided: tuple[int, ...] = ()
 
 
 class Comparison(_Frozen):

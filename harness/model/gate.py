@@ -112,6 +112,7 @@ class GateResult(_Frozen):
     started: str = Field(description="UTC, ISO 8601")
     took: float
     budget: float = Field(description="seconds")
+    seed: int | None = Field(default=None, description="that all cells had instead of their own; null: their own")
     shard: Shard | None = None
     require_all: bool = Field(default=False, description="a cell that was left out makes the gate inconclusive")
     plan: tuple[str, ...] = Field(description="keys of all cells of all shards, sorted")

@@ -59,6 +59,9 @@ def _last(comparison: Comparison, files: Sequence[Path]) -> list[Line]:
     if comparison.failure is not None:
         count, limit = len(comparison.failure.rows), f"{comparison.failure.tolerance * 100:g} %"
         text += f" {plural(count, 'figure is', 'figures are') if count else 'None is'} worse by more than {limit}."
+        doubtful = [comparison.rows[index] for index in comparison.failure.undecided]
+        if doubtful:
+            text += f" Worse, but by no ratio: {', '.join(f'{name_of(row)} ({row.why})' for row in doubtful)}."
     first, *rest = wrapped(f"{text}   exit {comparison.exit_code}", first=" " * (len(state) + 2), indent=2)
     lines: list[Line] = [[(style, state), ("", first[len(state) :])], *([("", line)] for line in rest)]
     return lines + [[("dim", "  Report  "), ("", printable(str(path)))] for path in files if path.suffix == ".html"]

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TextIO
 
+from harness.errors import EnvironmentFault
 from harness.model.gate import GateResult
 from harness.reporting.annotations import annotation_lines, append_summary, command
 from harness.reporting.code_quality import code_quality_text
@@ -18,7 +19,18 @@ from harness.reporting.gate_places import Places
 from harness.reporting.gate_remarks import Remark, remarks
 from harness.reporting.sarif import sarif_text
 
-__all__ = ["write_gate_reports"]
+__all__ = ["remove_gate_reports", "write_gate_reports"]
+
+GATE_JSON, JUNIT, SARIF, MARKDOWN, CODE_QUALITY = "gate.json", "junit.xml", "gate.sarif", "gate.md", "gl-code-quality.json"
+
+
+def remove_gate_reports(folder: Path) -> None:
+    """Before a gate begins: a CI server must not take an older gate's pass for one that could not run. EnvironmentFault where it stays."""
+    for name in (GATE_JSON, JUNIT, SARIF, MARKDOWN, CODE_QUALITY):
+        try:
+            (folder / name).unlink(missing_ok=True)
+        except OSError as exc:
+            raise EnvironmentFault(f"the report of an earlier gate cannot be removed: {exc.strerror}", where=str(folder / name)) from exc
 
 
 def write_gate_reports(result: GateResult, folder: Path, environ: Mapping[str, str], out: TextIO | None = None) -> list[Path]:
@@ -32,13 +44,13 @@ def write_gate_reports(result: GateResult, folder: Path, environ: Mapping[str, s
     places = Places.of(environ, Path.cwd())
     said = remarks(result, places)
     written = [
-        write_text(folder / "gate.json", result.model_dump_json(indent=1) + "\n"),
-        write_text(folder / "junit.xml", gate_junit_text(result, folder)),
-        write_text(folder / "gate.sarif", sarif_text(result, said, places)),
-        write_text(folder / "gate.md", gate_markdown_text(result, places)),
+        write_text(folder / GATE_JSON, result.model_dump_json(indent=1) + "\n"),
+        write_text(folder / JUNIT, gate_junit_text(result, folder)),
+        write_text(folder / SARIF, sarif_text(result, said, places)),
+        write_text(folder / MARKDOWN, gate_markdown_text(result, places)),
     ]
     if environ.get("GITLAB_CI"):
-        written.append(write_text(folder / "gl-code-quality.json", code_quality_text(said)))
+        written.append(write_text(folder / CODE_QUALITY, code_quality_text(said)))
     if environ.get("GITHUB_ACTIONS") == "true":
         _tell_github(result, said, places, environ, out or sys.stdout)
     return written

@@ -45,13 +45,10 @@ class ContainerLeftovers:
 
 
 def leftovers() -> ContainerLeftovers:
-    """Of runs whose harness is gone. Nothing where no engine answers."""
-    try:
-        engine = Engine.connect()
-        with engine.asking("leftovers", "looked for"):
-            containers, networks = _labelled(engine, RUN)
-    except EnvironmentFault:
-        return ContainerLeftovers()
+    """Of runs whose harness is gone. EnvironmentFault where no engine answers."""
+    engine = Engine.connect()
+    with engine.asking("leftovers", "looked for"):
+        containers, networks = _labelled(engine, RUN)
     return ContainerLeftovers(
         [(c["Id"], f"{c['Names'][0].lstrip('/')} of run {c['Labels'][RUN]}") for c in containers if _orphaned(c["Labels"])],
         [(n["Id"], f"{n['Name']} of run {n['Labels'][RUN]}") for n in networks if _orphaned(n["Labels"])],

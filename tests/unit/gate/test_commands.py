@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,12 @@ import pytest
 from click.testing import CliRunner, Result
 
 from harness.cli import main
-from harness.gate.files import read_baseline
-from harness.model.gate import GateResult, Shard
+from harness.cli.gate_cells import CellRunner, load_plan
+from harness.errors import EnvironmentFault
+from harness.gate.files import read_baseline, read_gate
+from harness.gate.results import CellRun
+from harness.gate.settings import gate_settings
+from harness.model.gate import GateResult, Measures, Shard
 from harness.model.verdict import Verdict
 from tests.unit.gate.makers import cell, gate
 
@@ -68,6 +73,7 @@ def _write(folder: Path, result: GateResult, name: str = "reports/gate/gate.json
         (["--runtime", "processes", "--shard", "half"], "is not a part of a whole"),
         (["--runtime", "processes", "--budget", "5"], "'5' is not a duration"),
         (["--runtime", "processes", "nowhere"], "nowhere: no such file"),
+        (["--runtime", "processes", "--baseline", "typo.json"], "typo.json: there is no such baseline"),
     ],
 )
 def test_a_gate_refuses_bad_input(project: Path, arguments: list[str], words: str) -> None:
@@ -103,6 +109,40 @@ def test_a_gate_refuses_a_broken_baseline(project: Path) -> None:
     (project / "celery-harness-baseline.json").write_text("{")
     done = _run("gate", "--runtime", "processes")
     assert done.exit_code == 2 and "celery-harness-baseline.json:1:2" in done.output
+
+
+def test_an_environment_that_lets_nothing_run_is_every_cells_error(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And no CI server finds an older gate's pass in the place of the report."""
+
+    def refused(*_: Any) -> Any:
+        raise EnvironmentFault("no engine answers", where="docker")
+
+    monkeypatch.setattr("harness.cli.gate_run.warm_runner", refused)
+    done = _run("gate", "--runtime", "containers")
+    assert done.exit_code == 3 and "no engine answers" in done.output
+    suites = ElementTree.parse(project / "reports/gate/junit.xml").getroot()
+    assert [case.get("type") for case in suites.iter("error")] == ["ENVIRONMENT"]
+
+
+@pytest.mark.parametrize("arguments", [["--tags", "none-such"], ["nowhere"]])
+def test_a_gate_that_is_refused_leaves_no_older_report(project: Path, arguments: list[str]) -> None:
+    _write(project, gate(cell("a")))
+    assert _run("gate", "--runtime", "processes", *arguments).exit_code == 2
+    assert list((project / "reports/gate").iterdir()) == []
+
+
+def test_accepting_samples_of_the_seed_that_the_gate_had(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert _run("gate", "--runtime", "processes", "--budget", "1ms", "--seed", "5").exit_code == 4
+    written = read_gate(project / "reports/gate/gate.json")
+    assert written.seed == 5
+    settings = gate_settings(project, {"runtime": "processes", "seed": 5})
+    (planned,) = load_plan(project, settings, None)
+    ran = cell("scenarios/a.yaml", file="scenarios/a.yaml", digest=planned.planned.digest, samples=(Measures(p50=1.0, samples=5),))
+    _write(project, written.model_copy(update={"cells": (ran,), "left_out": ()}))
+    monkeypatch.setattr(CellRunner, "run", lambda *_, **__: CellRun(Verdict.PASS, 0, 1.0, measures=Measures(p50=1.1, samples=5)))
+    done = _run("baseline", "accept", "--runs", "2")
+    assert done.exit_code == 0, done.output
+    assert "2 samples" in _run("baseline", "show").output
 
 
 def test_accepting_writes_the_baseline_and_says_what_changes(project: Path) -> None:

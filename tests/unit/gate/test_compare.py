@@ -27,9 +27,23 @@ def test_less_throughput_is_worse(rate: float, outcome: str) -> None:
 
 
 def test_what_either_side_does_not_know_is_not_compared() -> None:
-    found = {one.measure: one for one in against_samples(Measures(p50=1.0, p95=2.0), _SAMPLES, 0.1)}
+    samples = [*_SAMPLES, Measures(p50=1.1)]
+    found = {one.measure: one for one in against_samples(Measures(p50=1.0, p95=2.0), samples, 0.1)}
     assert found["p95"].outcome == "not compared" and "the baseline" in found["p95"].why
     assert found["throughput"].outcome == "not compared" and "this run" in found["throughput"].why
+
+
+def test_a_figure_that_every_sample_has_and_this_run_lacks_is_suspected() -> None:
+    """A task that takes seconds longer leaves too few beyond the recovery for any figure: that must not pass without a word."""
+    found = {one.measure: one for one in against_samples(Measures(), _SAMPLES, 0.1)}
+    assert {name: one.outcome for name, one in found.items()} == {
+        "p50": "suspected",
+        "p95": "not compared",
+        "p99": "not compared",
+        "throughput": "suspected",
+    }
+    assert found["p50"].before == 1.1 and "too few tasks" in found["p50"].why
+    assert shown(found["p50"]) == "p50 1.1 s → unknown"
 
 
 def test_the_comparison_says_before_after_and_ratio() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from harness.gate.comparable import left_out, order_of_pairs, refusal, remarks
-from harness.gate.comparing import bounded, compare, regressions, source_of
+from harness.gate.comparing import bounded, compare, regressions, source_of, undecided
 from harness.gate.figures import Figures, Key, Part
 from harness.model.comparing import Row
 from harness.model.measures import Generator, Little
@@ -99,6 +99,19 @@ def test_what_had_none_has_no_ratio() -> None:
     calm = run_result([i / 10 for i in range(400)], [0.1] * 400)
     row = _row(_rows([calm], [result(random.Random(1))]), "retries")
     assert (row.ratio, row.before, row.why) == (None, 0.0, "A had none")
+
+
+def test_what_only_b_has_or_lacks_is_no_pass() -> None:
+    """No ratio speaks of it: `--fail-on` must not, for that, be silent."""
+    calm, retried = run_result([i / 10 for i in range(400)], [0.1] * 400), result(random.Random(1))
+    rows = _rows([calm], [retried])
+    assert [rows[i].metric for i in undecided(rows)] == ["retries"]
+    rows = _rows([retried], [calm])
+    assert {rows[i].metric for i in undecided(rows)} == {"run_time"}, "the second run has none; that it has no retries is fine"
+    few = run_result([0.0, 0.1], [0.1] * 2)
+    rows = _rows([calm], [few])
+    assert {rows[i].metric for i in undecided(rows)} == {"end_to_end_latency", "throughput"}
+    assert undecided(_rows([few], [calm])) == [] and undecided(_rows([calm], [calm])) == []
 
 
 def _generator(bottleneck: str) -> Generator:

@@ -69,6 +69,7 @@ def test_reports_are_found_from_where_the_merged_result_lies() -> None:
         ([_shard(1, cell("a"), cell("b")), _shard(2, cell("c"), runtime="containers")], "different runtimes"),
         ([_shard(1, cell("a"), cell("b")), _shard(2, cell("c"), plan=("c",))], "different plans"),
         ([_shard(1, cell("a"), cell("b")), _shard(2, cell("c"), baseline="x")], "different baselines: none and x"),
+        ([_shard(1, cell("a"), cell("b")), _shard(2, cell("c"), seed=5)], "different seeds: none and 5"),
         ([_shard(1, cell("a"), cell("b")), _shard(2, cell("c"), shard=None)], "a whole gate, not of a shard"),
         ([_shard(1, cell("a"), cell("b")), _shard(2, cell("c"), shard=Shard(index=2, count=3))], "different cuts: 2 parts and 3 parts"),
     ],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,7 +24,7 @@ from tests.unit.gate.makers import planned
 class _Runner:
     """``before`` and ``after``: the latencies of both trees, in turn."""
 
-    def __init__(self, before: list[float], after: list[float]) -> None:
+    def __init__(self, before: Sequence[float | None], after: Sequence[float | None]) -> None:
         self.order, self.left = "", 0
         self._before, self._after = itertools.cycle(before), itertools.cycle(after)
         self.first = CellRun(Verdict.PASS, 0, 1.0)
@@ -44,7 +44,7 @@ class _Runner:
         return CellRun(Verdict.FAIL, 1, 1.0, "it broke") if failed else _ran(next(self._after))
 
 
-def _ran(p50: float) -> CellRun:
+def _ran(p50: float | None) -> CellRun:
     return CellRun(Verdict.PASS, 0, 1.0, measures=Measures(p50=p50, samples=5))
 
 
@@ -103,6 +103,13 @@ def test_what_the_first_look_leaves_open_a_second_one_may_decide(tmp_path: Path)
 def test_what_varies_more_than_the_tolerance_stays_suspected(tmp_path: Path) -> None:
     found = _decide(tmp_path, _Runner([1.0], [0.6, 2.0]), _suspect())
     assert (found.outcome, found.pairs) == ("suspected", MOST_PAIRS) and "vary more than the tolerance" in found.why
+
+
+def test_runs_of_this_tree_that_lack_the_figure_are_not_left_out_of_the_answer(tmp_path: Path) -> None:
+    """Those that have it are the quicker ones."""
+    found = _decide(tmp_path, _Runner([1.0], [1.0, 1.0, None]), _suspect())
+    assert found.outcome == "suspected" and "5 runs more of this tree" in found.why
+    assert _decide(tmp_path, _Runner([1.0, None], [1.0, 1.01]), _suspect()).outcome == "same", "but those of the baseline's are"
 
 
 def test_a_budget_too_small_for_the_first_look_is_not_spent(tmp_path: Path) -> None:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from harness.cli import housekeeping
+from harness.cli.housekeeping import clean
 from harness.errors import EnvironmentFault
 from harness.runtimes.containers import cleanup
 from harness.runtimes.containers.cleanup import OWNER, PART, PLACE, RUN, leftovers, place, remove, remove_run
@@ -72,13 +76,34 @@ def test_labels_that_say_nothing_of_the_place_are_left_alone(use: Any) -> None:
     assert not leftovers()
 
 
-def test_nothing_where_no_engine_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(_: Any) -> Any:
-        raise EnvironmentFault("no container engine answers")
+def _refuse(*_: Any) -> Any:
+    raise EnvironmentFault("no container engine answers")
 
-    monkeypatch.setattr(cleanup.Engine, "connect", classmethod(refuse))
-    found = leftovers()
-    assert not found and found.describe() == [] and remove(found) == []
+
+def test_no_answer_is_not_taken_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cleanup.Engine, "connect", classmethod(_refuse))
+    with pytest.raises(EnvironmentFault):
+        leftovers()
+    monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:1")
+    told = CliRunner().invoke(clean, ["--dry-run"])
+    assert told.exit_code == 3 and "no container engine answers" in told.output and "nothing was left" not in told.output
+
+
+def test_a_machine_that_has_no_engine_has_nothing_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("DOCKER_HOST", raising=False)
+    monkeypatch.setattr(housekeeping, "_SOCKET", tmp_path / "docker.sock")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(cleanup, "leftovers", _refuse)
+    assert CliRunner().invoke(clean, ["--dry-run"]).exit_code == 0
+
+
+def test_what_is_still_there_was_not_removed(use: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """Not the whole command: it would remove what the runs of other tests left to be looked at."""
+    engine = use(_Engine(_labels("r1", _GONE, place())))
+    engine.remove = lambda name: f"{name} is busy"
+    assert housekeeping._containers_cleaned(dry_run=False) == "trouble"
+    out, err = capsys.readouterr()
+    assert "still there: container box-0 of run r1" in err and "removed" not in out
 
 
 def test_a_run_is_removed_whoever_owns_it() -> None:
