@@ -7,6 +7,7 @@ Third parties add theirs by entry points: groups ``celery_harness.faults``, ``.c
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from importlib.metadata import entry_points
@@ -39,6 +40,9 @@ from harness.stores import STORES
 
 __all__ = ["RUNTIMES", "build_cell", "choose_runtime", "default_writers", "exploring_parts", "registry", "system_plan", "wanted_runtime"]
 
+#: Where brokers and workers run, if neither the command nor the scenario says it.
+RUNTIME_VARIABLE = "CELERY_HARNESS_RUNTIME"
+
 #: In the order in which `auto` tries them.
 RUNTIMES: Mapping[str, tuple[type[Any], type[Any]]] = {
     "containers": (ContainerRuntime, ContainerSystem),
@@ -70,11 +74,14 @@ def registry() -> Registry:
 
 
 def wanted_runtime(loaded: LoadedScenario, asked: str) -> str:
-    """The command line's before the scenario's; ``auto``: containers where an engine answers, else processes.
+    """The command line's, else the scenario's, else that of the environment; ``auto``: containers where an engine answers, else processes.
 
-    A scenario that names the interpreter of its app (`system.python`) means processes.
+    A scenario that names the interpreter of its app (`system.python`) means processes. UsageError where the environment's is none.
     """
-    wanted = asked if asked != "auto" else loaded.scenario.runtime
+    said = (asked, loaded.scenario.runtime, os.environ.get(RUNTIME_VARIABLE) or "auto")
+    wanted = next((name for name in said if name != "auto"), "auto")
+    if wanted not in ("auto", *RUNTIMES):
+        raise UsageError(f"there is no runtime {wanted}", where=RUNTIME_VARIABLE, hint=f"set it to {', '.join(RUNTIMES)} or auto")
     if wanted != "auto":
         return wanted
     if loaded.scenario.system.python:

@@ -38,7 +38,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--harness-runtime",
         choices=["auto", "containers", "processes"],
-        help="where brokers and workers run, in place of what the tests say; also CELERY_HARNESS_RUNTIME",
+        help="where brokers and workers run, in place of what the tests say (where they say nothing: CELERY_HARNESS_RUNTIME)",
     )
     group.addoption("--harness-reports", metavar="DIR", help="keep the report of every run below DIR, also of those that passed")
     group.addoption("--harness-seed", type=int, metavar="N", help="in place of the tests' own seeds")

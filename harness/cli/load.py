@@ -103,10 +103,10 @@ def _run(file: str, changes: dict[str, Any], extra: list[str], options: Options)
             )
         return run_all((file,), options)
     chosen = [with_locust(cell, changes, extra) for cell in cells]
-    name = wanted_runtime(chosen[0], options.runtime)
-    for cell in chosen:
+    names = [wanted_runtime(cell, options.runtime) for cell in chosen]
+    for cell, name in zip(chosen, names, strict=True):
         check_abilities(cell, known.runtimes[name])
-    return run_in_turn([Chosen(cell, number, name, cell.title) for number, cell in enumerate(chosen)], options)
+    return run_in_turn([Chosen(cell, n, names[n], cell.title) for n, cell in enumerate(chosen)], options)
 
 
 def with_locust(loaded: LoadedScenario, changes: dict[str, Any], extra: list[str]) -> LoadedScenario:

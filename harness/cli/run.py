@@ -50,9 +50,7 @@ class Options:
     type=click.Choice(["auto", "containers", "processes"]),
     default="auto",
     show_default=True,
-    envvar="CELERY_HARNESS_RUNTIME",
-    show_envvar=True,
-    help="Where brokers and workers run; auto: in containers where an engine answers.",
+    help="Where brokers and workers run; auto: as the file or CELERY_HARNESS_RUNTIME says, else in containers where an engine answers.",
 )
 @click.option("--reports", type=click.Path(path_type=Path), default=Path("reports"), show_default=True, help="Where runs write.")
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Instead of the scenario's own.")
@@ -207,8 +205,8 @@ def _load(paths: list[Path], options: Options) -> list[Chosen]:
             loaded = load_scenarios(path, known, seed=options.seed)
             for more in range(1, options.repeat):
                 loaded += load_scenarios(path, known, seed=loaded[0].scenario.seed + more)
-            runtime = wanted_runtime(loaded[0], options.runtime)
-            for cell in loaded:
+            runtimes = [wanted_runtime(cell, options.runtime) for cell in loaded]
+            for cell, runtime in zip(loaded, runtimes, strict=True):
                 check_abilities(cell, known.runtimes[runtime])
             if _only_explored(loaded[0]):
                 if len(paths) > 1:
@@ -218,14 +216,15 @@ def _load(paths: list[Path], options: Options) -> list[Chosen]:
             errors.append(exc)
         else:
             size = len(loaded) // options.repeat
-            numbered = [Chosen(c, n % size, runtime, _title(c, options)) for n, c in enumerate(loaded)]
+            numbered = [Chosen(c, n % size, runtimes[n], _title(c, options)) for n, c in enumerate(loaded)]
             cells += [c for c in numbered if options.cell in (None, c.index) and _chosen(c.loaded, options)]
     if errors:
         for extra in errors[1:]:
             click.echo(f"error: {extra}", err=True)
         raise errors[0]
     if not cells:
-        raise UsageError("no scenario is left", hint="--tags and -k leave none; `celery-harness list` shows names and tags")
+        why = "--tags and -k leave none" if options.tags or options.select else "these files only say what to explore"
+        raise UsageError("no scenario is left", hint=f"{why}; `celery-harness list` shows names and tags")
     return cells
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
@@ -86,7 +87,7 @@ def report(
     keep: bool,
 ) -> RunResult:
     """The result, and every file of the report. ``wall``: when it began, as time.time() has it; ``took``: seconds."""
-    result = _result(system, cell, notes, run_id, wall, took, runtime, _save_plan(cell, folder))
+    result = _result(system, cell, notes, run_id, wall, took, runtime, _save_plan(cell, folder, runtime))
     _write_all(writers, result, folder)
     if not keep:
         _drop_clean_journals(folder)
@@ -101,15 +102,21 @@ def _write_all(writers: Sequence[Writer], result: RunResult, folder: Path) -> No
         raise EnvironmentFault(f"the report cannot be written: {exc}", hint="is the disk full?") from exc
 
 
-def _save_plan(cell: Cell, folder: Path) -> Reproduction:
-    """The scenario as it was run, matrix and seed filled in: one command repeats it from the same working folder."""
+def _save_plan(cell: Cell, folder: Path, runtime: str) -> Reproduction:
+    """The scenario as it was run, matrix, seed and runtime filled in: one command repeats it from the same working folder."""
     path = folder / "plans" / f"{cell.name}.yaml"
     try:
         path.parent.mkdir(exist_ok=True)
-        path.write_text(cell.text)
+        path.write_text(_on(runtime, cell.text))
     except OSError as exc:
         raise EnvironmentFault(f"the report cannot be written: {exc}", hint="is the disk full?") from exc
     return Reproduction(title="This run again", command=f"celery-harness run {_shown(path)}")
+
+
+def _on(runtime: str, text: str) -> str:
+    """A plan with its runtime, in the place of what it says of that. Its keys stand at the start of a line (`written_out`)."""
+    others = re.sub(r"(?m)^runtime:.*\n", "", text)
+    return re.sub(r"(?m)^(version:.*\n)", rf"\1runtime: {runtime}\n", others, count=1)
 
 
 def _shown(path: Path) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -65,7 +64,7 @@ def workshop_of(config: pytest.Config) -> Workshop:
 
 def overrides(config: pytest.Config) -> dict[str, Any]:
     """What the command line says, in place of everything else."""
-    runtime = config.getoption("harness_runtime") or os.environ.get("CELERY_HARNESS_RUNTIME")
+    runtime = config.getoption("harness_runtime")
     reports, seed = config.getoption("harness_reports"), config.getoption("harness_seed")
     said = {"runtime": runtime or None, "seed": seed, "reports": str(config.invocation_params.dir / reports) if reports else None}
     return {key: value for key, value in said.items() if value is not None}

@@ -14,9 +14,11 @@ from click.testing import CliRunner, Result
 
 from harness.cli import jobs, main
 from harness.cli import run as module
-from harness.errors import EnvironmentFault, Interrupted
+from harness.cli.run import Options
+from harness.errors import EnvironmentFault, Interrupted, UsageError
 from harness.model.result import RunResult
 from harness.reporting.json_file import result_document
+from harness.run.runner import _on
 from tests.unit.reporting import sample
 
 MATRIX = "scenarios/acks/kills-by-acknowledgement-broken.yaml"
@@ -135,3 +137,22 @@ def test_a_child_that_cannot_be_started_stops_the_others(monkeypatch: pytest.Mon
     said = "kills-by-acknowledgement-broken [acks_late=false, prefetch=1] cannot be started, so all runs were stopped: [Errno 11]"
     assert isinstance(done.exception, EnvironmentFault) or done.exit_code == 3
     assert said in done.output + str(done.exception)
+
+
+def test_each_cell_has_the_runtime_that_it_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The first cell's stood for all of them, and a cell passed in processes that said containers."""
+    system = "system: {app: 'app:app', broker: redis}\nload: [{send: t.noop, count: 3}]\nchecks: {no_loss: {}}\n"
+    file = tmp_path / "m.yaml"
+    file.write_text("version: 1\nmatrix: {where: [processes, containers, auto]}\nruntime: ${{ matrix.where }}\n" + system)
+    monkeypatch.setenv("CELERY_HARNESS_RUNTIME", "containers")
+    assert [one.runtime for one in module._load([file], Options("auto", tmp_path))] == ["processes", "containers", "containers"]
+    assert {one.runtime for one in module._load([file], Options("processes", tmp_path))} == {"processes"}
+    monkeypatch.setenv("CELERY_HARNESS_RUNTIME", "rubbish")
+    with pytest.raises(UsageError, match="there is no runtime rubbish"):
+        module._load([file], Options("auto", tmp_path))
+
+
+@pytest.mark.parametrize("said", ["", "runtime: auto\n", "runtime: containers\n"])
+def test_the_plan_that_repeats_a_run_names_its_runtime(said: str) -> None:
+    text = f"version: 1\n{said}description: 'one\n  runtime: two'\nload: []\n"
+    assert _on("processes", text) == "version: 1\nruntime: processes\ndescription: 'one\n  runtime: two'\nload: []\n"
