@@ -49,6 +49,8 @@ def assert_idempotent(
     for kind in copies:
         if kind not in COPIES:
             raise UsageError(f"no copies `{kind}`{nearest(kind, COPIES)}", hint=known(COPIES))
+    if not crash_points and not copies:
+        raise UsageError("nothing would be tried", hint="name at least one of `crash_points`, or of `copies`")
     if not harness.configuration.services:
         raise UsageError(
             "the system has no services, so nothing shows what the task did",

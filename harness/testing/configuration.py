@@ -19,7 +19,7 @@ __all__ = ["EXAMPLE", "KEYS", "RUNTIMES", "Configuration", "find_configuration",
 KEYS = ("system", "checks", "drain", "time", "semantics", "seed")
 _OWN = (*KEYS, "runtime", "reports")
 #: What else `[tool.celery-harness]` may hold: other readers' tables.
-_OTHERS = ("gate", "images")
+_OTHERS = ("certificates", "gate", "images")
 RUNTIMES = ("auto", "containers", "processes")
 
 EXAMPLE = """\
@@ -33,6 +33,8 @@ redelivery = "2s"
 
 [tool.celery-harness.system.workers.pay]
 replicas = 2
+concurrency = 1
+prefetch_multiplier = 1
 """
 
 

@@ -48,7 +48,7 @@ class Harness:
 
     # --- what a test does ---------------------------------------------------------------------------------------
 
-    def send(self, task: Any, *args: Any, **kwargs: Any) -> Call:
+    def send(self, task: Any, /, *args: Any, **kwargs: Any) -> Call:
         """Publish a call, by the task's name or the task itself; returns once it is published (or a fault holds that up).
 
         UsageError for a task that is not registered, or arguments that Celery would refuse: then nothing was published.

@@ -25,7 +25,7 @@ class ScenarioFile(pytest.File):
     """One file."""
 
     def collect(self) -> Iterator[ScenarioItem]:
-        """An item per cell; one that cannot be set up where the file does not load."""
+        """An item per cell that can be run; one that cannot be set up where the file does not load."""
         workshop_of(self.config)  # from here on verdicts are told as ours
         try:
             cells = load_scenarios(self.path, registry(), seed=self.config.getoption("harness_seed"))
@@ -33,6 +33,8 @@ class ScenarioFile(pytest.File):
             yield ScenarioItem.from_parent(self, name="cell", loaded=None, refused=exc)
             return
         for loaded in cells:
+            if not loaded.scenario.load and loaded.scenario.locust is None:
+                continue  # it only says what to explore: `run` passes it over as well
             values = ", ".join(f"{name}={value}" for name, value in loaded.cell.items())
             yield ScenarioItem.from_parent(self, name=f"cell[{values}]" if values else "cell", loaded=loaded, refused=None)
 

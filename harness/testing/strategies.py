@@ -143,24 +143,27 @@ def _hinted(task: Any, given: int, named: set[str]) -> tuple[list[str], dict[str
     return names, found
 
 
-def _from_type(hint: Any) -> SearchStrategy[Any]:
-    """As `st.from_type`, but JSON knows no infinity, and a model's own rules may refuse what its types allow."""
-    if hint is float:
-        return st.floats(allow_nan=False, allow_infinity=False)
-    if isinstance(hint, type) and issubclass(hint, BaseModel):
-        return _models(hint)
-    return st.from_type(hint)
-
-
 @st.composite
-def _models(draw: st.DrawFn, model: type[BaseModel]) -> dict[str, Any]:
-    """A model as its JSON: what a caller would send."""
+def _from_type(draw: st.DrawFn, hint: Any) -> Any:
+    """As `st.from_type`, but at any depth JSON knows no infinity, and a model's own rules may refuse what its types allow."""
     try:
-        made = draw(st.builds(model))
+        value = draw(st.floats(allow_nan=False, allow_infinity=False) if hint is float else st.from_type(hint))
     except ValidationError:
         reject()
-    document: dict[str, Any] = made.model_dump(mode="json")
-    return document
+    if not _finite(value):
+        reject()
+    return value
+
+
+def _finite(value: Any) -> bool:
+    """Is every number in it one that JSON knows?"""
+    if isinstance(value, float):
+        return math.isfinite(value)
+    if isinstance(value, BaseModel):
+        return _finite(dict(value))
+    if isinstance(value, Mapping):
+        return all(map(_finite, value)) and all(map(_finite, value.values()))
+    return all(map(_finite, value)) if isinstance(value, (list, tuple, set, frozenset)) else True
 
 
 def _carried(strategy: SearchStrategy[Any], task: str, parameter: str) -> SearchStrategy[Any]:

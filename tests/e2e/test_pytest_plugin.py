@@ -87,6 +87,9 @@ def test_scenario_files_are_collected_where_they_are_asked_for(pytester: pytest.
             "{app:", "{broker: '${{ matrix.broker }}', app:"
         )
     )
+    (pytester.path / "scenarios" / "three.yaml").write_text(
+        "version: 1\nsystem: {app: 'shop:app', broker: redis}\nexplore: [{task: shop.charge}]\n"  # nothing to run: no item
+    )
     two = ["scenarios/two.yaml::cell[broker=rabbitmq]", "scenarios/two.yaml::cell[broker=redis]"]
     assert collected(pytester) == ["scenarios/one.yaml::cell", *two]
     assert collected(pytester, "other") == []
@@ -219,6 +222,7 @@ def test_each_verdict_has_its_outcome_and_nothing_is_left(tmp_path: Path, redis_
     assert not processes_of(made)
 
 
+@pytest.mark.exhaustive
 def test_one_system_for_several_tests(tmp_path: Path, redis_server_program: str) -> None:
     """A test that fails spoils nobody's system; what only the end can show names its test."""
     made = project(

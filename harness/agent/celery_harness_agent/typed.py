@@ -49,7 +49,7 @@ _EXTRAS: dict[str, Any] = {"include_extras": True} if hasattr(typing, "Annotated
 
 
 def _from_type(hint: Any) -> Any:
-    """As `st.from_type`, but JSON knows no infinity, and a model's own rules may refuse what its types allow."""
+    """As `st.from_type`, but at any depth JSON knows no infinity, and a model's own rules may refuse what its types allow."""
     from hypothesis import reject
     from hypothesis import strategies as st
 
@@ -60,13 +60,25 @@ def _from_type(hint: Any) -> Any:
 
     def valid(draw: Any) -> Any:
         try:
-            return draw(strategy)
+            value = draw(strategy)
         except ValueError as exc:  # pydantic.ValidationError is one
             if not type(exc).__module__.startswith("pydantic"):
                 raise
-        return reject()
+            return reject()
+        return value if _known(value) else reject()
 
     return st.composite(valid)()
+
+
+def _known(value: Any) -> bool:
+    """Is every number in it one that JSON knows?"""
+    if isinstance(value, float):
+        return math.isfinite(value)
+    if hasattr(value, "model_dump"):
+        return _known(dict(value))
+    if isinstance(value, Mapping):
+        return all(map(_known, value)) and all(map(_known, value.values()))
+    return all(map(_known, value)) if isinstance(value, (list, tuple, set, frozenset)) else True
 
 
 def finite() -> Any:

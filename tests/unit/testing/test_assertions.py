@@ -168,3 +168,8 @@ def test_arguments_are_what_json_carries(value: object) -> None:
     with pytest.raises(UsageError, match="cannot be written into a plan"):
         plain([value], "an argument")
     assert plain((1, {"a": (2, None)}), "an argument") == [1, {"a": [2, None]}]
+
+
+def test_an_assertion_that_tries_nothing_is_refused() -> None:
+    with pytest.raises(UsageError, match="nothing would be tried"):
+        assert_idempotent(FakeHarness(), "shop.charge", [7], crash_points=[], copies=[])

@@ -14,6 +14,7 @@ BASE = Configuration({"system": {"app": "shop:app", "workers": {"pay": {"replica
 
 def test_the_example_is_read_as_it_is_shown(tmp_path: Path) -> None:
     others = "[tool.celery-harness.gate]\nbudget = '5m'\n[tool.celery-harness.images]\nredis = 'redis:7'\n"
+    others += "[tool.celery-harness.certificates]\nfolder = 'certificates'\n"
     (tmp_path / "pyproject.toml").write_text(f"{EXAMPLE}\n{others}")
     found = read_configuration(tmp_path)
     assert found is not None

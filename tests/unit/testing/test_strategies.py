@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -43,6 +44,10 @@ def pay(order: Order, share: float, note: str = "") -> None:
 def book(self: Any, day: datetime.date) -> None: ...
 
 
+@app.task(name="typed.weigh")
+def weigh(weights: list[float], limit: float | None, orders: list[Order]) -> None: ...
+
+
 @app.task(name="typed.loose")
 def loose(number) -> None: ...  # type: ignore[no-untyped-def]
 
@@ -66,6 +71,13 @@ def test_a_task_is_drawn_from_its_type_hints() -> None:
 @given(calls(pay))
 def test_models_keep_their_own_rules(call: PlannedCall) -> None:
     assert call.kwargs["order"]["number"] % 2 == 1
+
+
+@settings(max_examples=100, database=None, suppress_health_check=list(HealthCheck), deadline=None)
+@given(calls(weigh))
+def test_numbers_that_json_does_not_know_and_models_that_refuse_are_drawn_at_no_depth(call: PlannedCall) -> None:
+    json.dumps(call.kwargs, allow_nan=False)
+    assert all(order["number"] % 2 == 1 for order in call.kwargs["orders"])
 
 
 def test_what_is_given_is_not_drawn() -> None:
