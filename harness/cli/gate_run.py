@@ -10,8 +10,6 @@ from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 
-import psutil
-
 from harness.cli.gate_cells import CellRunner, GateScenario, load_plan, replay_of, warm_runner
 from harness.cli.gate_console import GateConsole, GateJson, Telling
 from harness.cli.gate_failures import failed_run
@@ -27,6 +25,7 @@ from harness.model.gate import Baseline, Comparison, GateCell, GateResult, LeftO
 from harness.model.quantities import format_duration
 from harness.model.verdict import Verdict, combine
 from harness.ports.clock import Clock, MonotonicClock
+from harness.ports.machine import processor
 from harness.reporting.gate_files import remove_gate_reports, write_gate_reports
 from harness.reporting.words import plural
 from harness.run.signals import InterruptGuard
@@ -46,14 +45,7 @@ def gate_folder(reports: Path) -> Path:
 
 def machine() -> str:
     """What timings depend on: ``Intel(R) Xeon(R) CPU @ 2.20GHz, 2 cores, Linux x86_64``."""
-    model = ""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()
-        model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
-    except OSError:  # not Linux
-        model = platform.processor()
-    cores = psutil.cpu_count() or 1
-    return f"{model or 'unknown processor'}, {plural(cores, 'core')}, {platform.system()} {platform.machine()}"
+    return f"{processor()}, {platform.system()} {platform.machine()}"
 
 
 def run_gate(root: Path, settings: GateSettings, shard: Shard | None, *, as_json: bool = False) -> GateResult:

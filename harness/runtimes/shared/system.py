@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import platform
 import shutil
 import signal
 import tempfile
@@ -20,6 +19,7 @@ from harness.errors import EnvironmentFault, ScenarioError
 from harness.model.scenario import WorkerGroup
 from harness.model.world import World
 from harness.ports.broker import BrokerInspector
+from harness.ports.machine import machine
 from harness.ports.runtime import Death, PassPlan, SystemPlan
 from harness.ports.store import FailsOnPurpose, LogsEffects, SeenEffect, Store
 from harness.ports.system import Worker
@@ -348,7 +348,7 @@ class LocalSystem(WithLocust):
 
     def environment(self) -> dict[str, str]:
         """Broker, backend, services with a server, machine."""
-        return {**self.described_servers(), "Machine": f"{platform.system()} {platform.release()}, {platform.machine()}"}
+        return {**self.described_servers(), "Machine": machine()}
 
     def logs(self) -> Mapping[str, Path]:
         """By process name."""
