@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +18,7 @@ from harness.model.quantities import parse_duration, parse_rate
 from harness.model.scenario import LocustSpec
 
 if TYPE_CHECKING:
+    from harness.reporting.metrics_endpoint import MetricsEndpoint
     from harness.scenario import LoadedScenario
 
 __all__ = ["load", "with_locust"]
@@ -41,6 +44,7 @@ _NO_LIMIT = "no load: Locust takes 0 for no limit"
 @click.option("--runtime", type=click.Choice(["auto", "containers", "processes"]), default="auto", show_default=True)
 @click.option("--reports", type=click.Path(path_type=Path), default=Path("reports"), show_default=True, help="Where runs write.")
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Instead of the scenario's own.")
+@click.option("--metrics", type=click.IntRange(0, 65535), help="OpenMetrics of each run on this port of loopback; 0: any free one.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line on standard output.")
 def load(
     file: str,
@@ -56,6 +60,7 @@ def load(
     runtime: str,
     reports: Path,
     seed: int | None,
+    metrics: int | None,
     as_json: bool,
     **search: Any,
 ) -> None:
@@ -70,7 +75,9 @@ def load(
     users_options |= {"--web": web, "--csv": csv, "--master-port": master_port, "--expect-workers": expect_workers}
     asked = asked_for(search, [option for option, value in users_options.items() if value])
     if asked is not None:
-        raise click.exceptions.Exit(run_search(file, asked, runtime=runtime, reports=reports, seed=seed, as_json=as_json))
+        with _shown(metrics) as endpoint:
+            code = run_search(file, asked, runtime=runtime, reports=reports, seed=seed, as_json=as_json, metrics=endpoint)
+        raise click.exceptions.Exit(code)
     changes: dict[str, Any] = {"file": locustfile or None, "users": users, "processes": processes}
     per_second = spawn_rate if "/" in spawn_rate or not spawn_rate else f"{spawn_rate}/s"
     changes["spawn_rate"] = positive("--spawn-rate", per_second, parse_rate, nothing=_NO_LIMIT)
@@ -83,7 +90,21 @@ def load(
     )
     options = Options(runtime=runtime, reports=reports, seed=seed, as_json=as_json, measured=True)
     given = {name: value for name, value in changes.items() if value is not None}
-    raise click.exceptions.Exit(_run(file, given, extra, options))
+    with _shown(metrics) as endpoint:
+        code = _run(file, given, extra, dataclasses.replace(options, observers=(endpoint,) if endpoint else ()))
+    raise click.exceptions.Exit(code)
+
+
+@contextmanager
+def _shown(port: int | None) -> Iterator[MetricsEndpoint | None]:
+    """Figures on this port as long as the runs take; None: nobody asked for them."""
+    if port is None:
+        yield None
+        return
+    from harness.reporting.metrics_endpoint import MetricsEndpoint
+
+    with closing(MetricsEndpoint(port)) as endpoint:
+        yield endpoint
 
 
 def _run(file: str, changes: dict[str, Any], extra: list[str], options: Options) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from harness.model.searching import SearchKind, SearchResult
     from harness.model.verdict import Verdict
     from harness.reporting.capacity_console import SearchTelling
+    from harness.reporting.metrics_endpoint import MetricsEndpoint
     from harness.scenario import LoadedScenario
 
 __all__ = ["Asked", "SearchRun", "asked_for", "positive", "run_search", "search_options"]
@@ -164,8 +165,20 @@ def positive(option: str, text: str, parse: Callable[[str], float], *, nothing: 
     return value
 
 
-def run_search(file: str, asked: Asked, *, runtime: str, reports: Path, seed: int | None, as_json: bool) -> int:
-    """All of it; the exit code. Raises for bad input before anything starts; a signal ends it with what is known by then."""
+def run_search(
+    file: str,
+    asked: Asked,
+    *,
+    runtime: str,
+    reports: Path,
+    seed: int | None,
+    as_json: bool,
+    metrics: MetricsEndpoint | None = None,
+) -> int:
+    """All of it; the exit code. Raises for bad input before anything starts; a signal ends it with what is known by then.
+
+    ``metrics`` shows each run as it goes on.
+    """
     from harness.assembly import RUNTIMES, choose_runtime, wanted_runtime
     from harness.cli.load_limits import limits_of
     from harness.cli.load_trials import TrialRuns
@@ -183,8 +196,10 @@ def run_search(file: str, asked: Asked, *, runtime: str, reports: Path, seed: in
         ends.callback(telling.close)
         kept.keep()
         ends.callback(kept.close)
-        trials = TrialRuns(loaded, kept, folder, limits, telling.live, seconds=asked.trial, warm_up=asked.warm_up)
-        search = SearchRun(loaded, asked, limits, trials, telling, folder, name, guard.check)
+        seen_by = (metrics,) if metrics else ()
+        trials = TrialRuns(loaded, kept, folder, limits, telling.live, seconds=asked.trial, warm_up=asked.warm_up, observers=seen_by)
+        shown = metrics.shown_at if metrics else ""
+        search = SearchRun(loaded, asked, limits, trials, telling, folder, name, guard.check, shown)
         code = search.go(_step(asked.kind))
         telling.live("stopping")
     if guard.received and code < 128:  # it came while all was taken down
@@ -250,16 +265,18 @@ class SearchRun:
     folder: Path
     runtime: str
     check: Callable[[], None]
+    shown: str = ""  # where its figures are while it goes on, for people; '': nowhere
     found: dict[str, Any] = field(default_factory=dict)  # fields of `SearchResult` that the search fills in
     notes: list[str] = field(default_factory=list)
     run_verdict: Verdict | None = None  # of a soak's own checks
+    doubts: Sequence[str] = ()  # of the run that a stress or a soak comes down to
     begun: float = field(default_factory=time.monotonic)
     started: str = field(default_factory=lambda: datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"))
 
     def go(self, step: Callable[[SearchRun], None]) -> int:
         """Search, write, tell; the exit code. What ends it early is raised again where there is nothing to write."""
         self.notes += [*self.limits.notes, *self._left_out()]
-        self.telling.begun(self.loaded.title, self.runtime, self.asked.kind, self.wanted, self.notes)
+        self.telling.begun(self.loaded.title, self.runtime, self.asked.kind, self.wanted, [*self.notes, *filter(None, [self.shown])])
         stop: HarnessError | None = None
         try:
             step(self)
@@ -281,6 +298,11 @@ class SearchRun:
         last = "memory and latencies do not grow" if self.asked.kind == "soak" else "unfinished calls do not pile up"
         return (*self.limits.words, last)
 
+    def doubt(self, found: Sequence[str]) -> None:
+        """Why the newest run shows less than it seems to. Each reason is noted once."""
+        self.doubts = tuple(found)
+        self.notes += [one for one in dict.fromkeys(found) if one not in self.notes]
+
     def spent(self) -> float:
         """Seconds since it began."""
         return time.monotonic() - self.begun
@@ -300,7 +322,7 @@ class SearchRun:
         from harness.load.search_streams import share_texts
         from harness.model.searching import SearchResult
 
-        verdict, headline, code = concluded(self.asked.kind, self.found, stop, self.run_verdict)
+        verdict, headline, code = concluded(self.asked.kind, self.found, stop, self.run_verdict, self.doubts)
         return SearchResult(
             kind=self.asked.kind,
             scenario=self.loaded.title,

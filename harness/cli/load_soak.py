@@ -11,13 +11,14 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from harness.assembly import registry
-from harness.cli.load_trials import loaded_with
+from harness.cli.load_trials import doubts_of, loaded_with
 from harness.errors import Interrupted
 from harness.load.search_drift import drift
 from harness.load.search_streams import constant_load, total_rate
 from harness.model.measuring import place_of
 from harness.model.result import RunResult, TaskColumns
 from harness.model.searching import Drift
+from harness.model.verdict import combine
 
 if TYPE_CHECKING:
     from harness.cli.load_search import SearchRun
@@ -49,13 +50,12 @@ def soak(run: SearchRun) -> None:
     except Interrupted:
         if partial := _partial(run.trials.run_folder):
             run.found.update(run_id=partial.run_id, drifts=tuple(drifts_of(partial)))
+            run.doubt(doubts_of(partial))
         raise
     run.found.update(run_id=result.run_id, drifts=tuple(drifts_of(result)))
     run.notes += [f"{check.name}: {check.verdict.value}: {check.summary}" for check in result.checks if check.verdict.value != "pass"]
-    run.notes += [f"worker {death}" for death in result.deaths]
-    if result.generator is not None and result.generator.bottleneck:
-        run.notes.append(f"the generator was the bottleneck: {result.generator.bottleneck}")
-    run.run_verdict = result.verdict if result.checks else None
+    run.doubt(doubts_of(result))
+    run.run_verdict = combine(check.verdict for check in result.checks) if result.checks else None
 
 
 def _partial(folder: Path | None) -> RunResult | None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from harness.cli.load_capacity import goal_of
 from harness.cli.load_limits import Limits
-from harness.cli.load_trials import answered_calls, loaded_with
+from harness.cli.load_trials import answered_calls, doubts_of, loaded_with
 from harness.load.search import CapacitySearch
 from harness.load.search_backlog import Answered, Kept, back_at, gone_at, growth, moments
 from harness.load.search_streams import stepped_load
@@ -194,7 +194,6 @@ def _up_and_down(run: SearchRun, kept: float) -> Recovery | None:
     if check.seen is not None:
         run.found["recovery"] = check.seen.model_copy(update={"run_id": result.run_id})
     run.found["run_id"] = result.run_id
-    run.notes += [f"worker {death}" for death in result.deaths]
-    if result.generator is not None and result.generator.bottleneck:
-        run.notes.append(f"the overload was less than asked for: {result.generator.bottleneck}")
+    undone = [one.summary for one in result.checks if one.verdict is Verdict.INCONCLUSIVE and not (check.seen and check.seen.why)]
+    run.doubt([*doubts_of(result), *undone])  # the latter: the check broke, or journals of what it saw are torn
     return check.seen

@@ -27,9 +27,11 @@ from harness.model.result import RunResult
 from harness.model.sampling import Samples, answered
 from harness.model.scenario import Drain, LoadItem
 from harness.model.searching import Outcome, Trial
+from harness.model.undeclared import undeclared_services
 from harness.model.verdict import Verdict
 from harness.ports.check import Check, Recorded
 from harness.ports.clock import MonotonicClock
+from harness.ports.observer import Observer
 from harness.ports.reporter import Progress, Writer
 from harness.ports.runtime import Runtime
 from harness.reporting.json_file import JsonWriter
@@ -39,7 +41,7 @@ from harness.scenario import LoadedScenario
 from harness.scenario.extent import longest_delay
 from harness.scenario.loader import written_out
 
-__all__ = ["Judged", "TrialRuns", "answered_calls", "loaded_with"]
+__all__ = ["Judged", "TrialRuns", "answered_calls", "doubts_of", "loaded_with"]
 
 #: Seconds of a trial at most: rates that give too few calls in that are not tried.
 LONGEST = 60.0
@@ -90,7 +92,10 @@ class _Steady:
 
 
 class TrialRuns:
-    """Makes trials, below ``folder``. ``live``: what moves while one runs. ``seed``: of the first; each later one has the next."""
+    """Makes trials, below ``folder``, each with the seed after the one before.
+
+    ``live``: what moves while one runs. ``observers``: see each run, one after the other.
+    """
 
     def __init__(
         self,
@@ -102,6 +107,7 @@ class TrialRuns:
         *,
         seconds: float,
         warm_up: float,
+        observers: Sequence[Observer] = (),
     ) -> None:
         self.loaded, self.runtime, self.folder, self.limits = loaded, runtime, folder, limits
         self.seconds, self.warm_up = seconds, warm_up
@@ -109,6 +115,7 @@ class TrialRuns:
         self.environment: dict[str, str] = {}
         self.run_folder: Path | None = None  # of the newest run
         self._live = live
+        self._observers = tuple(observers)
 
     @property
     def lowest(self) -> float:
@@ -143,7 +150,7 @@ class TrialRuns:
         reports = self.folder / below
         run_id, folder = new_run_folder(reports)
         self.run_folder = folder
-        cell = replace(build_cell(loaded, Path.cwd(), clock), checks=checks, measured=True)
+        cell = replace(build_cell(loaded, Path.cwd(), clock), checks=checks, measured=True, observers=self._observers)
         try:
             result = run_cell(
                 cell,
@@ -211,9 +218,8 @@ def _outcome(result: RunResult, seen: Judged | None) -> tuple[Outcome, str]:
     """A generator that was short decides nothing about the system, whatever the figures are."""
     if result.generator is not None and result.generator.bottleneck:
         return "generator", result.generator.bottleneck
-    doubts = [*(f"worker {death}" for death in result.deaths), result.unmade, *(f"connection refused: {one}" for one in result.undeclared)]
-    if doubt := next(filter(None, doubts), ""):
-        return "uncounted", doubt
+    if doubts := doubts_of(result):
+        return "uncounted", doubts[0]
     check = next(iter(result.checks), None)
     if check is None or seen is None:
         return "uncounted", check.summary if check else "nothing was judged"
@@ -221,6 +227,17 @@ def _outcome(result: RunResult, seen: Judged | None) -> tuple[Outcome, str]:
         missed = [finding.headline.rstrip(".") for finding in seen.thresholds.findings]
         return "missed", "; ".join([*missed, *([f"unfinished calls pile up by {format_rate(seen.slope)}"] if seen.grows else [])])
     return ("kept", "") if check.verdict is Verdict.PASS else ("uncounted", check.summary)
+
+
+def doubts_of(result: RunResult) -> list[str]:
+    """Why a run without faults shows less than its figures say, in words: what makes a pass of `run` inconclusive, too."""
+    short = result.generator.bottleneck if result.generator is not None else ""
+    return [
+        *(f"worker {death}" for death in result.deaths),
+        *([result.unmade] if result.unmade else []),
+        *([f"the generator was the bottleneck: {short}"] if short else []),
+        *undeclared_services(result.undeclared),
+    ]
 
 
 def answered_calls(history: History, semantics: Mapping[str, Any]) -> list[Answered]:

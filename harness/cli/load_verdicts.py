@@ -19,10 +19,13 @@ _VAGUE = 2.0
 _Said = tuple[Verdict, str]
 
 
-def concluded(kind: SearchKind, found: Mapping[str, Any], stop: HarnessError | None, checks: Verdict | None) -> tuple[Verdict, str, int]:
+def concluded(
+    kind: SearchKind, found: Mapping[str, Any], stop: HarnessError | None, checks: Verdict | None, doubts: Sequence[str] = ()
+) -> tuple[Verdict, str, int]:
     """``found``: fields of `SearchResult`. ``stop``: what ended it early.
 
-    ``checks``: what the checks of a soak say; None: there are none.
+    ``checks``: what the checks of a soak say; None: there are none. ``doubts``: of the run that a stress or a soak comes down to; with
+    one a pass is inconclusive, and a failure stays one.
     """
     if isinstance(stop, Interrupted):
         so_far = "what was seen until then" if kind == "soak" else "what the trials so far say"
@@ -36,6 +39,10 @@ def concluded(kind: SearchKind, found: Mapping[str, Any], stop: HarnessError | N
         verdict, text = of_stress(found.get("recovery"), found.get("capacity"))
     else:
         verdict, text = of_soak(found.get("drifts", ()), checks)
+    if doubts and kind == "stress" and "recovery" not in found:
+        text = f"Whether it recovers cannot be told: {doubts[0]}."
+    elif doubts and verdict is Verdict.PASS:
+        verdict, text = Verdict.INCONCLUSIVE, f"{text.removesuffix('.')}, but this is not a pass: {doubts[0]}."
     return verdict, text, EXIT_CODES[verdict]
 
 
@@ -104,4 +111,8 @@ def of_soak(found: Sequence[Drift], checks: Verdict | None) -> _Said:
         return verdict, "A check of the scenario failed."
     if open_:
         return verdict, f"Nothing is seen to grow, and of {', '.join(open_)} it cannot be told."
-    return verdict, "Everything is steady." if found else "Nothing was measured."
+    if not found:
+        return verdict, "Nothing was measured."
+    if checks is Verdict.INCONCLUSIVE:
+        return verdict, "Everything is steady, but a check of the scenario could not be decided."
+    return verdict, "Everything is steady."

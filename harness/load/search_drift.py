@@ -25,8 +25,9 @@ __all__ = ["FEWEST", "Slope", "drift", "slope_of", "theil_sen"]
 FEWEST, SHORTEST = 12, 60.0
 #: So much per hour is worth a word, and so much over the whole run may stay unseen: shares of the figure's level.
 _SHARE = 0.05
-#: Less than this is below what a measurement can tell: of latencies in seconds, of memory in bytes.
+#: Less than this per hour is worth no word: of latencies in seconds, of memory in bytes. A quarter of it over a run may be how it began.
 _LEAST = {"s": 0.001, "bytes": 1e6}
+_SEEN = 0.25
 _HOUR = 3600.0
 
 
@@ -98,7 +99,11 @@ def _ranks(values: Sequence[float]) -> list[float]:
 
 
 def drift(name: str, unit: Literal["s", "bytes"], at: Sequence[float], values: Sequence[float | None], *, error: float = 0.01) -> Drift:
-    """Grows: the whole interval is above 0, and the slope is worth a word. Steady: not even its upper end is, over this run."""
+    """Grows: the whole interval is above 0, the slope is worth a word, and the rise over this run is large enough to be one.
+
+    Steady: it may as well not rise, and even its upper end is no rise worth a word over this run; one that is sure to rise is steady
+    only if that holds for a whole hour as well.
+    """
     shown = tuple(None if value is None else round(value, 6) for value in values)
     known = [(moment, value) for moment, value in zip(at, values, strict=True) if value is not None]
 
@@ -127,8 +132,12 @@ def drift(name: str, unit: Literal["s", "bytes"], at: Sequence[float], values: S
         return told("cannot tell", f"windows over {format_duration(lasted)}, {format_duration(SHORTEST)} needed: let it last longer")
     level, slope = median(figures), slope_of(times, figures, error)
     small = max(_SHARE * level, _LEAST[unit])
-    if slope.low > 0 and slope.estimate * _HOUR > small and slope.estimate * lasted > _LEAST[unit] / 4:
-        return told("grows", "", level, slope)
+    if slope.low > 0:
+        if slope.high * max(_HOUR, lasted) <= small:
+            return told("steady", "", level, slope)
+        if slope.estimate * _HOUR > small and slope.estimate * lasted > _SEEN * _LEAST[unit]:
+            return told("grows", "", level, slope)
+        return told("cannot tell", "it rises a little, and whether it goes on so cannot be told: let it last longer", level, slope)
     if slope.high * lasted <= small:
         return told("steady", "", level, slope)
     return told("cannot tell", "its windows vary too much for so short a run: let it last longer", level, slope)

@@ -40,6 +40,7 @@ class MetricsEndpoint:
             ) from None
         self._server.daemon_threads = True
         self.address = f"http://{_HOST}:{self._server.server_address[1]}{_PATH}"
+        self.shown_at = f"metrics at {self.address}"
         threading.Thread(target=self._server.serve_forever, name="celery-harness-metrics", daemon=True).start()
 
     def begin(self, scenario: str, t0: float) -> str:
@@ -48,7 +49,7 @@ class MetricsEndpoint:
 
         with self._lock:
             self._figures = LiveFigures(t0)
-        return f"metrics at {self.address}"
+        return self.shown_at
 
     def see(self, records: Sequence[Mapping[str, Any]]) -> None:
         """Count them."""

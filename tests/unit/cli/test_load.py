@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,24 @@ def test_a_time_is_rounded_up_to_what_locust_counts(folder: Path, monkeypatch: p
     done = ran(str(scenario(folder)), "--locustfile", "users.py", "--run-time", said, "--runtime", "processes")
     assert done.exit_code == 0, done.output
     assert seen == [seconds]
+
+
+@pytest.mark.parametrize("users", [("--locustfile", "users.py"), ()], ids=["Locust", "open loop"])
+def test_figures_are_shown_as_long_as_it_runs(folder: Path, monkeypatch: pytest.MonkeyPatch, users: tuple[str, ...]) -> None:
+    told: list[str] = []
+
+    def run_in_turn(cells: list[Chosen], options: Any) -> int:
+        (observer,) = options.observers
+        told.append(observer.begin("s", 0.0).split()[-1])
+        with urllib.request.urlopen(told[0], timeout=10) as answer:
+            return 0 if answer.status == 200 else 1
+
+    monkeypatch.setattr(module, "run_in_turn", run_in_turn)
+    monkeypatch.setattr("harness.cli.run.run_in_turn", run_in_turn)
+    done = ran(str(scenario(folder)), *users, "--metrics", "0", "--runtime", "processes")
+    assert done.exit_code == 0 and len(told) == 1, done.output
+    with pytest.raises(OSError):
+        urllib.request.urlopen(told[0], timeout=10)
 
 
 @pytest.mark.parametrize("option", ["--run-time", "--spawn-rate"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-import random
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,21 +16,18 @@ from harness.cli.load import load
 from harness.cli.load_capacity import find_capacity
 from harness.cli.load_limits import limits_of
 from harness.cli.load_search import Asked, SearchRun
-from harness.cli.load_soak import drifts_of
 from harness.cli.load_stress import Stairs, recovery_of
 from harness.cli.load_trials import loaded_with
 from harness.cli.load_verdicts import concluded, of_capacity, of_soak, of_stress
 from harness.errors import EnvironmentFault, HarnessError, Interrupted, ScenarioError, UsageError
 from harness.load.search_backlog import Answered, Kept
 from harness.load.search_streams import constant_load, stepped_load
-from harness.model.measures import PerSecond
-from harness.model.result import RunResult, TaskColumns
-from harness.model.searching import Capacity, Drift, Recovery, SearchResult, Trial
+from harness.model.result import RunResult
+from harness.model.searching import Capacity, Drift, Recovery, SearchKind, SearchResult, Trial
 from harness.model.verdict import Verdict
 from harness.reporting.capacity_console import SearchJson
-from harness.scenario import load_scenarios
+from harness.scenario import LoadedScenario, load_scenarios
 from tests.unit.load.test_search_backlog import queue, steady
-from tests.unit.reporting import sample
 
 SCENARIO: dict[str, Any] = {
     "version": 1,
@@ -261,49 +258,15 @@ def test_a_recovery_takes_as_long_as_its_slower_part() -> None:
     assert Recovery(**{**made, "backlog_gone": 3.0, "latency_back": None}).seconds is None
 
 
-def soaked(growth: float) -> RunResult:
-    """200 s at 20 calls a second; memory of one worker grows by so many bytes a second."""
-    chance = random.Random(4)
-    ids = [str(number) for number in range(4_000)]
-    none: tuple[None, ...] = (None,) * 200
-    zeros = (0,) * 200
-    seconds = PerSecond(
-        start=0, due=zeros, sent=zeros, finished=zeros, failed=zeros, retried=zeros, redelivered=zeros, duplicated=zeros,
-        dead_lettered=zeros, percentiles={}, ready=none, unacked=none, oldest=none, cpu={}, broker_connections=none,
-        memory={
-            "pay-1": tuple(round(8e7 + growth * n + (2e7 if n < 30 else 0) * n / 30 + chance.gauss(0, 1e5)) for n in range(200)),
-            "pay-2": tuple(round(8e7 + chance.gauss(0, 1e5)) if n % 3 else None for n in range(200)),
-        },
-        broker_memory=tuple(round(2e7 + chance.gauss(0, 1e4)) for _ in range(200)),
-    )  # fmt: skip
-    tasks = TaskColumns(
-        id=tuple(ids), task=("shop.work",) * 4_000, call=tuple(range(1, 4_001)), label=("",) * 4_000,
-        due=tuple(n / 20 for n in range(4_000)), latency=tuple(0.1 + chance.random() * 0.02 for _ in ids),
-        fate=("succeeded",) * 4_000, finding=("",) * 4_000, error=("",) * 4_000,
-        attempts=((),) * 4_000,
-    )  # fmt: skip
-    return sample.passing().model_copy(update={"per_second": seconds, "tasks": tasks, "load_seconds": 200.0, "calls": 4_000})
-
-
-def test_a_leak_is_told_from_what_fills_at_the_beginning() -> None:
-    healthy = {found.name: found.outcome for found in drifts_of(soaked(0.0))}
-    assert healthy == dict.fromkeys(
-        ("memory of pay-1", "memory of pay-2", "memory of the broker", "end to end p50", "end to end p95"), "steady"
-    )
-    leaking = {found.name: found for found in drifts_of(soaked(30_000.0))}
-    assert [name for name, found in leaking.items() if found.outcome == "grows"] == ["memory of pay-1"]
-    assert leaking["memory of pay-1"].slope == pytest.approx(30_000 * 3_600, rel=0.1)
-
-
 class FakeTrials:
-    """Of a system that keeps up to 100 calls a second. ``ends``: what the so-manieth trial raises."""
+    """Of a system that keeps up to 100 calls a second, and recovers. ``ends``: what the so-manieth trial raises; ``result``: of a run."""
 
     lowest = 0.5
     environment: dict[str, str] = {}
 
-    def __init__(self, ends: dict[int, HarnessError] | None = None) -> None:
+    def __init__(self, ends: dict[int, HarnessError] | None = None, result: RunResult | None = None) -> None:
         self.trials: list[Trial] = []
-        self._ends = ends or {}
+        self._ends, self._result = ends or {}, result
 
     def lasts(self, rate: float) -> float:
         return 6.0
@@ -319,13 +282,21 @@ class FakeTrials:
         self.trials.append(made)
         return made
 
+    def run(self, loaded: LoadedScenario, checks: list[Any], *_: Any) -> tuple[RunResult, Path]:
+        assert self._result is not None
+        for check in checks:
+            check.seen = recovery_of(queue(stairs_calls(), 100.0), STAIRS, 80.0, Kept(95, 0.5))
+        return self._result, Path()
 
-def fake_search(folder: Path, trials: FakeTrials, **asked: Any) -> tuple[int, SearchResult]:
+
+def fake_search(
+    folder: Path, trials: FakeTrials, step: Callable[[SearchRun], None] = find_capacity, kind: SearchKind = "capacity", **asked: Any
+) -> tuple[int, SearchResult]:
     (loaded,) = load_scenarios(scenario(folder), registry())
     limits = limits_of(loaded.scenario.thresholds, "")
     run = SearchRun(
         loaded,
-        Asked(kind="capacity", **asked),
+        Asked(kind=kind, **asked),
         limits,
         trials,
         SearchJson(io.StringIO()),
@@ -333,8 +304,8 @@ def fake_search(folder: Path, trials: FakeTrials, **asked: Any) -> tuple[int, Se
         "processes",
         lambda: None,  # type: ignore[arg-type]
     )
-    code = run.go(find_capacity)
-    return code, SearchResult.model_validate_json((folder / "out" / "capacity.json").read_text())
+    code = run.go(step)
+    return code, SearchResult.model_validate_json((folder / "out" / f"{kind}.json").read_text())
 
 
 def test_a_search_goes_on_until_it_is_precise(folder: Path) -> None:

@@ -55,6 +55,23 @@ def test_what_falls_is_steady() -> None:
 
 
 @pytest.mark.parametrize(
+    ("per_second", "wavers", "every", "outcome"),
+    [
+        (3_300.0, 20_000.0, 2.0, "cannot tell"),  # 12 % of the level an hour, and 0.2 MB in this minute
+        (3_300.0, 20_000.0, 10.0, "grows"),  # the same over ten minutes
+        (500.0, 2_000.0, 10.0, "steady"),  # 2 % an hour, and sure of it
+        (1_000.0, 20_000.0, 1_200.0, "cannot tell"),  # 4 % an hour, of which 20 hours make a lot
+    ],
+)
+def test_what_surely_rises_is_not_called_steady_for_being_short(per_second: float, wavers: float, every: float, outcome: str) -> None:
+    chance = random.Random(3)
+    times = [every * number for number in range(33 if every == 2.0 else 60)]
+    found = drift("memory of w-1", "bytes", times, [98e6 + per_second * at + chance.gauss(0, wavers) for at in times])
+    assert found.low is not None and found.low > 0
+    assert found.outcome == outcome and ("it rises a little" in found.why) is (outcome == "cannot tell")
+
+
+@pytest.mark.parametrize(
     ("times", "values", "why"),
     [
         (_TIMES[:11], [1.0] * 11, "11 windows, 12 needed"),
