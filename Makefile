@@ -45,11 +45,11 @@ demo: $(READY)
 
 test: $(READY)
 	@tools/setup-servers $(SERVERS)
-	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --ignore=tests/tidy $(ARGS) || [ $$? = 5 ]
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS) || [ $$? = 5 ]
 
 exhaustive: $(READY)
 	@tools/setup-servers $(SERVERS)
-	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --ignore=tests/tidy -m exhaustive $(ARGS)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -m exhaustive $(ARGS)
 
 check: $(READY)
 	$(BIN)/ruff check .

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import shutil
 import signal
 import tempfile
@@ -11,7 +12,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
@@ -63,6 +64,25 @@ def rabbit_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitServ
 
     with running(RabbitServer(tmp_path_factory.mktemp("rabbit"))) as server:
         yield server
+
+
+#: Files whose tests share `rabbit_node`: one process of `pytest -n` runs all of them, or each process would start a RabbitMQ.
+_OF_ONE_RABBIT = re.compile(r"test_(rabbitmq_(broker|copies|drops|inspector|node|places)|native_delay|prepared)\.py$")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """`--dist loadfile`, but for `_OF_ONE_RABBIT`."""
+    if config.getoption("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = str(super()._split_scope(nodeid))
+            return "rabbitmq" if _OF_ONE_RABBIT.search(file) else file
+
+    return Scheduling(config, log)
 
 
 @pytest.fixture(name="free_port")
