@@ -11,31 +11,36 @@ from harness.errors import EnvironmentFault
 from harness.model.world import Row
 from harness.ports.broker import Endpoint
 from harness.ports.queues import Kept, Waiting
+from harness.ports.redis_content import CONTENT, calls_of, groups_of
 from harness.ports.redis_turns import RedisTurns
 from harness.ports.trust import wrapped
 
 __all__ = ["RedisQueues"]
 
-#: All keys at one moment: {key, type, milliseconds to live or -1, serialised, content}.
-_LOOK = """
-local rows = {}
-for _, key in ipairs(redis.call('KEYS', '*')) do
-  local kind, value = redis.call('TYPE', key).ok, false
-  if kind == 'string' then value = redis.call('GET', key)
-  elseif kind == 'list' then value = redis.call('LRANGE', key, 0, -1)
-  elseif kind == 'set' then value = redis.call('SMEMBERS', key); table.sort(value)
-  elseif kind == 'hash' then value = redis.call('HGETALL', key)
-  elseif kind == 'zset' then value = redis.call('ZRANGE', key, 0, -1, 'WITHSCORES') end
-  if kind ~= 'none' then rows[#rows + 1] = {key, kind, redis.call('PTTL', key), redis.call('DUMP', key), value} end
+#: All databases at one moment: {number, keys: {key, type, milliseconds to live or -1, serialised, content}}.
+_LOOK = f"""{CONTENT}
+local all = {{}}
+for db in string.gmatch(redis.call('INFO', 'keyspace'), 'db(%d+):') do
+  redis.call('SELECT', db)
+  local rows = {{}}
+  for _, key in ipairs(redis.call('KEYS', '*')) do
+    local kind = redis.call('TYPE', key).ok
+    local value = content_of(key, kind)
+    if kind == 'set' then table.sort(value) end
+    if kind ~= 'none' then
+      rows[#rows + 1] = {{key, kind, redis.call('PTTL', key), redis.call('DUMP', key), value, groups_of(key, kind)}}
+    end
+  end
+  all[#all + 1] = {{tonumber(db), rows}}
 end
-return rows
+return all
 """
 #: `_kombu.binding.<exchange>`, and in newer versions `_kombu.binding_permanent.<exchange>` and `_kombu.binding_deadlines`.
 _BINDING = "_kombu.binding"
 
 
 class RedisQueues:
-    """See `Queues`: database 0 of a server of ours. EnvironmentFault where it does not answer."""
+    """See `Queues`: queues are in database 0 of a server of ours, rows in all of them. EnvironmentFault where it does not answer."""
 
     def __init__(self, endpoint: Endpoint, options: Mapping[str, Any]) -> None:
         self._endpoint = endpoint
@@ -54,17 +59,18 @@ class RedisQueues:
 
     def look(self) -> Kept:
         """A list is a queue as far as its items are envelopes; routing is only part of the image."""
-        entries = sorted(self._ask(lambda: self._connected().eval(_LOOK, 0)), key=lambda entry: bytes(entry[0]))
+        databases = sorted((int(db), sorted(entries, key=_name)) for db, entries in self._ask(lambda: self._connected().eval(_LOOK, 0)))
         waiting: list[Waiting] = []
         rows: list[Row] = []
-        for key, kind, lifetime, _, value in entries:
-            name = _text(key)
-            messages = list(_messages(name, value)) if kind == b"list" else []
-            if messages and len(messages) == len(value):
-                waiting += messages
-            elif not name.startswith(self._prefix + _BINDING):
-                rows.append({"key": name, "type": _text(kind), "value": _content(value), "expires": lifetime >= 0})
-        image = tuple((bytes(key), int(lifetime), bytes(dump)) for key, _, lifetime, dump, _ in entries)
+        for db, entries in databases:
+            for key, kind, lifetime, _, value, groups in entries:
+                name = _text(key)
+                messages = list(_messages(name, value)) if kind == b"list" and not db else []
+                if messages and len(messages) == len(value):
+                    waiting += messages
+                elif not name.startswith(self._prefix + _BINDING):
+                    rows.append(_row(name if not db else f"/{db} {name}", _text(kind), lifetime, value, groups))
+        image = tuple((db, tuple((bytes(key), int(life), bytes(dump)) for key, _, life, dump, *_ in entries)) for db, entries in databases)
         return Kept(tuple(waiting), tuple(rows), image)
 
     def restore(self, image: Any) -> None:
@@ -72,14 +78,20 @@ class RedisQueues:
 
         def write() -> None:
             with self._connected().pipeline(transaction=False) as pipe:
-                pipe.flushdb()
-                for key, lifetime, content in image:
-                    if lifetime == 0:  # gone within the millisecond; RESTORE would take 0 for "never"
-                        continue
-                    pipe.restore(key, max(lifetime, 0), content)
+                pipe.flushall()
+                for db, entries in image:
+                    pipe.execute_command("SELECT", db)
+                    for key, lifetime, content in entries:
+                        if lifetime:  # one of 0 is gone within the millisecond; RESTORE would take 0 for "never"
+                            pipe.restore(key, max(lifetime, 0), content)
+                pipe.execute_command("SELECT", 0)
                 pipe.execute()
 
         self._ask(write)
+
+    def unseen(self) -> Mapping[str, int]:
+        """See `KnowsUnseen`: by the server's own counts of commands."""
+        return calls_of(self._ask(lambda: self._connected().info("commandstats")))
 
     def take(self, waiting: Waiting) -> bool:
         """From the right, where the oldest lies."""
@@ -145,6 +157,21 @@ def _messages(queue: str, items: Sequence[bytes]) -> Iterator[Waiting]:
             )
             facts = (envelope.task_id, envelope.task, envelope.retries, bool(again), envelope.eta)
             yield Waiting(queue, bytes(item), *facts, document)
+
+
+def _name(entry: Sequence[Any]) -> bytes:
+    return bytes(entry[0])
+
+
+def _row(key: str, kind: str, lifetime: int, value: Any, groups: Sequence[Any]) -> Row:
+    """A stream's ids are the time of day: its entries are shown without, and who has read how many of them."""
+    row: Row = {"key": key, "type": kind, "value": _content(value), "expires": lifetime >= 0}
+    if kind != "stream":
+        return row
+    readers = [
+        [_text(name), read, [[at, _text(who), n] for at, who, n in held]] for name, read, held in groups_of(groups, [e for e, _ in value])
+    ]
+    return {**row, "value": [_content(fields) for _, fields in value], "groups": readers}
 
 
 def _content(value: Any) -> Any:

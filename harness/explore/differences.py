@@ -12,10 +12,14 @@ from harness.explore.freezing import Change, Freezer, changes
 from harness.explore.varying import Collections, Varying
 from harness.model.world import Collection, Row
 
-__all__ = ["differences"]
+__all__ = ["brief", "differences", "shares"]
 
 _MOST = 8
 _LONGEST = 80
+#: Characters before the first one that differs, where a long text is cut.
+_BEFORE = 20
+_SHARES = "shares a value with "
+_WORLDS = ("before", "after", "expected")
 _Given = Mapping[tuple[str, str], set[Any]]
 _Entry = dict[str, Any]
 
@@ -35,19 +39,28 @@ class _Side:
 
 
 def differences(
-    varying: Varying, given: _Given, base: Collections, expected: Collections, found: Collections, before: Collections
+    varying: Varying,
+    given: _Given,
+    base: Collections,
+    expected: Collections,
+    found: Collections,
+    before: Collections,
+    *,
+    times: Sequence[float] = (),
 ) -> tuple[_Entry, ...]:
     """`collection`, `row` and what was there `before`, is `after`, and was `expected`.
 
     A row that is found again by its key: its columns that differ, None where it is not there. Any other: how often there is one like
-    it. Nothing where the worlds are the same up to what varies by itself and the numbers that stores give.
+    it. Nothing where the worlds are the same up to what varies by itself and the numbers that stores give. All of them, with whole
+    values: `brief` is for people. ``times``: what the task's clock showed in ``base``, in ``expected`` and in ``found``.
     """
-    right, wrong = (_side(varying, given, base, world) for world in (expected, found))
+    spans = [(times[0], at) for at in times[1:]] if times else [None, None]
+    right, wrong = (_side(varying, given, base, world, span) for world, span in zip((expected, found), spans, strict=True))
     if canonical(right.frozen) == canonical(wrong.frozen):
         return ()
     more, fewer = wrong.counts() - right.counts(), right.counts() - wrong.counts()
     if not more and not fewer:
-        return tuple(_same_rows(wrong, right)[:_MOST])
+        return tuple(_same_rows(wrong, right))
     known = {**right.by_text(), **wrong.by_text()}
     entries: dict[str, _Entry] = {}
     bags = []
@@ -60,13 +73,22 @@ def differences(
             worlds = [_by_key(world.get(change.name), key) for world in (before, found, expected)]
             entries.setdefault(repr((change.name, key)), _keyed(change.name, key, *worlds))
     was = _side(varying, given, base, before).counts()
-    listed = [*entries.values(), *_bag_entries(bags, known, was, wrong, right)]
-    return tuple(listed[:_MOST])
+    return (*entries.values(), *_bag_entries(bags, known, was, wrong, right))
 
 
-def _side(varying: Varying, given: _Given, base: Collections, world: Collections) -> _Side:
+def brief(listed: Sequence[Mapping[str, Any]]) -> tuple[_Entry, ...]:
+    """Few enough, and each small enough, for people: of long values that differ, what is around the place where they do."""
+    return tuple(_brief_entry(one) for one in listed[:_MOST])
+
+
+def shares(difference: Mapping[str, Any]) -> bool:
+    """Is it of rows that are alike one by one, and that differ in which of them have a value in common?"""
+    return str(difference.get("after")).startswith(_SHARES)
+
+
+def _side(varying: Varying, given: _Given, base: Collections, world: Collections, span: tuple[float, float] | None = None) -> _Side:
     listed = changes(base, world)
-    return _Side(listed, Freezer(varying, given).freeze(listed))
+    return _Side(listed, Freezer(varying, given, span=span).freeze(listed))
 
 
 # --- rows that are found again --------------------------------------------------------------------------------------
@@ -94,8 +116,8 @@ def _keyed(name: str, key: Mapping[str, Any], before: Row | None, after: Row | N
         columns = [column for column in columns if after.get(column) != expected.get(column)]
     elif len(columns) > 1:
         columns = [column for column in columns if others[0].get(column) not in (None, "")]
-    shown = [None if row is None else {column: _brief(row.get(column)) for column in columns} for row in (before, after, expected)]
-    return {"collection": name, "row": {c: _brief(v) for c, v in key.items()}, "before": shown[0], "after": shown[1], "expected": shown[2]}
+    shown = [None if row is None else {column: row.get(column) for column in columns} for row in (before, after, expected)]
+    return {"collection": name, "row": dict(key), "before": shown[0], "after": shown[1], "expected": shown[2]}
 
 
 # --- rows that are counted ------------------------------------------------------------------------------------------
@@ -118,8 +140,8 @@ def _bag_entries(texts: Sequence[str], known: Mapping[str, Change], was: Counter
 def _telling(change: Change) -> dict[str, Any]:
     """The row without numbers that the store made up, and without what is empty."""
     made_up = {*change.collection.surrogate, *change.collection.references}
-    row = {column: _brief(value) for column, value in change.row.items() if column not in made_up and value not in (None, "", {}, [])}
-    return row or {column: _brief(value) for column, value in change.row.items()}
+    row = {column: value for column, value in change.row.items() if column not in made_up and value not in (None, "", {}, [])}
+    return row or dict(change.row)
 
 
 def _same_rows(wrong: _Side, right: _Side) -> list[_Entry]:
@@ -129,7 +151,7 @@ def _same_rows(wrong: _Side, right: _Side) -> list[_Entry]:
     listed: list[_Entry] = []
     for text in sorted(text for text in after if after[text] != expected[text]):
         change = known[text]
-        shown = [f"shares a value with {'; '.join(links[text])}" for links in (after, expected)]
+        shown = [f"{_SHARES}{'; '.join(links[text])}" for links in (after, expected)]
         listed.append({"collection": change.name, "row": _telling(change), "before": None, "after": shown[0], "expected": shown[1]})
     if not listed:
         names = ", ".join(sorted({change.name for change in wrong.listed}))
@@ -152,11 +174,42 @@ def _shared(side: _Side) -> dict[str, list[str]]:
     return {text: sorted(told) for text, told in links.items()}
 
 
-def _brief(value: Any) -> Any:
+# --- for people -----------------------------------------------------------------------------------------------------
+
+
+def _brief_entry(entry: Mapping[str, Any]) -> _Entry:
+    worlds = [entry[name] for name in _WORLDS]
+    columns = {column for world in worlds if isinstance(world, dict) for column in world}
+    starts = {column: _start([world.get(column) for world in worlds if isinstance(world, dict)]) for column in columns}
+    row = entry["row"]
+    told = {**entry, "row": {column: _brief(value) for column, value in row.items()} if isinstance(row, dict) else row}
+    for name, world in zip(_WORLDS, worlds, strict=True):
+        if isinstance(world, dict):
+            told[name] = {column: _brief(value, starts[column]) for column, value in world.items()}
+    return told
+
+
+def _start(values: Sequence[Any]) -> int:
+    """Where a line of each begins in which they are not the same."""
+    texts = {_text(value) for value in values if isinstance(value, (str, list, dict))}
+    cut = {text[: _LONGEST - 1] for text in texts}
+    if len(cut) == len(texts):
+        return 0
+    same = next((n for n, letters in enumerate(zip(*texts, strict=False)) if len(set(letters)) > 1), min(map(len, texts)))
+    return max(0, same - _BEFORE)
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else str(value)
+
+
+def _brief(value: Any, start: int = 0) -> Any:
     """Small enough for a line."""
-    if isinstance(value, str):
-        return value if len(value) <= _LONGEST else value[: _LONGEST - 1] + "…"
-    if isinstance(value, (list, dict)):
-        text = str(value)
-        return value if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
-    return value
+    if not isinstance(value, (str, list, dict)):
+        return value
+    text = _text(value)
+    if len(text) <= _LONGEST:
+        return value
+    start = start if start < len(text) else max(0, len(text) - _BEFORE)
+    rest = ("…" if start else "") + text[start:]
+    return rest if len(rest) <= _LONGEST else rest[: _LONGEST - 1] + "…"

@@ -17,6 +17,7 @@ __all__ = [
     "FailsOnPurpose",
     "Fingerprints",
     "KnowsTime",
+    "KnowsUnseen",
     "LogsEffects",
     "LooksOnce",
     "SeenEffect",
@@ -139,6 +140,14 @@ class KnowsTime(Protocol):
 
     def image_later(self, image: Any, seconds: float) -> Any:
         """The image as it is so much later: without what has vanished by then, the rest with so much less to live."""
+
+
+@runtime_checkable
+class KnowsUnseen(Protocol):
+    """A store, or a server of queues, that knows what clients have done of which nothing that it shows tells."""
+
+    def unseen(self) -> Mapping[str, int]:
+        """What is not shown, in words -> how often it was done since the server has started."""
 
 
 @runtime_checkable

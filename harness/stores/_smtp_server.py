@@ -40,6 +40,9 @@ class LoopbackMailServer:
         self._accept_mail = accept
         self._sessions: dict[socket.socket, _Session | None] = {}  # None: on its way to have one
         self._tasks: set[asyncio.Task[None]] = set()
+        self._accepting = threading.Lock()
+        self._accepted = 0  # connections so far
+        self._done_with = 0  # of these, when all of them had gone and had been dealt with
         self._loop = asyncio.new_event_loop()
         try:
             self._listener = socket.create_server(("127.0.0.1", 0), backlog=256)
@@ -54,6 +57,9 @@ class LoopbackMailServer:
 
     def settled(self) -> bool:
         """Nobody waits to be accepted, and every session has been given all that arrived, and has acted on it."""
+        with self._accepting:
+            if self._accepted == self._done_with and not backlog(self._listener):
+                return True  # most tasks send no mail, and asking the loop costs two changes of threads
         return asyncio.run_coroutine_threadsafe(self._settled(), self._loop).result(_ANSWERS_WITHIN)
 
     async def _settled(self) -> bool:
@@ -64,7 +70,10 @@ class LoopbackMailServer:
         for _ in range(3):
             await asyncio.sleep(0)
         now = {connection: session and session.fed for connection, session in self._sessions.items()}
-        return self._has_read_all() and now == before
+        settled = self._has_read_all() and now == before
+        if settled and not now:
+            self._done_with = self._accepted  # in the loop's thread, which alone accepts
+        return settled
 
     def _has_read_all(self) -> bool:
         if backlog(self._listener):
@@ -77,8 +86,9 @@ class LoopbackMailServer:
 
     def _connect(self) -> None:
         """Accept and note in one turn of the loop."""
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError), self._accepting:
             connection, _ = self._listener.accept()
+            self._accepted += 1
             connection.setblocking(False)
             self._sessions[connection] = None
             task = self._loop.create_task(self._serve(connection))

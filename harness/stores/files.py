@@ -7,6 +7,7 @@ import hashlib
 import os
 import shutil
 import stat
+import time
 from collections.abc import Hashable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -15,6 +16,7 @@ from pydantic import Field
 
 from harness.model.world import Collection, StoreState
 from harness.ports.store import StoreHost, StoreParameters
+from harness.stores._file_facts import Facts, attributes_of, beneath, first_names, set_back
 from harness.stores._values import stamp
 
 __all__ = ["FilesStore"]
@@ -41,10 +43,12 @@ class FilesStore:
         self.name, self.parameters = name, parameters
         self._folder: Path | None = None
         self._limit = self.parameters.text_limit
+        self._begun = self._setup = 0.0  # wall seconds: when the folder was made, and when it was last taken for a first world
 
     def start(self, host: StoreHost) -> None:
         """An empty folder."""
         self._folder = host.folder(self.name)
+        self._begun = time.time()
 
     @property
     def _root(self) -> Path:
@@ -103,7 +107,8 @@ class FilesStore:
             return None
 
     def show_whole(self) -> None:
-        """See `ShowsWhole`: texts up to 1 MiB."""
+        """See `ShowsWhole`: texts up to 1 MiB. What is there now is what the setup has left."""
+        self._setup = time.time()
         self._limit = max(self._limit, _WHOLE)
 
     def touched(self) -> int:
@@ -111,25 +116,35 @@ class FilesStore:
         return stamp(lambda: _walk(self._root))
 
     def beneath(self) -> tuple[Collection, ...]:
-        """See `ShowsBeneath`: permissions."""
-        rows = tuple({"path": _printable(path), "mode": stat.S_IMODE(entry.st_mode)} for path, entry in _walk(self._root) if path != ".")
-        return (Collection("permissions", rows, key=("path",)),)
+        """See `ShowsBeneath`: permissions, attributes, names of one and the same file, and times of writing that somebody has set."""
+        (_, folder), *entries = _walk(self._root)
+        first = first_names(entries)
+        every = [
+            Facts(_printable(path), entry, attributes_of(f"{self._root}/{path}"), _printable(first.get(path, "")))
+            for path, entry in entries
+        ]
+        return tuple(beneath(every, (folder.st_uid, folder.st_gid), self._begun, self._setup, time.time()))
 
     def fingerprint(self) -> Hashable:
-        """See `Fingerprints`: paths, kinds, permissions and contents."""
+        """See `Fingerprints`: paths, kinds, all that `beneath` shows, and contents."""
         found = hashlib.blake2b(digest_size=16)
-        for path, entry in _walk(self._root):
+        entries = list(_walk(self._root))
+        first = first_names(entries)
+        for path, entry in entries:
             try:
                 content = self._content(path, entry)
             except OSError as exc:
                 content = repr(exc.errno).encode()
-            found.update(f"{path!r} {entry.st_mode} {len(content)};".encode("utf-8", "surrogateescape"))
+            facts = (entry.st_mode, entry.st_uid, entry.st_gid, first.get(path), attributes_of(f"{self._root}/{path}"), len(content))
+            written = entry.st_mtime_ns if _kind(entry) == "file" else 0
+            found.update(f"{path!r} {facts} {written};".encode("utf-8", "surrogateescape"))
             found.update(content)
         return found.digest()
 
-    def save(self) -> list[tuple[str, os.stat_result, bytes]]:
-        """Every path with its content (of a link: where it points), parents first."""
-        return [(path, entry, self._content(path, entry)) for path, entry in _walk(self._root) if path != "."]
+    def save(self) -> list[tuple[str, os.stat_result, bytes, Mapping[str, bytes]]]:
+        """Every path with its content (of a link: where it points) and attributes, parents first."""
+        entries = [(path, entry) for path, entry in _walk(self._root) if path != "."]
+        return [(path, entry, self._content(path, entry), attributes_of(f"{self._root}/{path}")) for path, entry in entries]
 
     def _content(self, path: str, entry: os.stat_result) -> bytes:
         kind = _kind(entry)
@@ -138,15 +153,18 @@ class FilesStore:
         return (self._root / path).read_bytes() if kind == "file" else b""
 
     def restore(self, image: Any) -> None:
-        """The same content, modes and times of modification. Sockets and devices are left out."""
+        """The same content, modes, owners, attributes, times of modification and links. Sockets and devices are left out."""
         self.clear()
-        for path, entry, content in image:
-            _create(self._root / path, entry, content)
+        first = first_names([(path, entry) for path, entry, _, _ in image])
+        for path, entry, content, _ in image:
+            if first.get(path, path) != path:
+                os.link(self._root / first[path], self._root / path, follow_symlinks=False)
+            else:
+                _create(self._root / path, entry, content)
         # Children first: writing into a folder changes its time, and a folder may be read-only.
-        for path, entry, _ in reversed(image):
+        for path, entry, _, attributes in reversed(image):
             if _kind(entry) in ("file", "folder"):
-                (self._root / path).chmod(stat.S_IMODE(entry.st_mode))
-                os.utime(self._root / path, ns=(entry.st_atime_ns, entry.st_mtime_ns))
+                set_back(self._root / path, entry, attributes)
 
     def stop(self) -> None:
         """The folder goes."""
@@ -158,12 +176,13 @@ class FilesStore:
 def _walk(root: Path) -> Iterator[tuple[str, os.stat_result]]:
     """(path relative to the root, what it is), parents before children, sorted; '.' is the root. What vanishes meanwhile is left out."""
     yield ".", root.stat()
+    start = len(f"{root}/")
     for folder, folders, names in os.walk(root):
         folders.sort()
         for name in sorted([*folders, *names]):
-            full = Path(folder) / name
+            full = f"{folder}/{name}"  # a Path of each would cost more than the look at it
             with contextlib.suppress(FileNotFoundError):
-                yield str(full.relative_to(root)), full.lstat()
+                yield full[start:], os.lstat(full)
 
 
 def _kind(entry: os.stat_result) -> str:

@@ -18,6 +18,7 @@ from harness.ports.broker import Endpoint
 from harness.ports.store import StoreHost, StoreParameters
 from harness.stores._postgres_client import DATABASE, connect, require_driver
 from harness.stores._postgres_image import Image, copy_schema, recreate, take, write_back
+from harness.stores._postgres_schema import schema
 from harness.stores._postgres_tables import Table, hold, moved, released, rows, tables
 from harness.stores._values import digest
 
@@ -129,6 +130,10 @@ class PostgresStore:
 
         surrogate = tuple(c.name for c in table.stored if made_up(c.name, c.made_up))
         return Collection(table.name, rows(connection, table), table.key, surrogate, dict(table.references))
+
+    def beneath(self) -> tuple[Collection, ...]:
+        """See `ShowsBeneath`: the schema."""
+        return (self._ask(DATABASE, schema),)
 
     def touched(self) -> int:
         """By the transactions that have ended. One that rolled back or is in progress may count; nextval() alone does not."""

@@ -11,6 +11,7 @@ from pydantic import Field
 from harness.errors import EnvironmentFault
 from harness.model.world import Collection, Row, StoreState
 from harness.ports.broker import Endpoint
+from harness.ports.redis_content import CONTENT, calls_of, groups_of
 from harness.ports.redis_turns import RedisTurns
 from harness.ports.store import StoreHost, StoreParameters
 from harness.ports.trust import wrapped
@@ -18,20 +19,8 @@ from harness.stores._values import canonical, digest
 
 __all__ = ["RedisParameters", "RedisStore"]
 
-#: What a key holds, as its type has it; serialised where no command shows it.
-_CONTENT = """
-local function content_of(key, kind)
-  if kind == 'string' then return redis.call('GET', key)
-  elseif kind == 'list' then return redis.call('LRANGE', key, 0, -1)
-  elseif kind == 'set' then return redis.call('SMEMBERS', key)
-  elseif kind == 'hash' then return redis.call('HGETALL', key)
-  elseif kind == 'zset' then return redis.call('ZRANGE', key, 0, -1, 'WITHSCORES')
-  elseif kind == 'stream' then return redis.call('XRANGE', key, '-', '+') end
-  return redis.call('DUMP', key)
-end
-"""
 #: All keys of the selected database at one moment: {key, type, milliseconds to live or -1, content}.
-_READ = f"""{_CONTENT}
+_READ = f"""{CONTENT}
 local rows = {{}}
 for i, key in ipairs(redis.call('KEYS', '*')) do
   local kind = redis.call('TYPE', key).ok
@@ -40,8 +29,8 @@ for i, key in ipairs(redis.call('KEYS', '*')) do
 end
 return rows
 """
-#: Both, of all databases: {database, rows as `_READ` has them, each with its serialised value at the end}.
-_LOOK = f"""{_CONTENT}
+#: Both, of all databases: {database, rows as `_READ` has them, each with its serialised value and its groups at the end}.
+_LOOK = f"""{CONTENT}
 local all = {{}}
 for db in string.gmatch(redis.call('INFO', 'keyspace'), 'db(%d+):') do
   redis.call('SELECT', db)
@@ -50,7 +39,7 @@ for db in string.gmatch(redis.call('INFO', 'keyspace'), 'db(%d+):') do
     local kind = redis.call('TYPE', key).ok
     local value = content_of(key, kind)
     local content = redis.call('DUMP', key)
-    if content then rows[#rows + 1] = {{key, kind, redis.call('PTTL', key), value, content}} end
+    if content then rows[#rows + 1] = {{key, kind, redis.call('PTTL', key), value, content, groups_of(key, kind)}} end
   end
   all[#all + 1] = {{tonumber(db), rows}}
 end
@@ -161,9 +150,18 @@ class RedisStore:
 
     def look(self) -> tuple[StoreState, dict[int, list[tuple[bytes, int, bytes]]], tuple[Collection, ...]]:
         """See `LooksOnce`."""
-        found = {0: [], **{int(db): entries for db, entries in self._eval(0, _LOOK)}}
+        found: dict[int, Sequence[Any]] = {0: [], **{int(db): entries for db, entries in self._eval(0, _LOOK)}}
         state = self._state({db: [entry[:4] for entry in entries] for db, entries in sorted(found.items())})
-        return state, {db: [(key, lifetime, content) for key, _, lifetime, _, content in entries] for db, entries in found.items()}, ()
+        image = {db: [(key, lifetime, content) for key, _, lifetime, _, content, _ in entries] for db, entries in found.items()}
+        return state, image, _beneath(found)
+
+    def beneath(self) -> tuple[Collection, ...]:
+        """See `ShowsBeneath`: groups that read streams, how far they have read, and what is pending there."""
+        return self.look()[2]
+
+    def unseen(self) -> Mapping[str, int]:
+        """See `KnowsUnseen`: by the server's own counts of commands."""
+        return calls_of(self._ask(lambda: self._client(0).info("commandstats")))
 
     def _databases(self) -> list[int]:
         """Those in use, and always 0."""
@@ -292,6 +290,21 @@ class RedisStore:
             )
             self._clients[db] = redis.Redis(connection_pool=pool)
         return self._clients[db]
+
+
+def _beneath(databases: Mapping[int, Sequence[Any]]) -> tuple[Collection, ...]:
+    """One collection per database with streams that somebody reads as a group."""
+    found = []
+    for db, entries in sorted(databases.items()):
+        rows = [
+            {"key": canonical(key), "group": canonical(name), "read": read, "pending": [[at, canonical(who), n] for at, who, n in pending]}
+            for key, kind, _, value, _, groups in entries
+            if kind == b"stream"
+            for name, read, pending in groups_of(groups, [one for one, _ in value])
+        ]
+        if rows:
+            found.append(Collection(f"{_collection_of(db)}~groups", tuple(rows), key=("key", "group")))
+    return tuple(found)
 
 
 def _collection_of(db: int) -> str:

@@ -61,10 +61,12 @@ class SqliteStore:
         self._folder: Path | None = None
         self._last: tuple[dict[str, bytes], _Read] | None = None
         self._known: OrderedDict[bytes, _Read] = OrderedDict()
+        self._files: dict[str, Path] = {}  # by suffix
 
     def start(self, host: StoreHost) -> None:
         """An empty file: what SQLite takes for an empty database."""
         self._folder = host.folder(self.name)
+        self._files.clear()
         self._path.touch()
 
     @property
@@ -73,7 +75,10 @@ class SqliteStore:
         return self._folder / f"{self.name}.sqlite3"
 
     def _file(self, suffix: str) -> Path:
-        return self._path.with_name(self._path.name + suffix)
+        found = self._files.get(suffix)
+        if found is None:  # to make one costs as much as a look at it
+            found = self._files[suffix] = self._path.with_name(self._path.name + suffix)
+        return found
 
     def offers(self) -> Mapping[str, str]:
         """``url`` (sqlite:///…, as SQLAlchemy has it) and ``path``."""
@@ -92,7 +97,7 @@ class SqliteStore:
         return self._seen().state
 
     def beneath(self) -> tuple[Collection, ...]:
-        """See `ShowsBeneath`: the schema, `user_version`, and per AUTOINCREMENT table the largest number that it has given."""
+        """See `ShowsBeneath`: the schema, `user_version` and `application_id`, and per AUTOINCREMENT table the largest number given."""
         return self._seen().beneath
 
     def look(self) -> tuple[StoreState, dict[str, bytes], tuple[Collection, ...]]:
@@ -100,8 +105,11 @@ class SqliteStore:
         image = self._read()
         found = self._remembered(image)
         if found is None:
-            with contextlib.suppress(sqlite3.DatabaseError):
+            try:
                 found = self._read_copy(image)
+            except sqlite3.DatabaseError as exc:
+                found = self._damaged(exc) if self._read() == image else None
+            if found is not None:
                 self._remember(image, found)
         if found is None:  # somebody writes after all
             found, image = self._seen(), self.save()
@@ -139,6 +147,10 @@ class SqliteStore:
         self._known[_content_digest(image)] = found
         if len(self._known) > _REMEMBERED:
             self._known.popitem(last=False)
+
+    def _damaged(self, why: sqlite3.DatabaseError) -> _Read:
+        """As whoever opens it finds it: with journal_mode OFF or MEMORY a crash in the middle of a commit leaves it so."""
+        return _Read(StoreState(self.name, {"damage": Collection("damage", ({"damaged": str(why)},))}), ())
 
     def _read_copy(self, image: dict[str, bytes] | None) -> _Read:
         with tempfile.TemporaryDirectory(prefix="look-", dir=self._folder) as folder, self._copy(Path(folder), image) as connection:
@@ -229,6 +241,8 @@ def _beneath(connection: sqlite3.Connection, collections: Mapping[str, Collectio
     schema = connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master").fetchall()
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     rows = [{"type": kind, "name": name, "table": table, "sql": sql} for kind, name, table, sql in schema]
+    if number := connection.execute("PRAGMA application_id").fetchone()[0]:
+        rows.append({"application_id": number})
     yield Collection("~schema", ({"user_version": version}, *rows))
     if any(name == "sqlite_sequence" for _, name, _, _ in schema):
         for table, number in connection.execute("SELECT name, seq FROM sqlite_sequence"):

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from harness.runtimes.processes.process import LAUNCHER
 from harness.runtimes.shared.environment import AGENT_FOLDER, agent_environment
 from harness.runtimes.shared.logs import log_tail
 
-__all__ = ["ask", "child_environment", "interpreter"]
+__all__ = ["ask", "asking", "child_environment", "interpreter"]
 
 _ANSWER_SECONDS = 60
 
@@ -58,6 +58,13 @@ def ask(program: str, python: str, request: Mapping[str, Any], *, env: Mapping[s
 
     The user's own printing goes to the log, never into the answer: that has a file descriptor of its own.
     """
+    return asking(program, python, request, env=env, cwd=cwd, log=log)()
+
+
+def asking(
+    program: str, python: str, request: Mapping[str, Any], *, env: Mapping[str, str], cwd: Path, log: Path
+) -> Callable[[], dict[str, Any]]:
+    """As `ask`, but the child works while its caller does something else, who has to ask for the answer, once."""
     read_end, write_end = os.pipe()
     try:
         with log.open("ab") as out:
@@ -76,16 +83,29 @@ def ask(program: str, python: str, request: Mapping[str, Any], *, env: Mapping[s
         raise EnvironmentFault(f"{python} could not be started: {exc}") from exc
     finally:
         os.close(write_end)
+
+    def answer() -> dict[str, Any]:
+        try:
+            return _answer(child, read_end, program, log)
+        finally:
+            _end(child)
+
     try:
         assert child.stdin is not None
         with child.stdin as stdin:
             stdin.write(json.dumps(request).encode())
-        return _answer(child, read_end, program, log)
-    finally:
-        # It leads a session of its own: whatever the user's code started in it ends with it.
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(child.pid, signal.SIGKILL)
-        child.wait()
+    except BaseException:
+        os.close(read_end)
+        _end(child)
+        raise
+    return answer
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    """It leads a session of its own: whatever the user's code started in it ends with it."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
+    child.wait()
 
 
 def _answer(child: subprocess.Popen[bytes], read_end: int, program: str, log: Path) -> dict[str, Any]:
@@ -107,9 +127,10 @@ def _answer(child: subprocess.Popen[bytes], read_end: int, program: str, log: Pa
 def _status(child: subprocess.Popen[bytes]) -> str:
     """Its exit status, or that it still runs."""
     try:
-        return str(child.wait(2))
+        status = child.wait(2)
     except subprocess.TimeoutExpired:
         return f"still running after {_ANSWER_SECONDS} s"
+    return f"{status}: SIGKILL, by somebody, or by the kernel where memory is short" if status == -signal.SIGKILL else str(status)
 
 
 def _read_until_closed(child: subprocess.Popen[bytes], descriptor: int) -> bytes:

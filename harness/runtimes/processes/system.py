@@ -6,7 +6,7 @@ import json
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ from harness.ports.exploring import Launch
 from harness.ports.queues import HoldsMessages, Queues
 from harness.ports.runtime import PassPlan, SystemPlan
 from harness.ports.store import FailsOnPurpose
-from harness.runtimes.processes.children import ask, child_environment, interpreter
+from harness.runtimes.processes.children import ask, asking, child_environment, interpreter
 from harness.runtimes.processes.process import LAUNCHER, spawn
 from harness.runtimes.processes.servers import ProcessServer
 from harness.runtimes.processes.session import ProcessSession
@@ -171,6 +171,20 @@ class ProcessSystem(LocalSystem):
         env = self._env(settings, offers)
         return ask(program, self.python, request, env=env, cwd=self.working_folder(), log=self.log_file(log))
 
+    def examining(self, request: Mapping[str, Any]) -> Callable[[], dict[str, Any]]:
+        """See `ExploresHere`."""
+        self.prepare()
+        env = self._env(self.seats.settings("check", "check"), self.seats.dead_ends())
+        asked = asking("check", self.python, request, env=env, cwd=self.working_folder(), log=self.log_file("check"))
+
+        def answered() -> dict[str, Any]:
+            answer = asked()
+            if answer.get("ok"):
+                self._app_transport_options = dict((answer.get("settings") or {}).get("broker_transport_options") or {})
+            return answer
+
+        return answered
+
     def zygote(self) -> Launch:
         """See `ExploresHere`."""
         services = {(server.endpoint.host, server.endpoint.port): server.spec.name for server in self.servers}
@@ -178,7 +192,8 @@ class ProcessSystem(LocalSystem):
         for name, store in self.stores.items():
             services |= dict.fromkeys(store.addresses(), name)
             if path := store.offers().get("path"):
-                folders[Path(path).parent if store.kind == "sqlite" else Path(path)] = name
+                own = ("", "-journal", "-wal", "-shm") if store.kind == "sqlite" else ("",)
+                folders |= {Path(path + suffix): name for suffix in own}
         settings = self.seats.settings("zygote", "zygote")
         return Launch(
             command=[sys.executable, "-I", "-S", str(LAUNCHER), self.python, "-m", "celery_harness_agent", "zygote"],
@@ -199,7 +214,7 @@ class ProcessSystem(LocalSystem):
         folder, log = self.working_folder(), self.log_file("draw")
         return Launch(command=launch, environment=environment, folder=folder, root=self.plan.root, log=log, services={}, folders={})
 
-    def begin_exploring(self, *rows: Any) -> None:
+    def begin_exploring(self, *rows: Any, setup: bool = True) -> None:
         """See `ExploresHere`."""
         if self._explored:
             self.refresh()
@@ -207,7 +222,7 @@ class ProcessSystem(LocalSystem):
         for store in self.stores.values():
             if isinstance(store, FailsOnPurpose):
                 store.begin_pass(clean=True)
-        if self.plan.scenario.system.setup:
+        if setup and self.plan.scenario.system.setup:
             self.call_user_code(self.plan.scenario.system.setup, *rows)
 
     def queues(self) -> Mapping[str, Queues]:

@@ -11,6 +11,7 @@ import psycopg
 import pytest
 
 from harness.brokers.postgres import PostgresServer
+from tests.parts import parts
 from tests.unit.brokers.certificates import issue
 from tests.unit.brokers.postgres_servers import PostgresProcess, fresh_endpoint, running
 from tests.unit.brokers.servers import eventually
@@ -23,7 +24,7 @@ CASES = {
 }
 
 
-@pytest.fixture(scope="module", params=CASES)
+@pytest.fixture(scope="module", params=parts(CASES, quick=["good", "wrong_name"]))
 def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[PostgresProcess, str]]:
     hosts, expired, says = CASES[request.param]
     folder = tmp_path_factory.mktemp(request.param)

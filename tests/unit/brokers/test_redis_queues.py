@@ -106,6 +106,11 @@ def test_everything_comes_back_and_nothing_else_is_there(queues: RedisQueues, se
     client = server.client()
     task.apply_async((1,))
     client.set("result", 1, px=60_000)
+    elsewhere = server.client(3)
+    elsewhere.set("marker", 1)
+    elsewhere.xadd("jobs", {"order": "7"})
+    elsewhere.xgroup_create("jobs", "workers", id="0")
+    elsewhere.xreadgroup("workers", "me", {"jobs": ">"})
     image, before = queues.look().image, queues.look()
     client.flushall()
     task.apply_async((2,))
@@ -113,7 +118,11 @@ def test_everything_comes_back_and_nothing_else_is_there(queues: RedisQueues, se
     queues.restore(image)
     after = queues.look()
     assert (after.waiting, after.rows) == (before.waiting, before.rows)
-    assert [(key, content) for key, _, content in queues.look().image] == [(key, content) for key, _, content in image]
+    rows = {row["key"]: row for row in after.rows}
+    assert rows["/3 marker"]["value"] == "1"
+    assert (rows["/3 jobs"]["value"], rows["/3 jobs"]["groups"]) == ([["order", "7"]], [["workers", 1, [[1, "me", 1]]]])
+    contents = [[(db, key, content) for db, entries in one for key, _, content in entries] for one in (queues.look().image, image)]
+    assert contents[0] == contents[1] and {db for db, *_ in contents[0]} == {0, 3}
     assert 0 < client.pttl("result") <= 60_000
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.explore.differences import differences
+from harness.explore.differences import brief, differences
 from harness.explore.varying import Varying
 from harness.model.world import Collection, Row
 
@@ -94,5 +94,18 @@ def test_who_points_to_whom() -> None:
 
 def test_long_values_are_cut() -> None:
     long = {"key": "k", "type": "string", "value": "x" * 500, "expires": False}
-    (entry,) = told(paid(), paid(keys=[long]))
+    (entry,) = brief(told(paid(), paid(keys=[long])))
     assert len(entry["after"]["value"]) == 80
+
+
+def test_of_long_values_the_part_is_shown_that_differs() -> None:
+    values = ["a" * 500, "a" * 500 + "10 ", "a" * 500 + "10 10 "]
+    entry = {
+        "collection": "db.notes",
+        "row": {"number": 7},
+        **dict(zip(("before", "expected", "after"), ({"text": v} for v in values), strict=True)),
+    }
+    (found,) = brief([entry])
+    told = [found[name]["text"] for name in ("before", "expected", "after")]
+    assert len(set(told)) == 3 and all(len(one) <= 80 and one.startswith("…") for one in told) and told[2].endswith("10 10 ")
+    assert [len(brief([entry] * 20)), len(entry["after"]["text"])] == [8, 506]

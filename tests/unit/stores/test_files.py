@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from collections.abc import Callable, Iterator
@@ -76,6 +77,31 @@ def test_modes_times_and_links_come_back(store: FilesStore) -> None:
     entry = (root(store) / "bin" / "run").stat()
     assert (entry.st_mode & 0o777, entry.st_mtime) == (0o750, 1000)
     assert (root(store) / "bin").stat().st_mode & 0o777 == 0o500
+
+
+def test_owners_attributes_and_hard_links_come_back_and_are_noticed(store: FilesStore) -> None:
+    path = root(store) / "a"
+    path.write_text("x")
+    seen = [store.fingerprint()]
+    changes: list[Callable[[], object]] = [lambda: (root(store) / "b").hardlink_to(path), lambda: os.utime(path, (1000, 1000))]
+    with contextlib.suppress(OSError):
+        os.setxattr(path, "user.probe", b"1")
+        os.removexattr(path, "user.probe")
+        changes.append(lambda: os.setxattr(path, "user.done", b"1"))
+    if os.geteuid() == 0:
+        changes.append(lambda: os.chown(path, 12, 34))
+    for change in changes:
+        change()
+        found = store.fingerprint()
+        assert found not in seen
+        seen.append(found)
+    before, image = store.beneath(), store.save()
+    assert {one.name for one in before} >= {"~permissions", "~links", "~times"}
+    (root(store) / "b").unlink()
+    store.restore(image)
+    assert (store.beneath(), store.fingerprint()) == (before, seen[-1])
+    (root(store) / "b").write_text("y")
+    assert path.read_text() == "y"
 
 
 def test_the_folder_stays_the_same_one(store: FilesStore) -> None:

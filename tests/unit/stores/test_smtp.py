@@ -147,6 +147,18 @@ def test_it_has_not_settled_while_a_mail_is_on_its_way(store: SmtpStore) -> None
         assert len(rows(store)) == 1
 
 
+def test_it_asks_its_loop_only_when_somebody_has_come_since_all_were_gone(store: SmtpStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert store._server is not None
+    for number in range(30):
+        with raw(store, _WHOLE % number):
+            eventually(store.settled)
+            assert len(rows(store)) == number + 1
+        eventually(lambda: store.settled() and store._server is not None and store._server._accepted == store._server._done_with)
+        with monkeypatch.context() as alone:
+            alone.setattr(store._server, "_settled", lambda: pytest.fail("it asked"))
+            assert store.settled()
+
+
 def test_half_a_mail_is_none_and_no_reason_to_wait(store: SmtpStore) -> None:
     client = raw(store, (_WHOLE % 1)[:-3])
     eventually(store.settled)

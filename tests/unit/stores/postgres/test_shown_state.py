@@ -9,6 +9,22 @@ from tests.unit.brokers.postgres_servers import PostgresProcess
 from tests.unit.stores.postgres.stores import SCHEMA, rows, started
 
 
+def test_the_schema_lies_beneath(store: PostgresStore, app: psycopg.Connection[Any]) -> None:
+    app.execute("CREATE TABLE t (a int PRIMARY KEY, b int)")
+    seen = [store.beneath()]
+    for change in (
+        "CREATE UNIQUE INDEX one ON t (b)",
+        "ALTER TABLE t ADD CHECK (b > 0)",
+        "ALTER TABLE t ALTER b SET DEFAULT 7",
+        "CREATE VIEW v AS SELECT a FROM t",
+    ):
+        app.execute(change.encode())
+        seen.append(store.beneath())
+    assert len({repr(one) for one in seen}) == 5
+    app.execute("DROP VIEW v; ALTER TABLE t ALTER b DROP DEFAULT, DROP CONSTRAINT t_b_check; DROP INDEX one; INSERT INTO t VALUES (1, 2)")
+    assert store.beneath() == seen[0]
+
+
 def test_keys_surrogates_and_references(store: PostgresStore, app: psycopg.Connection[Any]) -> None:
     app.execute(SCHEMA.encode())
     found = store.observe().collections

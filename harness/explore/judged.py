@@ -1,0 +1,109 @@
+"""What counts at the end of a world: the rows that checks compare, what else a client can see beneath them, and what a task keeps in the
+broker's own Redis.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from harness.explore.queues import keys_of
+from harness.model.world import Collection, Row
+from harness.ports.exploring import Node
+from harness.ports.queues import Kept
+from harness.ports.redis_content import PUBLISHED
+from harness.ports.store import KnowsUnseen
+
+__all__ = ["TIMES", "Unseen", "is_beneath", "is_new_schema", "judged", "told_once"]
+
+_SCHEMA = ".~schema"
+#: Of files: what the machine has of them, and the moment, is no world of its own.
+TIMES = ".~times"
+#: What a delivery can see, and what is as good at the end: numbers that a store would give next, of which a call that was tried twice has
+#: used up more; and which names are one file.
+_FOR_DELIVERIES = ("~given", ".~links")
+#: Keys of Celery's results and of kombu's own, in whatever database, below whatever prefix.
+_CELERYS = re.compile(r"celery-task(?:set)?-meta-|(?:^|[^a-z])(?:_kombu\.|unacked(?:_index|_mutex)?$)")
+_KEYS = tuple(f"{server}.keys" for server in ("broker", "backend"))
+
+
+def judged(node: Node) -> dict[str, Collection]:
+    """Messages and results are not among them, nor what expires where nobody moves the time on: see `Unseen`."""
+    found = dict(node.world.collections())
+    found.update((name, _fixed(name, one)) for name, one in node.image.beneath.items() if not name.endswith(_FOR_DELIVERIES))
+    for server, kept in node.image.servers.items():
+        name, collection = keys_of(server, [row for row in _own(kept) if not row["expires"]])
+        found[name] = collection
+    return found
+
+
+def _fixed(name: str, collection: Collection) -> Collection:
+    """A time of writing counts as far as somebody has set it: who writes the same again does no harm."""
+    if not name.endswith(TIMES):
+        return collection
+    return replace(collection, rows=tuple(row for row in collection.rows if not isinstance(row["time"], str)))
+
+
+def _own(kept: Kept) -> list[Row]:
+    """What the app keeps there itself."""
+    return [row for row in kept.rows if _CELERYS.search(str(row["key"])) is None]
+
+
+class Unseen:
+    """What a task did that nothing shows, or that time does to it: nothing follows from worlds that are alike then."""
+
+    def __init__(self, everyone: Mapping[str, Any], servers: Iterable[str]) -> None:
+        self._servers = frozenset(servers)
+        self._everyone = {name: one for name, one in everyone.items() if isinstance(one, KnowsUnseen)}
+        self._before: dict[str, Counter[str]] = {}
+        self._expiring: set[str] = set()
+
+    def begin(self) -> None:
+        """What was done up to now was the setup's."""
+        self._before = self._counts()
+
+    def note(self, server: str, kept: Kept) -> None:
+        """A server of queues holds this."""
+        self._expiring.update(f"{server}: {row['key']}" for row in _own(kept) if row["expires"])
+
+    def excludes(self) -> tuple[str, ...]:
+        """In words: kombu publishes on the broker too, such as events, so that nothing follows from it there. Results are published on
+        the backend, which keeps them.
+        """
+        counts, before = (found.get("broker", Counter()) for found in (self._counts(), self._before))
+        return (f"{PUBLISHED} in the broker's Redis",) if counts[PUBLISHED] > before[PUBLISHED] else ()
+
+    def doubts(self) -> tuple[str, ...]:
+        """In words."""
+        told = [f"the task keeps {key}, which expires, and time is moved on for services alone" for key in sorted(self._expiring)]
+        for name, counts in self._counts().items():
+            done = counts - self._before.get(name, Counter())
+            told += [f"nothing shows, in {name}, {words}" for words in sorted(done) if not (words == PUBLISHED and name in self._servers)]
+        return tuple(told)
+
+    def _counts(self) -> dict[str, Counter[str]]:
+        return {name: Counter(one.unseen()) for name, one in self._everyone.items()}
+
+
+def is_beneath(difference: Mapping[str, Any]) -> bool:
+    """Is it in what checks do not compare, so that no scenario tells it of a real worker's world?"""
+    name = str(difference.get("collection"))
+    return "~" in name or name in _KEYS
+
+
+def is_new_schema(difference: Mapping[str, Any]) -> bool:
+    """A table or an index that is there and was not expected: who makes it where it is missing has it stay whatever comes."""
+    return str(difference.get("collection")).endswith(_SCHEMA) and not difference.get("expected")
+
+
+def told_once(listed: Sequence[Mapping[str, Any]]) -> tuple[Mapping[str, Any], ...]:
+    """Without what lies beneath a row that differs itself: that a file is not there says enough of its permissions."""
+    rows = {_row(one) for one in listed if not is_beneath(one)}
+    return tuple(one for one in listed if not (is_beneath(one) and _row(one) in rows))
+
+
+def _row(difference: Mapping[str, Any]) -> tuple[str, str]:
+    return str(difference.get("collection")).partition(".")[0], repr(difference.get("row"))

@@ -1,0 +1,102 @@
+"""What counts as wrong at the end, where some of it expires."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from harness.explore.judge import Judge
+from harness.model.exploration import Outcome
+from harness.model.world import Collection, StoreState, World
+from harness.ports.exploring import Node
+from tests.unit.explore.simulated import Simulated
+
+#: key -> (value, seconds that are left)
+Keys = Mapping[str, tuple[Any, float]]
+
+
+class Cache(Simulated):
+    """Keys of which each expires."""
+
+    def __init__(self) -> None:
+        super().__init__(())
+
+    def node(self, at: float, keys: Keys) -> Node:
+        rows = tuple({"key": key, "value": value} for key, (value, _) in keys.items())
+        world = World({"cache": StoreState("cache", {"keys": Collection("keys", rows, key=("key",))})})
+        return Node(repr(keys), world, (), keys, tuple(left for _, left in keys.values()), at=at)
+
+    def lives(self, node: Node) -> Mapping[tuple[str, str], float]:
+        return {("cache.keys", key): left for key, (_, left) in node.image.items()}
+
+    def restore(self, node: Node, wait: float = 0.0) -> float:
+        self.moved = self.node(node.at + wait, {key: (value, left - wait) for key, (value, left) in node.image.items() if left > wait})
+        return 0.0
+
+    def look(self, later: float = 0.0, kind: str = "") -> Node:
+        return self.moved
+
+    def differences(self, expected: Node, found: Node, before: Node, *, whole: bool = False) -> tuple[Mapping[str, Any], ...]:
+        worlds = {name: node.image for name, node in (("before", before), ("after", found), ("expected", expected))}
+        told = [
+            {
+                "collection": "cache.keys",
+                "row": {"key": key},
+                **{name: {"value": w[key][0]} if key in w else None for name, w in worlds.items()},
+            }
+            for key in {*expected.image, *found.image}
+        ]
+        return tuple(one for one in told if one["after"] != one["expected"])
+
+
+CACHE = Cache()
+DONE: Keys = {"reset:7": ("open", 3600), "recent:7": (["paid"], 3600)}
+
+
+@pytest.mark.parametrize(
+    ("found", "after", "word"),
+    [
+        (DONE, 0, None),
+        ({"recent:7": (["paid"], 3600)}, 1, "EFFECT"),  # it was never made, although it would not have been there for long
+        ({"reset:7": ("open", 3600), "recent:7": (["paid", "paid"], 3600)}, 1, "EFFECT"),
+        ({}, 3602, None),  # it has been there, and is over
+        ({"recent:7": (["paid"], 3600)}, 3602, None),
+        ({**DONE, "lock:7": (1, 60)}, 1, None),
+        ({**DONE, "draft:8": (1, 60)}, 1, None),  # a clean execution has one too, for a time
+        ({**DONE, "reset:8": ("open", 3600)}, 1, "EFFECT"),
+        ({**DONE, "voucher:7": (1, 60)}, 1, "EFFECT"),
+    ],
+)
+def test_what_expires_is_forgiven_where_it_has_expired_or_is_held_for_a_while(found: Keys, after: float, word: str | None) -> None:
+    goal = CACHE.node(1000, DONE)
+    judge = Judge(CACHE, CACHE.node(1000, {}), goal, at_most_once=False, between=[CACHE.node(1000, {**DONE, "draft:7": (1, 60)})])
+    fault = judge.judge(CACHE.node(1000 + after, found), [Outcome.SUCCESS], lost=False, killed=True)
+    assert (fault and fault.word) == word
+
+
+def test_at_most_once_looks_at_more_than_people_read() -> None:
+    goal = CACHE.node(0, {f"part:{n}": (1, 1e6) for n in range(20)})
+    judge = Judge(CACHE, CACHE.node(0, {}), goal, at_most_once=True)
+    assert judge.judge(CACHE.node(1, {}), [], lost=True, killed=True) is None
+    fault = judge.judge(CACHE.node(1, {"z": (1, 1e6)}), [], lost=True, killed=True)
+    assert fault is not None and [one["row"] for one in fault.differences] == [{"key": "z"}]
+
+
+@pytest.mark.parametrize(
+    ("collection", "counts", "word"),
+    [
+        ("db.~schema", (0, 1, 0), None),  # made where it is missing, before the work that failed
+        ("db.~schema", (1, 0, 1), "PARTIAL"),
+        ("files.~permissions", (0, 1, 0), "PARTIAL"),
+    ],
+)
+def test_a_table_that_a_failed_call_has_made_is_no_part_of_its_work(
+    collection: str, counts: tuple[int, int, int], word: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    difference = {"collection": collection, "row": {"name": "t"}, **dict(zip(("before", "after", "expected"), counts, strict=True))}
+    monkeypatch.setattr(CACHE, "differences", lambda *nodes, whole=False: (difference,))
+    judge = Judge(CACHE, CACHE.node(0, {}), CACHE.node(0, {"a": (1, 9)}), at_most_once=False)
+    fault = judge.judge(CACHE.node(1, {"b": (1, 9)}), [Outcome.FAILURE], lost=False, killed=True)
+    assert (fault and fault.word) == word
