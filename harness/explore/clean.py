@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 from harness.errors import EnvironmentFault, ScenarioError
-from harness.explore.graph import DAY, MONTH
+from harness.explore.drawn_names import DrawnNames
+from harness.explore.graph import DAY, MONTH, YEAR
+from harness.explore.queues import lasting
 from harness.explore.rules import Limits
 from harness.explore.watching import watch
 from harness.model.exploration import Ending, Outcome, Stop
 from harness.model.undeclared import undeclared_services
-from harness.ports.exploring import Forgets, Job, Mechanism, Node, Surroundings
+from harness.ports.exploring import Forgets, Job, Mechanism, NamesWorlds, Node, Surroundings
 
 __all__ = ["Clean", "Learnt", "NoSuccess", "execute", "learn"]
 
@@ -53,7 +55,8 @@ class Learnt:
     different: str
     by_day: bool
     changes: bool
-    by_month: bool = False  # they differ by the month, but not by the day
+    by_season: float = 0.0  # seconds after which they differ by the week, the month or the year; 0.0 where they do not
+    names: DrawnNames = field(default_factory=DrawnNames)
 
 
 def execute(
@@ -77,22 +80,25 @@ def execute(
         later = surroundings.restore(node, max(message.eta, wait))
         surroundings.take(node, number)
         keep = partial(_keep, seen, len(endings))
-        watched = watch(mechanism, surroundings, Job(message, later=later, lines=lines), keep, stops=limits.stops, check=check)
+        watched = watch(
+            mechanism, surroundings, Job(lasting(message, wait), later=later, lines=lines), keep, stops=limits.stops, check=check
+        )
         ending = watched.ending
         endings.append(ending)
         if message.id == original:
             told = ending.outcome
-        _refuse(ending, message.task)
+        if not ending.returned:
+            _refuse(ending, message.task)
         if len(endings) >= _MOST_DELIVERIES:
             raise ScenarioError(
                 f"{message.task} goes on after {_MOST_DELIVERIES} deliveries without any crash: there is no end to compare with"
             )
         node, wait = watched.node, 0.0
-    if told not in (Outcome.SUCCESS, Outcome.IGNORED):
+    if told not in (Outcome.SUCCESS, Outcome.IGNORED) and not endings[-1].returned:
         raise NoSuccess(
             f"a single clean execution of {first.pending[0].task} ends with {told.value if told else 'nothing'}, not with success"
         )
-    if isinstance(surroundings, Forgets):
+    if isinstance(surroundings, Forgets) and not any(ending.doubts for ending in endings):
         surroundings.forget()
         there = surroundings.look(node.later)
         if there.key != node.key and (missed := surroundings.differences(there, node, first)):
@@ -135,18 +141,21 @@ def learn(
         return execute(mechanism, surroundings, first, limits, wait=wait, lines=lines, check=check)
 
     runs = [once(0.0), once(_LATER, lines=True), once(DAY)]
-    if not _alike(runs[0], runs[1]) and _alike(runs[1], runs[2]):
+    names = DrawnNames(surroundings.plain) if isinstance(surroundings, NamesWorlds) else DrawnNames()
+    if not _alike(runs[0], runs[1], names) and _alike(runs[1], runs[2], names):
         runs[0] = once(0.0)  # servers keep something of the very first, such as a script: it is there from now on
-    different = _difference(runs)
+    different = _difference(runs, names)
     _learn_from(surroundings, runs[:2])
     by_day = not different and _differ_by_day(surroundings.again, runs)
     _learn_from(surroundings, runs)
-    by_month = not different and not by_day and _differs_by_month(once, surroundings, runs)
+    by_season = 0.0
+    if not different:
+        by_season, different = _differs_by_season(once, surroundings, first, runs, names)
     before, goal = surroundings.again(first), surroundings.again(runs[0].end)
     changes = bool(surroundings.differences(before, goal, before))
     if surroundings.again(runs[1].end).key != goal.key and not different:
         different = "two clean executions end in worlds that differ in more than values"
-    return Learnt(tuple(runs), before, goal, different, by_day, changes, by_month)
+    return Learnt(tuple(runs), before, goal, different, by_day, changes, by_season, names)
 
 
 def _learn_from(surroundings: Surroundings, runs: Sequence[Clean]) -> None:
@@ -165,38 +174,49 @@ def _differ_by_day(again: Callable[[Node], Node], runs: Sequence[Clean]) -> bool
     return any(again(one).key != again(other).key for one, other in pairs)
 
 
-def _differs_by_month(once: Callable[[float], Clean], surroundings: Surroundings, runs: list[Clean]) -> bool:
-    """Does one that is a month later write anything else? What it writes then counts as varying."""
-    try:
-        later = once(MONTH)
-    except ScenarioError:
-        return False  # something that it needs is over by then
-    if not _alike(runs[0], later):
-        return False
-    shared = [where for where in runs[0].seen if where in later.seen]
-    pairs = [(runs[0].end, later.end), *((runs[0].seen[where], later.seen[where]) for where in shared)]
-    if not any(surroundings.differences(surroundings.again(one), surroundings.again(two), runs[0].end) for one, two in pairs):
-        return False
-    _learn_from(surroundings, [*runs, later])
-    return True
+def _differs_by_season(
+    once: Callable[[float], Clean], surroundings: Surroundings, first: Node, runs: list[Clean], names: DrawnNames
+) -> tuple[float, str]:
+    """After how many seconds one writes anything else, which counts as varying then (0.0: it does not); and how they differ otherwise.
 
-
-def _alike(one: Clean, other: Clean) -> bool:
-    return [stop.identity for stop in one.stops] == [stop.identity for stop in other.stops]
-
-
-def _difference(runs: list[Clean]) -> str:
-    """'' where all stopped at the same places; else the first that differs, with its line."""
-    names = ("the first", "the second", "one a day later")
-    with_lines = runs[1].stops
-    for other in (1, 2):
-        one, two = runs[0].stops, runs[other].stops
-        for number in range(max(len(one), len(two))):
-            a, b = (stops[number] if number < len(stops) else None for stops in (one, two))
-            if a is not None and b is not None and a.identity == b.identity:
+    A year, or where something that it needs is over by then, a month.
+    """
+    for wait, called in ((YEAR, "one more than a year later"), (MONTH, "one a month later")):
+        try:
+            later = once(wait)
+        except ScenarioError:
+            continue
+        if not _alike(runs[0], later, names):
+            if first.deadlines:
                 continue
-            words = [f"at {stop.words}" if stop else "at its end" for stop in (a, b)]
-            placed = with_lines[number].place if number < len(with_lines) else None
-            where = f" ({placed.file}:{placed.line})" if placed else ""
-            return f"two clean executions differ at crash point {number + 1}{where}: {names[0]} stood {words[0]}, {names[other]} {words[1]}"
-    return ""
+            return 0.0, _first_difference(runs, later, called, names)
+        shared = [where for where in runs[0].seen if where in later.seen]
+        pairs = [(runs[0].end, later.end), *((runs[0].seen[where], later.seen[where]) for where in shared)]
+        if any(surroundings.differences(surroundings.again(one), surroundings.again(two), runs[0].end) for one, two in pairs):
+            runs.append(later)
+            _learn_from(surroundings, runs)
+            return wait, ""
+        break
+    return 0.0, ""
+
+
+def _alike(one: Clean, other: Clean, names: DrawnNames) -> bool:
+    return names.first_difference(one.stops, other.stops) is None
+
+
+def _difference(runs: list[Clean], names: DrawnNames) -> str:
+    """'' where all stopped at the same places; else the first that differs, with its line."""
+    return _first_difference(runs, runs[1], "the second", names) or _first_difference(runs, runs[2], "one a day later", names)
+
+
+def _first_difference(runs: Sequence[Clean], other: Clean, called: str, names: DrawnNames) -> str:
+    one, two = runs[0].stops, other.stops
+    number = names.first_difference(one, two)
+    if number is None:
+        return ""
+    a, b = (stops[number] if number < len(stops) else None for stops in (one, two))
+    words = [f"at {stop.words}" if stop else "at its end" for stop in (a, b)]
+    with_lines = runs[1].stops
+    placed = with_lines[number].place if number < len(with_lines) else None
+    where = f" ({placed.file}:{placed.line})" if placed else ""
+    return f"two clean executions differ at crash point {number + 1}{where}: the first stood {words[0]}, {called} {words[1]}"

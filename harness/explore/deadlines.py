@@ -10,10 +10,14 @@ from datetime import datetime, timezone
 from itertools import pairwise
 from typing import Any
 
-__all__ = ["left_until", "moments", "waits"]
+__all__ = ["LONG_AGO", "REACH", "left_until", "moments", "waits"]
 
 #: Nothing further away is taken for a moment: a number of ten digits may be anything.
 _HORIZON = 60 * 86_400.0
+#: Where it is known that a time is meant: as far as a task's clock is ever ahead.
+REACH = 500 * 86_400.0
+#: As long ago as that, whatever is to hold for less than a day holds no more.
+LONG_AGO = 86_400.0 - 600
 _ISO = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:[.,]\d{1,9})?)?(?:Z|[+-]\d\d(?::?\d\d)?)?")
 _MAYBE = re.compile(r"\d{4}-\d\d-\d\d[T ]|\d{10}")
 _EPOCH = re.compile(r"(?<![\d.])\d{10,19}(?:\.\d+)?(?![\d.])")
@@ -36,30 +40,30 @@ _SLACK = 0.45
 _BEYOND = 2.0
 
 
-def moments(value: Any, now: float) -> Iterator[float]:
-    """Wall seconds that a scalar names, at most 60 days from ``now``: numbers since the epoch, and ISO 8601 with a time of day.
+def moments(value: Any, now: float, reach: float = _HORIZON) -> Iterator[float]:
+    """Wall seconds that a scalar names, at most ``reach`` from ``now``: numbers since the epoch, and ISO 8601 with a time of day.
 
     One without an offset may be UTC or local time: both.
     """
     if isinstance(value, str):
         if len(value) <= _LONGEST and value[:1] not in "{[":
-            yield from _in_text(value, now)
+            yield from _in_text(value, now, reach)
     elif isinstance(value, (int, float)) and not isinstance(value, bool):
-        yield from _of_number(float(value), now)
+        yield from _of_number(float(value), now, reach)
 
 
-def _in_text(text: str, now: float) -> Iterator[float]:
+def _in_text(text: str, now: float, reach: float) -> Iterator[float]:
     if _MAYBE.search(text) is None:
         return
     for found in _EPOCH.finditer(text):
-        yield from _of_number(float(found[0]), now)
+        yield from _of_number(float(found[0]), now, reach)
     for found in _ISO.finditer(text):
-        yield from (moment for moment in _of_iso(found[0]) if abs(moment - now) < _HORIZON)
+        yield from (moment for moment in _of_iso(found[0]) if abs(moment - now) < reach)
 
 
-def _of_number(number: float, now: float) -> Iterator[float]:
+def _of_number(number: float, now: float, reach: float) -> Iterator[float]:
     for unit in (1.0, 1e3, 1e6, 1e9):
-        if abs(number / unit - now) < _HORIZON:
+        if abs(number / unit - now) < reach:
             yield number / unit
 
 

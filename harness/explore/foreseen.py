@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from harness.explore.differences import differences
+from harness.explore.differences import brief, differences, shares
 from harness.explore.identities import without_tokens
 from harness.explore.story import told_difference
 from harness.explore.varying import Varying
 from harness.model.finding import CheckResult
+from harness.model.masks import template
 from harness.model.replaying import Foreseen
 from harness.model.verdict import Verdict
 from harness.model.world import World
@@ -24,6 +26,8 @@ _TIME = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?(?:Z|[
 _ENDED = {"SUCCESS": "succeeded", "DEDUPLICATED": "succeeded", "FAILURE": "failed", "RAISED": "failed"}
 #: Seconds since 1970 from 2001 on: a moment, no amount.
 _MOMENT = 1e9
+#: Seconds that a run and its clean passes take at most, as far as times that they write are concerned.
+_LONGEST = 1700.0
 
 
 class ForeseenEnd:
@@ -96,18 +100,22 @@ def _differences(clean: tuple[CleanPass, ...], before: World, after: World, agai
     varying = Varying()
     first = before.collections()
     varying.remember(first)
-    varying.learn([one.after.collections() for one in clean])
+    now = time.time()
+    varying.learn([one.after.collections() for one in clean], [now] * len(clean), now - _LONGEST)
     given: dict[tuple[str, str], set[Any]] = {}
     for name, collection in first.items():
         for column in collection.surrogate:
             given.setdefault((name, column), set()).update(row.get(column) for row in collection.rows)
     expected = clean[0].after.collections() if against == "done" else first
-    return differences(varying, given, first, expected, after.collections(), first)
+    times = (now - _LONGEST, now + _LONGEST, now + _LONGEST)
+    return brief(differences(varying, given, first, expected, after.collections(), first, times=times))
 
 
 def _normal(difference: Mapping[str, Any]) -> str:
     """Without random tokens and moments, and without what was there before, which both have from the same setup."""
     kept = {name: _plain(difference.get(name)) for name in ("collection", "row", "after", "expected")}
+    if shares(difference) and isinstance(kept["row"], Mapping):  # of a row that only its atoms tell from others, any may be short
+        kept["row"] = {column: template(str(value)) for column, value in kept["row"].items()}
     return json.dumps(kept, sort_keys=True, default=str)
 
 

@@ -15,8 +15,10 @@ from typing import Any
 
 from harness.explore.canonical import Atom, Frozen
 from harness.explore.deadlines import left_until, moments
+from harness.explore.habits import Habit
 from harness.explore.leaves import Path, inner_json, leaves
-from harness.explore.varying import Collections, Varying, telling, tokens
+from harness.explore.reckoned import Reckoned, moment_of
+from harness.explore.varying import Collections, Varying, telling
 from harness.model.world import Collection, Row
 
 __all__ = ["Change", "Freezer", "changes"]
@@ -27,6 +29,9 @@ _AHEAD = 64
 #: Characters of a text that may be one random token.
 _TOKEN_LENGTHS = (8, 200)
 _NUMBER = re.compile(r"(?<!\d)\d{1,18}(?!\d)")
+#: What stands before an id's sign; and how a row's text shows that it has one.
+_ID = "~id"
+_WITH_ID = json.dumps(_ID)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +91,7 @@ class Freezer:
     """``given``: (collection, column) -> numbers that the store had given in the first world. They are as they are.
 
     ``now``: the task's wall clock; None where times do not count (the comparison of ends), else a time that varies is past or ahead.
+    ``span``: the task's wall clock in the first world and now, which says what times can have been written; None: nobody knows.
     ``ordered``: ids keep their order, which a task can see, so they are numbered by rank; else they are atoms.
     """
 
@@ -93,6 +99,7 @@ class Freezer:
     given: Mapping[tuple[str, str], set[Any]]
     now: float | None = None
     ordered: bool = False
+    span: tuple[float, float] | None = None
     _ids: dict[tuple[str, str], dict[Any, str]] = field(default_factory=dict)
     _names: list[tuple[re.Pattern[str], re.Pattern[str], tuple[str, str]]] = field(default_factory=list)
     _carried: set[str] = field(default_factory=set)
@@ -104,7 +111,7 @@ class Freezer:
         self._find_carried(listed)
         frozen = [self._row(change) for change in listed]
         if self.ordered and self._shows_ranks():
-            frozen = [self._row(change) for change in listed]
+            frozen = [self._row(change) if _WITH_ID in row.text else row for change, row in zip(listed, frozen, strict=True)]
         return frozen
 
     # --- numbers that stores give -------------------------------------------------------------------------------
@@ -143,9 +150,9 @@ class Freezer:
             self._note(value)
             return value
         if self.ordered:
-            return ["~id", ".".join(place), sign]
+            return [_ID, ".".join(place), sign]
         atoms.append((".".join(place), str(value)))
-        return ["~id", ".".join(place)]
+        return [_ID, ".".join(place)]
 
     def _note(self, value: Any) -> None:
         if self.ordered and isinstance(value, int) and not isinstance(value, bool):
@@ -162,9 +169,13 @@ class Freezer:
                     if isinstance(text, str):
                         self._carried.update(self.varying.ids_in(text))
                 habit = self.varying.habit(change.name, kind, path)
-                if habit is None or (isinstance(value, str) and habit.shapeless):
+                if (
+                    habit is None
+                    or (isinstance(value, str) and habit.shapeless(self.varying.tokens(value)))
+                    or (path == ("sha256",) and not self.varying.copies)
+                ):
                     continue
-                parts = tokens(value) if isinstance(value, str) else ["", str(value), ""] if _long(value) else []
+                parts = self.varying.tokens(value) if isinstance(value, str) else ["", str(value), ""] if _long(value) else []
                 for place in habit.free(parts):
                     token = parts[2 * place + 1]
                     if telling(token) and token not in self.varying.known and self._when(token) is None:
@@ -203,12 +214,16 @@ class Freezer:
         habit = None if value is None or isinstance(value, bool) or value == "" else self.varying.habit(change.name, kind, path)
         if habit is None or (habit.only_uuids and not isinstance(value, str)):
             return self._constant(value, path, atoms)
-        if isinstance(value, str) and habit.shapeless:
-            return self._shapeless(value, habit.about(len(value)), atoms)
         if isinstance(value, str):
-            return self._text(value, set(habit.free(tokens(value))), path, atoms)
-        if when := self._when(value):
+            parts = self.varying.tokens(value)
+            if habit.shapeless(parts):
+                return self._shapeless(value, habit.outline(value), atoms)
+            return self._text(value, set(habit.free(parts)), path, atoms, habit)
+        if when := self._when(value, habit.time_at(["", value, ""], 0)):
             return when
+        if habit.is_twin(["", value, ""], 0):
+            atoms.append(("short", str(value)))
+            return ["~", "the same number"]
         if _long(value) and str(value) in self._carried:
             atoms.append(("token", str(value)))
             return ["~", "number"]
@@ -216,12 +231,12 @@ class Freezer:
             return ["about", habit.about(value)]  # of a file whose content nobody can read
         return ["~", "some number"]
 
-    def _shapeless(self, text: str, about: int | str, atoms: list[Atom]) -> Any:
+    def _shapeless(self, text: str, outline: list[Any], atoms: list[Atom]) -> Any:
         """A text of which not even the separators are the same each time: a token made of any characters, or a long one."""
         if _TOKEN_LENGTHS[0] <= len(text) <= _TOKEN_LENGTHS[1] and not any(one.isspace() for one in text) and self._when(text) is None:
             atoms.append(("token", text))
             return ["~", "text"]
-        return ["~", "text", about]
+        return ["~", "text", *outline]
 
     def _constant(self, value: Any, path: Path, atoms: list[Atom]) -> Any:
         if isinstance(value, str):
@@ -237,14 +252,14 @@ class Freezer:
     def _plain(self, text: str, path: Path, atoms: list[Atom]) -> Any:
         return self._text(text, set(), path, atoms)
 
-    def _text(self, text: str, free: set[int], path: Path, atoms: list[Atom]) -> Any:
+    def _text(self, text: str, free: set[int], path: Path, atoms: list[Atom], habit: Habit | None = None) -> Any:
         """The text with signs for the tokens in ``free``, for those that are carried, and for ids that it names."""
         mentions = self._mentions(text, path) if self._names else []
         if not (free or mentions or any(token in text for token in self._carried)):
             self._note_all(text)
             relation = self._relation(text)
             return ["t", text, relation] if relation else text
-        parts = tokens(text)
+        parts = self.varying.tokens(text)
         written: list[Any] = []
         position = 0
         for n, part in enumerate(parts):
@@ -254,9 +269,15 @@ class Freezer:
                 written.append(part)
             elif part in self._carried:
                 atoms.append(("token", part))
-                written.append(["~", "digits" if part.isdigit() else len(part)])  # a random number may have a digit less
+                written.append(["~", "digits" if self.varying.is_number(part) else len(part)])
+            elif n // 2 in free and habit is not None and habit.is_twin(parts, n // 2):
+                atoms.append(("short", part))
+                written.append(["~", "the same"])
             elif n // 2 in free and part not in self.varying.known:
-                written.append(self._when(part) or ["~", "digits" if part.isdigit() else "word"])
+                written.append(
+                    self._when(part, habit.time_at(parts, n // 2) if habit else None)
+                    or ["~", "digits" if self.varying.is_number(part) else "word"]
+                )
             elif inside:
                 written.append(self._with_ids(part, start, inside, atoms))
             else:
@@ -306,14 +327,16 @@ class Freezer:
 
     # --- times --------------------------------------------------------------------------------------------------
 
-    def _when(self, value: Any) -> list[Any] | None:
-        """The sign for a time that varies; None for what is no time."""
-        if isinstance(value, str) and re.fullmatch(r"\d{4}-\d\d-\d\d", value):
-            return ["~", "date"]
-        found = list(moments(value, self.now if self.now is not None else time.time()))
-        if not found:
+    def _when(self, value: Any, known: Reckoned | None = None) -> list[Any] | None:
+        """The sign for a time that varies; None for what is no time. What one execution would not write is another one."""
+        now = self.now if self.now is not None else self.span[1] if self.span else time.time()
+        found = moment_of(value, now)
+        if found is None:
             return None
-        return ["~", "time"] if self.now is None else ["~", "time", left_until(max(found) - self.now)]
+        beyond = known.beyond(value, *self.span) if known is not None and self.span else []
+        if found[1]:
+            return ["~", "date", *beyond]
+        return ["~", "time", *([] if self.now is None else [left_until(found[0] - self.now)]), *beyond]
 
     def _relation(self, value: Any) -> Any:
         """Of a time that does not vary: is it past?"""

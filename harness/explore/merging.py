@@ -18,6 +18,7 @@ __all__ = ["Merging"]
 
 _TOKEN = re.compile(r"[A-Za-z0-9]+")
 _LONGEST = 4096
+_REMEMBERED = 2000
 
 
 class Merging:
@@ -26,6 +27,7 @@ class Merging:
     def __init__(self, alike: Sequence[Sequence[Node]]) -> None:
         self._varying: dict[str, set[str]] = {}
         self._seen: dict[Hashable, str] = {}
+        self._told: dict[int, tuple[Collection, list[str]]] = {}  # by identity: most worlds share most of what they are made of
         for nodes in alike:
             for other in nodes[1:]:
                 self._learn(nodes[0], other)
@@ -50,9 +52,17 @@ class Merging:
     def _outline(self, node: Node) -> str:
         told = []
         for name, collection in sorted(node.world.collections().items()):
-            aside = {*collection.surrogate, *collection.references, *self._varying.get(name, ())}
-            told.append((name, sorted(json.dumps([[c, _text(row[c])] for c in sorted(row) if c not in aside]) for row in collection.rows)))
+            known = self._told.get(id(collection))
+            if known is None or known[0] is not collection:
+                if len(self._told) > _REMEMBERED:
+                    self._told.clear()
+                known = self._told[id(collection)] = (collection, self._words(name, collection))
+            told.append((name, known[1]))
         return hashlib.blake2b(repr(told).encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
+
+    def _words(self, name: str, collection: Collection) -> list[str]:
+        aside = {*collection.surrogate, *collection.references, *self._varying.get(name, ())}
+        return sorted(json.dumps([[c, _text(row[c])] for c in sorted(row) if c not in aside]) for row in collection.rows)
 
 
 def _values(collection: Collection, column: str) -> list[str]:

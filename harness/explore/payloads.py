@@ -16,6 +16,7 @@ _TLS_RECORDS = {20: "a step of the TLS handshake", 21: "the end of TLS", 22: "a 
 #: Of these nobody needs the arguments, and some are secret.
 _BARE = frozenset({"AUTH", "HELLO", "CLIENT", "ACL", "EVAL", "EVALSHA", "SCRIPT", "MULTI", "EXEC", "PING", "SELECT", "CONFIG"})
 _MOST_COMMANDS = 6
+_OWN_TIME = re.compile(rb"""redis\.p?call\(\s*['"]TIME['"]""", re.IGNORECASE)
 _PUBLISHING = frozenset({"LPUSH", "RPUSH", "ZADD", "HSET"})
 
 
@@ -27,13 +28,13 @@ class Conversations:
 
     def words(self, connection: str, service: str, data: bytes) -> str:
         """``connection``: any name that stays its own. ``data``: the first bytes of one send."""
+        if data[:1] == b"*" and data[1:2].isdigit():
+            return _redis(service, data)
         request = _HTTP.match(data)
         if request:
             line = f"{request[1].decode()} {request[2].decode('ascii', 'replace').partition('?')[0]}"
             self._begun[connection] = line
             return f"{line} sent to {service}"
-        if data[:1] == b"*" and data[1:2].isdigit():
-            return _redis(service, data)
         verb = _SMTP.match(data)
         if verb:
             name = verb[1].decode().upper()
@@ -62,6 +63,8 @@ def _redis(service: str, data: bytes) -> str:
         return f"message of {task[1].decode('utf-8', 'replace')} published to {service}"
     if any(key.startswith("celery-task-meta-") for _, key in commands) and names & {"SET", "SETEX"}:
         return f"result stored in {service}"
+    if _OWN_TIME.search(data) and "TIME" not in names:  # in a script
+        commands.append(("TIME", ""))
     shown = ", ".join(f"{name} {key}" if key and name not in _BARE else name for name, key in commands[:_MOST_COMMANDS])
     return f"{shown}{', …' if len(commands) > _MOST_COMMANDS else ''} sent to {service}"
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import calendar
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Any
 
+from harness.explore.drawn_names import TemporaryNames, look_drawn
+from harness.explore.habits import Habit, When
 from harness.explore.leaves import Path, kind_of, leaves
+from harness.explore.reckoned import DATE
+from harness.explore.twins import Twins, is_short
 from harness.model.world import Collection, Row
 
 __all__ = ["TOKEN", "Collections", "Habit", "Varying", "telling", "tokens"]
@@ -18,95 +22,33 @@ __all__ = ["TOKEN", "Collections", "Habit", "Varying", "telling", "tokens"]
 Collections = Mapping[str, Collection]
 #: (collection, kind of row, path)
 _Place = tuple[str, str, Path]
+_Times = tuple[When, When]
 
 _UUID = r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}"
-_TIME = r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?(?:Z|[+-]\d\d:?\d\d)?)?|\d{10,19}\.\d+"
+_TIME = rf"\d{{4}}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?(?:Z|[+-]\d\d:?\d\d)?)?|{DATE}|\d{{10,19}}\.\d+"
 _TEMPORARY = r"tmp[a-z0-9_]{8}(?![A-Za-z0-9_])"  # names as Python's tempfile makes them: an underscore in one is no separator
 #: Of a file: its content may vary without its size, or with it.
 _SIZE, _DIGEST = ("size",), ("sha256",)
+_TIMES = ".~times"  # what stores show of when files were written
 #: The smallest parts of a text that vary as one.
 TOKEN = re.compile(f"({_UUID}|{_TIME}|{_TEMPORARY}|[A-Za-z0-9]+)")
 _IS_UUID, _IS_TIME = re.compile(_UUID), re.compile(_TIME)
+#: Words that are no token although they are long and vary.
+_COMPACT = re.compile(r"(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?:T?(?:[01]\d|2[0-3])[0-5]\d(?:[0-5]\d)?)?Z?")
+_CALENDAR = frozenset(name.lower() for name in (*calendar.day_name, *calendar.month_name))
 #: Fewer characters may be equal by accident: that two such are the same says nothing.
 _TELLING = 8
 _UUID_LENGTH = 36
-#: Bytes by which files that vary inside may differ in their size although they did not when they were seen.
-_LEEWAY = 8
-_LONG = 4096
 
 
-def tokens(text: str) -> list[str]:
+def tokens(text: str, token: re.Pattern[str] = TOKEN) -> list[str]:
     """What lies between tokens and the tokens, in turn: separators at even places."""
-    return TOKEN.split(text)
+    return token.split(text)
 
 
 def telling(token: str) -> bool:
-    """Is it long enough that nobody makes it twice by accident, and no time of day?"""
-    return len(token) >= _TELLING and not _IS_TIME.fullmatch(token)
-
-
-@dataclass
-class Habit:
-    """How the values at one place vary. ``constant``: token place -> the token that is there each time.
-
-    ``shape``: the separators, where they are always the same. ``only_uuids``: known without having been learnt.
-    """
-
-    shape: tuple[str, ...] | None = None
-    constant: dict[int, str] = field(default_factory=dict)
-    samples: int = 0
-    sizes: list[tuple[int, int]] = field(default_factory=list)  # from … to, of what should have been equal
-    only_uuids: bool = False
-
-    def add(self, value: Any) -> None:
-        """One more value that was seen here."""
-        if not isinstance(value, str):
-            return
-        parts = tokens(value)
-        shape = tuple(parts[::2])
-        if self.samples == 0:
-            self.shape, self.constant = shape, dict(enumerate(parts[1::2]))
-        elif shape != self.shape:
-            self.shape, self.constant = None, {}
-        else:
-            self.constant = {n: token for n, token in enumerate(parts[1::2]) if self.constant.get(n) == token}
-        self.samples += 1
-
-    def add_sizes(self, one: int, other: int) -> None:
-        """Of two contents, or texts, that should have been equal."""
-        low, high = min(one, other), max(one, other)
-        for n, (least, most) in enumerate(self.sizes):
-            if least - _leeway(least, most) <= low and high <= most + _leeway(least, most):
-                self.sizes[n] = (min(least, low), max(most, high))
-                return
-        self.sizes.append((low, high))
-
-    def about(self, size: int) -> int | str:
-        """The same for sizes that do not differ more than those that were seen: half of a file is another than all of it."""
-        for n, (least, most) in enumerate(self.sizes):
-            if least - _leeway(least, most) <= size <= most + _leeway(least, most):
-                return f"#{n}"
-        return size
-
-    @property
-    def shapeless(self) -> bool:
-        """Do texts here differ in more than their words, or are they so long that where a crash cuts them off is a matter of luck?"""
-        long = any(most > _LONG for _, most in self.sizes)
-        return self.samples > 0 and (self.shape is None or long) and not self.only_uuids
-
-    def free(self, parts: Sequence[str]) -> Iterator[int]:
-        """Which tokens of a text (as `tokens` gives it) vary, by their places from 0."""
-        other_shape = not self.only_uuids and (self.shape is None or tuple(parts[::2]) != self.shape)
-        for place, token in enumerate(parts[1::2]):
-            if self.only_uuids:
-                if _IS_UUID.fullmatch(token):
-                    yield place
-            elif other_shape or self.constant.get(place) != token:
-                yield place
-
-
-def _leeway(least: int, most: int) -> int:
-    return max(_LEEWAY, 4 * (most - least))
+    """Is it long enough that nobody makes it twice by accident, and no time, date, weekday or month?"""
+    return len(token) >= _TELLING and not (_IS_TIME.fullmatch(token) or _COMPACT.fullmatch(token) or token.lower() in _CALENDAR)
 
 
 class Varying:
@@ -119,8 +61,16 @@ class Varying:
         self.known: set[str] = set()
         self._ids: set[str] = set()
         self._habits: dict[_Place, Habit] = {}
+        self._further: dict[_Place, Habit] = {}  # of any element of a list: for those beyond what clean executions left there
+        self._compared: set[_Place] = set()
         self._keys: dict[str, set[Any]] = defaultdict(set)  # collection -> keys of rows that were there each time
         self._names: dict[str, set[tuple[str, str]]] = defaultdict(set)  # collection -> (before, after) of keys that vary within
+        #: Has a file been seen beside a copy of it? Else it is by chance that two are alike: a compressed one names the second, say.
+        self.copies = False
+        self._lengths: set[int] = set()  # of tokens that vary and have letters in them
+        self._twins = Twins()
+        self._temporary = TemporaryNames()
+        self._token = TOKEN
 
     def name_id(self, text: str) -> None:
         """A message has this id."""
@@ -152,14 +102,17 @@ class Varying:
             for row in collection.rows:
                 for _, value in leaves(row):
                     if isinstance(value, str):
-                        self.known.update(tokens(value)[1::2])
+                        self.known.update(self.tokens(value)[1::2])
 
     def habit(self, name: str, kind: str, path: Path) -> Habit | None:
         """None for a place whose values do not vary."""
         if not self._habits:
             return None
         place = self._place(path)
-        return self._habits.get((name, kind, place)) or self._habits.get((name, "*", place))
+        found = self._habits.get((name, kind, place)) or self._habits.get((name, "*", place))
+        if found is None and self._further and (name, kind, place) not in self._compared:
+            return self._further.get((name, kind, _any_element(place)))
+        return found
 
     def kind(self, name: str, collection: Collection, row: Row) -> str:
         """As `kind_of`, but for keys that vary without having the look of it."""
@@ -170,13 +123,48 @@ class Varying:
                     return f"{before}*{after}"
         return kind_of(collection, row)
 
-    def learn(self, samples: Sequence[Collections]) -> None:
-        """From worlds that should be equal."""
+    def learn(self, samples: Sequence[Collections], seen: Sequence[float] = (), begun: float = 0.0) -> None:
+        """From worlds that should be equal. ``seen``: when each was looked at, by the task's clock; ``begun``: as in `Habit.add`."""
+        self.copies = self.copies or any(map(_has_copies, samples))
+        times: Sequence[When] = [(at, begun) for at in seen] or [None] * len(samples)
         for name in sorted(set.intersection(*(set(sample) for sample in samples))):
-            for first, second in combinations([sample[name] for sample in samples], 2):
-                self._learn(name, first, second)
+            for (first, at), (second, later) in combinations([(sample[name], at) for sample, at in zip(samples, times, strict=True)], 2):
+                # When a file was written is told by our clock, not by the task's.
+                self._learn(name, first, second, (None, None) if name.endswith(_TIMES) else (at, later))
+        for name, kind, path, shape, token in self._twins.learn([self._short(sample) for sample in samples], seen) if seen else ():
+            self._habits[name, kind, path].twins.add((shape, token))
 
-    def _learn(self, name: str, first: Collection, second: Collection) -> None:
+    def _short(self, sample: Collections) -> dict[tuple[Any, ...], frozenset[str]]:
+        """What stands where short values vary: by collection, kind of row, path, shape and token place."""
+        found: dict[tuple[Any, ...], set[str]] = defaultdict(set)
+        varies = {name for name, _, _ in self._habits}
+        for name, collection in sample.items():
+            for row in collection.rows if name in varies else ():
+                kind = self.kind(name, collection, row)
+                for path, value in leaves(row):
+                    place = self._place(path)
+                    habit = self._habits.get((name, kind, place))
+                    if habit is None or habit.only_uuids or value is None or isinstance(value, bool):
+                        continue
+                    parts = self.parts(value)
+                    for n, part in enumerate(parts[1::2]):
+                        if is_short(str(part)) and part not in self.known:
+                            found[name, kind, place, tuple(parts[::2]), n].add(str(part))
+        return {place: frozenset(values) for place, values in found.items()}
+
+    def tokens(self, text: str) -> list[str]:
+        """As `tokens`; a name that `tempfile` has drawn, whatever is before it, is one of them."""
+        return tokens(text, self._token)
+
+    def parts(self, value: Any) -> list[Any]:
+        """As `tokens`; what is no text is one token."""
+        return self.tokens(value) if isinstance(value, str) else ["", value, ""]
+
+    def is_temporary(self, text: str) -> bool:
+        """Is it a name that `tempfile` has drawn?"""
+        return self._temporary.holds(text)
+
+    def _learn(self, name: str, first: Collection, second: Collection, when: _Times) -> None:
         ours, theirs = list(first.rows), list(second.rows)
         if len(first.key) == 1:
             self._keys[name] |= _keys(first) & _keys(second)
@@ -186,26 +174,60 @@ class Varying:
                 theirs.remove(row)
         pairs = list(_pairs(first, ours, theirs))
         for one, other in pairs:
-            self._compare(name, first, one, other)
+            self._compare(name, first, one, other, when)
 
-    def _compare(self, name: str, collection: Collection, one: Row, other: Row) -> None:
+    def _compare(self, name: str, collection: Collection, one: Row, other: Row, when: _Times) -> None:
         left, right = dict(leaves(one)), dict(leaves(other))
         if left.keys() != right.keys():
             return
-        if len(collection.key) == 1 and kind_of(collection, one) != kind_of(collection, other):
-            self._names[name].add(_around(str(one[collection.key[0]]), str(other[collection.key[0]])))
+        if len(collection.key) == 1:
+            keys = str(one[collection.key[0]]), str(other[collection.key[0]])
+            if kind_of(collection, one) != kind_of(collection, other) or look_drawn(*keys):  # the next may look like another kind
+                self._learn_name(name, *keys)
         kind = self.kind(name, collection, one)
         made_up = {*collection.surrogate, *collection.references}
         for path, value in left.items():
+            place = self._place(path)
+            if (starred := _any_element(place)) != place:
+                self._compared.add((name, kind, place))
             if value == right[path] or value is None or right[path] is None or path[0] in made_up:
                 continue
-            habit = self._habits.setdefault((name, kind, self._place(path)), Habit())
-            habit.add(value)
-            habit.add(right[path])
-            if isinstance(value, str) and isinstance(right[path], str):
-                habit.add_sizes(len(value), len(right[path]))
+            known = [(self._habits, place), *([(self._further, starred)] if starred != place else [])]
+            for habit in [habits.setdefault((name, kind, where), Habit()) for habits, where in known]:
+                habit.add(self.parts(value), self.parts(right[path]), when)
+                if isinstance(value, str) and isinstance(right[path], str):
+                    habit.add_sizes(len(value), len(right[path]))
+                    self._learn_lengths(value, right[path])
         if left.get(_DIGEST) != right.get(_DIGEST) and isinstance(left.get(_SIZE), int):
             self._habits.setdefault((name, kind, _SIZE), Habit()).add_sizes(left[_SIZE], right[_SIZE])
+
+    def _learn_lengths(self, one: str, other: str) -> None:
+        for ours, theirs in zip(self.tokens(one)[1::2], self.tokens(other)[1::2], strict=False):
+            if ours != theirs and len(ours) == len(theirs) and not (ours.isdigit() and theirs.isdigit()):
+                self._lengths.add(len(ours))
+
+    def is_number(self, token: str) -> bool:
+        """Of one that varies: a number, which may have a digit less, or a token of letters and digits that has no letter by chance?"""
+        return token.isdigit() and len(token) not in self._lengths
+
+    def _learn_name(self, name: str, one: str, other: str) -> None:
+        """Of two keys of the same thing: what they have in common."""
+        if (around := self._temporary.learn(one, other)) is None:
+            self._names[name].add(_around(one, other))
+            return
+        self._names[name].add(around)
+        names = self._temporary.pattern()
+        self._token = re.compile(f"({_UUID}|{_TIME}|{_TEMPORARY}|{names}|[A-Za-z0-9]+)")
+
+
+def _any_element(place: Path) -> Path:
+    return tuple("*" if isinstance(part, int) else part for part in place)
+
+
+def _has_copies(sample: Collections) -> bool:
+    """Do two files have the same content?"""
+    digests = [row[_DIGEST[0]] for collection in sample.values() for row in collection.rows if row.get(_SIZE[0]) and row.get(_DIGEST[0])]
+    return len(set(digests)) < len(digests)
 
 
 def _keys(collection: Collection) -> set[Any]:

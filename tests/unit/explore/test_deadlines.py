@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.explore.deadlines import left_until, moments, waits
+from harness.explore.deadlines import REACH, left_until, moments, waits
 
 NOW = 1_795_000_000.0  # 2026-11-18 11:06:40 UTC
 
@@ -38,6 +38,11 @@ NOW = 1_795_000_000.0  # 2026-11-18 11:06:40 UTC
 )
 def test_moments(value: object, expected: list[float]) -> None:
     assert [round(moment, 6) for moment in moments(value, NOW)] == expected
+
+
+def test_where_a_time_is_meant_it_may_be_more_than_a_year_away() -> None:
+    assert list(moments("2027-11-18T11:06:40Z", NOW, REACH)) == [NOW + 365 * 86400]
+    assert list(moments(NOW - 466 * 86400, NOW, REACH)) == [NOW - 466 * 86400]
 
 
 def test_a_moment_without_an_offset_may_be_utc_or_local(monkeypatch: pytest.MonkeyPatch) -> None:

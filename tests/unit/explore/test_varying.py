@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+import json
+import time
 from typing import Any
+
+import pytest
 
 from harness.explore.canonical import canonical
 from harness.explore.freezing import Freezer, changes
-from harness.explore.varying import Habit, Varying
+from harness.explore.habits import Habit
+from harness.explore.varying import Varying
 from harness.model.world import Collection
 
 A, B, C, D = (f"{n * 8}-1111-4111-8111-{n * 12}" for n in "abcd")
@@ -34,6 +39,38 @@ def test_a_random_token_is_some_token() -> None:
     assert form(varying, bag({"path": "/a", "token": C})) == form(varying, bag({"path": "/a", "token": A}))
     assert form(varying, bag({"path": "/a", "token": None})) != form(varying, bag({"path": "/a", "token": A}))
     assert form(varying, bag({"path": "/b", "token": A})) != form(varying, bag({"path": "/a", "token": A}))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Sunday, 22 November 2026", "Wednesday, 01 March 2028"),
+        ("20261122", "20280301"),
+        ("20261122T235959Z", "20280301T000001Z"),
+        ("202611222359", "202803010001"),
+    ],
+)
+def test_a_date_is_no_token_however_it_is_written(one: str, other: str) -> None:
+    """It need not be the same in all places where a task writes it, since the day may be another when it comes to the second."""
+    varying = learnt(bag({"at": one, "again": one}), bag({"at": other, "again": other}))
+    assert form(varying, bag({"at": one, "again": other})) == form(varying, bag({"at": other, "again": other}))
+
+
+def test_what_is_pushed_again_varies_as_what_was_there_before() -> None:
+    """A list that is longer than any that a clean execution left."""
+
+    def pushed(*ats: float, n: int = 7) -> dict[str, Collection]:
+        return keys(("recent", [json.dumps({"n": n, "at": at}) for at in ats]))
+
+    varying = learnt(pushed(1.5), pushed(2.5))
+    assert form(varying, pushed(3.5, 1.5)) == form(varying, pushed(4.5, 2.5)) != form(varying, pushed(2.5))
+    assert form(varying, pushed(1.5, 1.5)) != form(varying, pushed(1.5, 1.5, n=8))
+
+
+def test_an_element_that_stays_the_same_is_no_other_one() -> None:
+    varying = learnt(keys(("k", ["head", A])), keys(("k", ["head", B])))
+    assert form(varying, keys(("k", ["head", C]))) == form(varying, keys(("k", ["head", A]))) != form(varying, keys(("k", ["tail", A])))
+    assert form(varying, keys(("k", ["head", C, D]))) == form(varying, keys(("k", ["head", A, B])))
 
 
 def test_the_same_one_at_two_places_stays_the_same() -> None:
@@ -116,6 +153,16 @@ def test_half_of_a_file_is_not_about_as_long_as_all_of_it() -> None:
     assert (habit.about(0), habit.about(12_000)) == (0, 12_000)
 
 
+def test_the_ends_of_pieces_vary_more_than_all_of_it() -> None:
+    """Of a long file each piece ends somewhere else each time; but of the whole nothing may be missing, and nothing may be twice."""
+    habit = Habit()
+    for one, other in ((8190, 8201), (16_383, 16_390), (24_570, 24_577), (90_100, 90_116)):
+        habit.add_sizes(one, other)
+    assert [habit.about(size) for size in (8130, 8300, 16_200, 24_800)] == ["#0", "#0", "#1", "#2"]
+    assert habit.about(90_000) == habit.about(90_250) == "#3"
+    assert [habit.about(size) for size in (0, 4000, 12_300, 88_000, 92_000)] == [0, 4000, 12_300, 88_000, 92_000]
+
+
 def test_what_a_task_keeps_under_its_own_id_is_kept_under_that_of_any_message() -> None:
     varying = Varying()
     one, other, free = (f"{digit * 8}-1111-4111-8111-111111111111" for digit in "123")
@@ -127,3 +174,84 @@ def test_what_a_task_keeps_under_its_own_id_is_kept_under_that_of_any_message() 
     rows = [Collection("keys", ({"key": "sold", "value": {i: stamp}},), key=("key",)) for i, stamp in ((one, "1.5"), (one, "2.5"))]
     varying.learn([{"cache.keys": row} for row in rows])
     assert varying.habit("cache.keys", varying.kind("cache.keys", rows[0], rows[0].rows[0]), ("value", other)) is not None
+
+
+@pytest.mark.parametrize("copied", [False, True])
+def test_files_are_alike_by_chance_unless_one_is_a_copy(copied: bool) -> None:
+    """What is compressed holds the second in which that was done: two of them are alike where both were made in the same one."""
+
+    def world(*digests: str) -> dict[str, Collection]:
+        rows = ({"path": f"{n}.gz", "size": 39, "sha256": digest * 64, "text": None} for n, digest in enumerate(digests))
+        return {"docs.files": Collection("files", tuple(rows), key=("path",))}
+
+    varying = learnt(world("a", "a" if copied else "b"), world("c", "c" if copied else "d"))
+    assert (form(varying, world("e", "e")) == form(varying, world("e", "f"))) is not copied
+
+
+def held(text: str) -> dict[str, Collection]:
+    row = {"path": "log", "size": len(text), "sha256": text, "text": text}
+    return {"files.files": Collection("files", (row,), key=("path",))}
+
+
+@pytest.mark.parametrize("rest", ["", "x" * 5000 + "\n"])
+def test_what_is_appended_once_too_often_is_not_hidden_by_a_token_above_it(rest: str) -> None:
+    """However long the file is, and although it was seen without the line too."""
+    varying = Varying()
+    varying.learn([held(f"{token}\n{rest}") for token in (A, B)])
+    varying.learn([held(f"{token}\n{rest}+10\n") for token in (A, B)])
+    assert form(varying, held(f"{C}\n{rest}+10\n")) == form(varying, held(f"{A}\n{rest}+10\n"))
+    assert len({form(varying, held(f"{C}\n{rest}" + "+10\n" * times)) for times in range(4)}) == 4
+
+
+def test_of_texts_that_differ_in_more_than_words_the_lines_count() -> None:
+    def signed(signature: str, times: int = 1) -> dict[str, Collection]:
+        return held(f"{signature}\n" + "+10\n" * times)
+
+    varying = learnt(signed("Zm9v+YmFy/cXV4"), signed("Zm9vYm/FycX+V4"), signed("Zm9vYmFycXV4A+"))
+    assert form(varying, signed("m9v/YmFy/cXV4+")) == form(varying, signed("Zm9v+YmFy/cXV4"))
+    assert form(varying, signed("m9v/YmFy/cXV4+", 2)) != form(varying, signed("Zm9v+YmFy/cXV4"))
+
+
+def test_a_word_that_is_another_later_is_none_that_varies() -> None:
+    varying = Varying()
+    for word in ("new", "paid"):
+        varying.learn([keys(("order", f"{word}:{token}")) for token in (A, B, D)])
+    assert form(varying, keys(("order", f"paid:{C}"))) == form(varying, keys(("order", f"paid:{A}")))
+    assert form(varying, keys(("order", f"paid:{C}"))) != form(varying, keys(("order", f"new:{C}")))
+
+
+def coded(code: Any, sent: Any, clock: str = "") -> dict[str, Collection]:
+    return {**bag({"path": "/sms", "code": sent, "at": clock}), **keys(("code", {"value": code, "at": clock}))}
+
+
+@pytest.mark.parametrize("make", [int, str, lambda code: f"Your code is {code}."])
+def test_a_short_code_that_is_kept_and_sent_is_one(make: Any) -> None:
+    seen = (1_795_330_729.0, 1_795_330_731.0)
+    codes = ("493817", "820164")
+    varying = Varying()
+    varying.learn([coded(int(code), make(code)) for code in codes], seen, seen[0])
+    assert form(varying, coded(555123, make("555123"))) == form(varying, coded(493817, make("493817")))
+    assert form(varying, coded(555123, make("493817"))) != form(varying, coded(493817, make("493817")))
+
+
+def test_the_time_of_day_is_no_code() -> None:
+    seen = (1_795_330_729.0, 1_795_330_731.0)
+    clocks = [time.strftime("%H%M%S", time.gmtime(at)) for at in seen]
+    varying = Varying()
+    varying.learn([coded(1, 1, clock) for clock in clocks], seen, seen[0])
+    one, other = coded(1, 1, "123456"), coded(1, 1, "654321")
+    assert form(varying, {**one, "cache.keys": other["cache.keys"]}) == form(varying, one)
+
+
+def test_where_a_piece_of_a_long_text_ends_is_a_matter_of_luck() -> None:
+    """Its lines differ in their length, and so does what is cut off; but nothing is like the whole."""
+
+    def exported(seed: int, end: int | None = None) -> dict[str, Collection]:
+        return held("".join(f"{n},{100_000 * ((seed * 7919 + n) % 90 + 5)}\n" for n in range(1500))[:end])
+
+    varying = Varying()
+    for end in (8192, 16_384, None):
+        varying.learn([exported(seed, end) for seed in (1, 2, 3)])
+    for end in (8192, 16_384, None):
+        assert len({form(varying, exported(seed, end)) for seed in range(12)}) == 1
+    assert form(varying, held(exported(4)["files.files"].rows[0]["text"] + "1,2\n")) != form(varying, exported(4))
