@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness.explore.judge import looks_held
 from harness.model.exploration import Stop
 
-__all__ = ["fix_for"]
+__all__ = ["UNSTORED", "fix_for"]
 
 _GENERAL = "Let each effect be such that doing it again changes nothing, or record in the same transaction that it was done."
 _EARLY = (
@@ -26,6 +27,12 @@ _BY_WORD = {
 _LOCK = "Give what is held an expiry (SET key token NX EX seconds) longer than the work, or let the same message take it over."
 _TEMPORARY = "Write to a temporary name that is the same on every delivery, so that the next one takes it over, and rename it at the end."
 _REQUEST = "Send an idempotency key that is the same on every delivery, made from the arguments alone."
+_READ = (
+    "If the request changes nothing where it goes, say so in the scenario (`ignore_methods: [GET]` of that service); "
+    "else send an idempotency key that is the same on every delivery."
+)
+#: Methods that mostly only ask (RFC 9110, 9.2.1).
+_SAFE = re.compile(r"\b(?:GET|HEAD|OPTIONS)\b")
 _KEY = (
     "The requests carried different keys: make the key from the arguments alone, without anything random, the time or the attempt's number."
 )
@@ -38,7 +45,16 @@ _COUNTER = (
     "and skip it the next time."
 )
 _FILE = "Write the whole file under a temporary name and rename it: never append to it, and never leave half of it under its own name."
+_DAMAGE = (
+    "Keep SQLite's journal on disk, or a write-ahead log (PRAGMA journal_mode=WAL): without one a crash in a commit damages the database."
+)
 _MARKER = "Something says that the work is done before it is: set that mark after the effect, or in one transaction with it."
+
+
+UNSTORED = (
+    "Return what the result's serializer can hold: names, numbers and texts, no sets or objects; or keep no result (ignore_result=True). "
+    "Celery stores it once the work is done, and tells a failure where it cannot."
+)
 
 
 def fix_for(word: str, differences: Sequence[Mapping[str, Any]], effect: Stop | None) -> str:
@@ -51,6 +67,8 @@ def fix_for(word: str, differences: Sequence[Mapping[str, Any]], effect: Stop | 
     missing = [one for one in differences if _less(one)]
     if any(looks_held(one) for one in extra) and missing:
         return _LOCK
+    if _is(extra, "damage"):
+        return _DAMAGE
     for found, fix in ((_http_fix(extra), None), (_is(extra, "mails"), _MAIL)):
         if found:
             return fix or str(found)
@@ -67,6 +85,8 @@ def _http_fix(extra: Sequence[Mapping[str, Any]]) -> str:
     requests = [one for one in extra if str(one.get("collection", "")).endswith(".requests")]
     if not requests:
         return ""
+    if all(_SAFE.search(str(one.get("row"))) for one in requests):
+        return _READ
     return _KEY if any(_keyed(one) for one in requests) else _REQUEST
 
 

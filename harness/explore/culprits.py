@@ -25,9 +25,12 @@ def culprit(
     """The effect that lasted although what should have followed it was lost; where nothing had lasted, the stop of the last kill.
 
     Where something is there too often or goes too far, the effect that did it before the last kill, though another came after it.
+    Where only the result could not be stored, the line that returned it.
     ``effects``: of each delivery of the path.
     """
     stop, place = _last_before_the_kill(steps, replayed)
+    if replayed.endings[-1].returned:
+        return stop, replayed.endings[-1].place or place
     excessive = [one for one in differences if _too_much(one)]
     if stop is None or not excessive:
         return stop, place

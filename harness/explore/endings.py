@@ -36,6 +36,7 @@ def ending_of(
         error=error,
         traceback=str(told.get("traceback") or ""),
         requeue=bool(told.get("requeue")),
+        returned=bool(told.get("returned")),
         place=Place(place["module"], place["function"], page.relative(place["file"]), place["line"]) if place else None,
         doubts=tuple(doubts),
         undeclared=tuple(undeclared),

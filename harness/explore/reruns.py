@@ -7,6 +7,7 @@ from itertools import pairwise
 
 from harness.explore.confirm import Replayed
 from harness.explore.graph import Suspicion
+from harness.explore.judged import is_beneath
 from harness.explore.spots import Step
 from harness.model.exploration import Outcome, Rerun
 from harness.model.quantities import format_duration
@@ -37,6 +38,8 @@ def rerun_of(suspicion: Suspicion, replayed: Replayed) -> Rerun:
 
 def _refusal(suspicion: Suspicion, replayed: Replayed) -> str:
     steps, endings = suspicion.spot.steps, replayed.endings
+    if endings[-1].returned and not suspicion.spot.kills:
+        return "it takes no crash: calling the task once shows it"
     if suspicion.fault.word in ("STORM", "STUCK") or any(ending.outcome is Outcome.ENDLESS for ending in endings):
         return "it has no end"
     if any(step.delivery.warm for step in steps):
@@ -46,6 +49,8 @@ def _refusal(suspicion: Suspicion, replayed: Replayed) -> str:
         return f"it needs messages beside the one of {first.task}, whose order no real broker promises"
     if any(step.delivery.message for step in steps) or any(len(node.pending) > 1 for node in replayed.worlds):
         return "it needs two messages at a time, whose order no real broker promises"
+    if (hidden := next(filter(is_beneath, suspicion.fault.differences), None)) is not None:
+        return f"it differs in {hidden.get('collection')}, which checks of real workers do not compare"
     if odd := next((e for step, e in zip(steps, endings, strict=True) if step.delivery.killed_at is None and e.outcome not in _ENDS), None):
         return f"a delivery of it ends as {odd.outcome.value} without a crash of ours"
     return ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from harness.explore.causes import fix_for
+from harness.explore.causes import UNSTORED, fix_for
 from harness.explore.confirm import Replayed
 from harness.explore.culprits import culprit, with_line
 from harness.explore.graph import Suspicion
@@ -36,7 +36,7 @@ def flaw_of(
         path=suspicion.spot.path,
         stops=tuple(stop for stop in replayed.struck if stop is not None),
         differences=fault.differences,
-        fix=fix_for(fault.word, fault.differences, effect),
+        fix=UNSTORED if replayed.endings[-1].returned else fix_for(fault.word, fault.differences, effect),
         confirmed=True,
         place=place,
         alike=alike,
@@ -53,6 +53,8 @@ def _headline(suspicion: Suspicion, place: Place | None) -> str:
     if fault.word == "LOST":
         return "A worker that dies takes the call with it: it was acknowledged before it ran."
     if fault.word == "STATE":
+        if not suspicion.spot.kills:
+            return f"The call is told as failed{where}, without any crash, although all of it was done."
         return f"After a crash{where} the call is told as failed, although all of it was done."
     if fault.word == "STORM":
         return "It is retried for ever."
@@ -147,6 +149,8 @@ def _ended(ending: Ending) -> str:
         Outcome.KILLED: "It was killed",
     }[ending.outcome]
     why = f" with {_shown(ending.error)}" if ending.error else ""
+    if ending.returned:
+        return f"It did its work{at(ending.place)}, but its result could not be stored: {_shown(ending.error)}."
     return f"{words}{why}{at(ending.place)}."
 
 

@@ -93,7 +93,8 @@ class Ending:
     error: str = ""  # "IntegrityError: UNIQUE constraint failed: …"
     traceback: str = ""
     requeue: bool = False  # of REJECTED
-    place: Place | None = None  # of an error: the user's innermost line
+    returned: bool = False  # of FAILURE: the task did its work, but its result could not be stored
+    place: Place | None = None  # of an error: the user's innermost line; where it returned, if its result could not be stored
     doubts: tuple[str, ...] = ()  # why what was seen is not all there is: mmap, io_uring, threads
     undeclared: tuple[str, ...] = ()  # connections that were refused: "api.example.com:443"
     slept: float = 0.0  # seconds by which the task's clock went on while it slept, which cost no time; less those for which it stood

@@ -14,7 +14,7 @@ from harness.reporting.exploration_words import advice_for
 from harness.reporting.ink import WIDTH, Line, wrapped
 from harness.reporting.words import number, plural, printable, shortened
 
-__all__ = ["call_text", "exploration_lines", "last_line"]
+__all__ = ["call_text", "early_lines", "exploration_lines", "last_line"]
 
 _SIGNS = {"certified": ("✓", "pass", "CERTIFIED"), "fails": ("✕", "failbold", "FAILS"), "inconclusive": ("?", "open", "INCONCLUSIVE")}
 _EXITS = {"certified": 0, "fails": 1, "inconclusive": 4}
@@ -29,11 +29,17 @@ def call_text(task: str, args: Sequence[object], kwargs: dict[str, object]) -> s
     return f"{task}({', '.join(written)})"
 
 
-def exploration_lines(found: Exploration, root: Path, reproduce: str) -> list[Line]:
-    """All of one task. ``root``: where the places' files lie; ``reproduce``: the command that shows the same."""
+def early_lines(flaw: Flaw, root: Path) -> list[Line]:
+    """Of a finding that is confirmed while others are looked for."""
+    return [[], *_flaw(flaw, root)]
+
+
+def exploration_lines(found: Exploration, root: Path, reproduce: str, told: Flaw | None = None) -> list[Line]:
+    """All of one task. ``root``: where the places' files lie; ``reproduce``: the command that shows the same; ``told``: stands above."""
     lines: list[Line] = []
     figures = _drawn(found) + _points(found.environment) + _figures(found.coverage)
-    for block in (_stops(found.first, found.wakes), figures, *(_flaw(flaw, root) for flaw in found.flaws), _verdict(found, reproduce)):
+    flaws = [_flaw(flaw, root, above=told is not None and (flaw.word, flaw.path) == (told.word, told.path)) for flaw in found.flaws]
+    for block in (_stops(found.first, found.wakes), figures, *flaws, _verdict(found, reproduce)):
         if block:
             lines += [[], *block]
     return lines
@@ -108,15 +114,11 @@ def _figures(coverage: Coverage) -> list[Line]:
     return lines
 
 
-def _flaw(flaw: Flaw, root: Path) -> list[Line]:
+def _flaw(flaw: Flaw, root: Path, *, above: bool = False) -> list[Line]:
+    """``above``: its story has been told already."""
     first, *rest = wrapped(printable(flaw.headline), first=f"{flaw.word}  ", indent=len(flaw.word) + 2)
     lines: list[Line] = [[("failbold", text)] for text in (first, *rest)]
-    for sentence in flaw.story:
-        lines += [[("", text)] for text in wrapped(printable(sentence), first="  - ", indent=4)]
-    source = _source(flaw.place, root)
-    lines += [[], *source] if source else []
-    fix = wrapped(printable(flaw.fix), first=" " * 7, indent=7)
-    lines += [[], [("bold", "  Fix  "), ("", fix[0][7:])], *([("", text)] for text in fix[1:])]
+    lines += [[("", "  - Told above.")]] if above else _story(flaw, root)
     if flaw.confirmed:
         alike = f"; {plural(flaw.alike, 'other path')} to the same" if flaw.alike else ""
         lines.append([("dim", f"  Confirmed by {'true SIGKILLs' if flaw.stops else 'a replay'}{alike}.")])
@@ -126,6 +128,16 @@ def _flaw(flaw: Flaw, root: Path) -> list[Line]:
         why = wrapped(f"Not saved for real workers: {printable(flaw.rerun.refused)}.", first="  ", indent=2)
         lines += [[("dim", text)] for text in why]
     return lines
+
+
+def _story(flaw: Flaw, root: Path) -> list[Line]:
+    lines: list[Line] = []
+    for sentence in flaw.story:
+        lines += [[("", text)] for text in wrapped(printable(sentence), first="  - ", indent=4)]
+    source = _source(flaw.place, root)
+    lines += [[], *source] if source else []
+    fix = wrapped(printable(flaw.fix), first=" " * 7, indent=7)
+    return [*lines, [], [("bold", "  Fix  "), ("", fix[0][7:])], *([("", text)] for text in fix[1:])]
 
 
 def _source(place: Place | None, root: Path) -> list[Line]:

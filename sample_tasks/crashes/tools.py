@@ -25,6 +25,7 @@ app = Celery(
         "sample_tasks.crashes.more_pairs",
         "sample_tasks.crashes.hard_pairs",
         "sample_tasks.crashes.looks_wrong",
+        "sample_tasks.crashes.result_pairs",
     ],
 )
 app.conf.update(task_acks_late=True, task_reject_on_worker_lost=True, worker_prefetch_multiplier=1)

@@ -3,29 +3,31 @@
 from __future__ import annotations
 
 import base64
+import inspect
 import traceback
 from typing import Any
 
 from celery_harness_agent.frames import Frames
-from celery_harness_agent.lines_of_stops import qualified_name
+from celery_harness_agent.lines_of_stops import Lines, qualified_name
 
 __all__ = ["deliver"]
 
 _LIMIT = 300
 
 
-def deliver(app: Any, raw: dict[str, Any], redelivered: bool, hostname: str, frames: Frames) -> dict[str, Any]:
+def deliver(app: Any, raw: dict[str, Any], redelivered: bool, hostname: str, frames: Frames, lines: Lines | None) -> dict[str, Any]:
     """Run it. ``raw``: the envelope as kombu's virtual transports hold it.
 
-    Answers {outcome: SUCCESS, FAILURE, RETRY, IGNORED, REJECTED or DIED; result, error, traceback, requeue, place}. What ends
-    the process of a worker's pool (SystemExit, MemoryError) is DIED here.
+    Answers {outcome: SUCCESS, FAILURE, RETRY, IGNORED, REJECTED or DIED; result, error, traceback, requeue, place, returned}. What ends
+    the process of a worker's pool (SystemExit, MemoryError) is DIED here. ``returned``: the task did its work, but its result could not
+    be stored; ``place`` is where it returned then, if ``lines`` have followed it.
     """
-    told = {"outcome": "IGNORED", "result": "", "error": "", "traceback": "", "requeue": False, "place": None}
+    told = {"outcome": "IGNORED", "result": "", "error": "", "traceback": "", "requeue": False, "place": None, "returned": False}
     try:
         request = _request(app, _message(app, raw, redelivered), hostname)
         if request.revoked():
             return {**told, "error": "the message has expired, so Celery discards it"}
-        return {**told, **_run(request, frames)}
+        return {**told, **_run(request, frames, lines)}
     except (SystemExit, KeyboardInterrupt, MemoryError) as exc:
         return {**told, **_described(exc, exc.__traceback__, frames), "outcome": "DIED"}
 
@@ -71,8 +73,9 @@ def _request(app: Any, message: Any, hostname: str) -> Any:
     )
 
 
-def _run(request: Any, frames: Frames) -> dict[str, Any]:
+def _run(request: Any, frames: Frames, lines: Lines | None) -> dict[str, Any]:
     from celery.app import trace
+    from kombu.exceptions import EncodeError
 
     answer = trace.fast_trace_task(
         request.type, request.id, request.request_dict, request.body, request.content_type, request.content_encoding
@@ -81,6 +84,8 @@ def _run(request: Any, frames: Frames) -> dict[str, Any]:
     told: dict[str, Any] = {"outcome": "SUCCESS", "result": str(value)[:_LIMIT]}
     if failed:
         told = {**_outcome(value), **_described(_inner(value.exception), getattr(value, "tb", None), frames)}
+        if isinstance(_inner(value.exception), EncodeError) and told["place"] is None:
+            told["returned"], told["place"] = True, lines and lines.left_at(inspect.unwrap(request.task.run).__code__)
     request.on_success(answer)  # what the worker's main process does about it: it stores the failure of a rejected one
     return told
 

@@ -6,10 +6,13 @@ A library's line is not the user's, but the line that called it still is; so cal
 
 from __future__ import annotations
 
+import ast
+import inspect
 import os
 import struct
 import sys
 import threading
+from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any, Callable
 
@@ -23,11 +26,22 @@ _LENGTH = struct.Struct("<I")
 _TOOL = "celery-harness"
 #: One that no tool of Python's own documentation claims (debugger 0, coverage 1, profiler 2, optimizer 5).
 _TOOL_IDS = (4, 3)
+_GOES_ON = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
 
 
 def qualified_name(code: Any) -> str:
     """As far as this Python knows it (3.11)."""
     return str(getattr(code, "co_qualname", code.co_name))
+
+
+def _returns(file: str) -> set[int]:
+    """The lines of its return statements."""
+    try:
+        tree = ast.parse(Path(file).read_bytes())
+    except (OSError, SyntaxError, ValueError):
+        return set()
+    found = (node for node in ast.walk(tree) if isinstance(node, ast.Return))
+    return {line for node in found for line in range(node.lineno, (node.end_lineno or node.lineno) + 1)}
 
 
 class _Thread(threading.local):
@@ -45,7 +59,7 @@ class Lines:
         self._memory = page.memory
         self._frames = frames
         self._codes: dict[CodeType, int] = {}
-        self._hits: dict[tuple[int, int], int] = {}
+        self._hits: dict[tuple[int, int], int] = {}  # in the order in which they ran last
         self._thread = _Thread()
         self._lock = threading.Lock()
         self._stop: Callable[[], None] = lambda: None
@@ -66,6 +80,16 @@ class Lines:
         self._stop()
         self._stop = lambda: None
 
+    def left_at(self, code: CodeType) -> dict[str, Any] | None:
+        """Where a function of the user's returned last: what it leaves by may be a line before that, such as its `with`."""
+        run = [line for number, line in self._hits if number == self._codes.get(code)]
+        if not run:
+            return None
+        returns = _returns(code.co_filename)
+        line = next((line for line in reversed(run) if line in returns), run[-1])
+        name = next((module.__name__ for module in list(sys.modules.values()) if getattr(module, "__file__", "") == code.co_filename), "")
+        return {"module": name, "function": qualified_name(code), "file": code.co_filename, "line": line}
+
     # --- what both ways tell -------------------------------------------------------------------------------------------
 
     def _entered(self, code: CodeType, name: str) -> bool:
@@ -78,12 +102,18 @@ class Lines:
         self._thread.frames.append([number, 0, 0])
         return True
 
+    def _resumed(self, line: int) -> None:
+        """A generator or a coroutine goes on in the middle of a line: it does not begin to run again, but it is where the thread is."""
+        place = self._thread.frames[-1]
+        place[1], place[2] = line, self._hits.get((place[0], line), 1)
+        self._show(place)
+
     def _at(self, line: int) -> None:
         frames = self._thread.frames
         if frames:
             place = frames[-1]
             key = (place[0], line)
-            self._hits[key] = hit = self._hits.get(key, 0) + 1
+            self._hits[key] = hit = self._hits.pop(key, 0) + 1
             place[1], place[2] = line, hit
             self._show(place)
 
@@ -132,7 +162,12 @@ class Lines:
             return local
 
         def every_call(frame: FrameType, event: str, _: Any) -> Any:
-            return local if self._entered(frame.f_code, str(frame.f_globals.get("__name__", ""))) else None
+            code = frame.f_code
+            if not self._entered(code, str(frame.f_globals.get("__name__", ""))):
+                return None
+            if code.co_flags & _GOES_ON and frame.f_lineno != code.co_firstlineno:
+                self._resumed(frame.f_lineno)
+            return local
 
         before = sys.gettrace()
 
@@ -150,15 +185,27 @@ class Lines:
         events = monitoring.events
         lines = events.LINE | events.PY_RETURN | events.PY_YIELD
 
-        def entered(code: CodeType, _: int) -> Any:
-            if not self._entered(code, str(sys._getframe(1).f_globals.get("__name__", ""))):
+        def begun(code: CodeType, frame: FrameType) -> Any:
+            if not self._entered(code, str(frame.f_globals.get("__name__", ""))):
                 return monitoring.DISABLE
             if not monitoring.get_local_events(tool, code):
                 monitoring.set_local_events(tool, code, lines)
             return None
 
+        def entered(code: CodeType, _: int) -> Any:
+            return begun(code, sys._getframe(1))
+
+        def resumed(code: CodeType, _: int) -> Any:
+            frame = sys._getframe(1)
+            if begun(code, frame) is monitoring.DISABLE:
+                return monitoring.DISABLE
+            self._resumed(frame.f_lineno)
+            return None
+
         def thrown_into(code: CodeType, _: int, __: BaseException) -> None:
-            self._entered(code, str(sys._getframe(1).f_globals.get("__name__", "")))
+            frame = sys._getframe(1)
+            if self._entered(code, str(frame.f_globals.get("__name__", ""))):
+                self._resumed(frame.f_lineno)
 
         def unwound(code: CodeType, _: int, __: BaseException) -> None:
             if self._codes.get(code):
@@ -167,7 +214,7 @@ class Lines:
         monitoring.use_tool_id(tool, _TOOL)
         callbacks = {
             events.PY_START: entered,
-            events.PY_RESUME: entered,
+            events.PY_RESUME: resumed,
             events.PY_THROW: thrown_into,
             events.PY_UNWIND: unwound,
             events.LINE: lambda code, line: self._at(line),

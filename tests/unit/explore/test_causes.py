@@ -31,6 +31,8 @@ CASES = {
         "what the value shall be",
     ),
     "file": ("EFFECT", [differs("docs.files", {"path": "a.txt"}, None, {"size": 20}, {"size": 10})], "rename it"),
+    "a request that only asks": ("EFFECT", [differs("api.requests", "GET /orders/7", 2, 2, 1)], "ignore_methods"),
+    "a database without a journal": ("PARTIAL", [differs("db.damage", {"damaged": "malformed"}, 0, 1, 0)], "journal_mode=WAL"),
     "marker": ("EFFECT", [differs("api.requests", request(), 0, 0, 1)], "before it is"),
     "lock beside missing work": (
         "EFFECT",
