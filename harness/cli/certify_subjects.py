@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import shlex
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,11 @@ from harness.cli.explore_system import Witness
 from harness.cli.look import scenario_files
 from harness.errors import UsageError
 from harness.explore.certificates import Folder
-from harness.explore.grounds import App, Seen, grounds_of
+from harness.explore.grounds import App, Seen, grounds_of, without_secrets
 from harness.explore.proof import Plain, first_world
 from harness.model.certificate import Certificate, Grounds, Subject
 from harness.model.scenario import ExploreItem
-from harness.ports.exploring import ExploresHere, KnowsModules, Mechanism
+from harness.ports.exploring import ExploresHere, KnowsFiles, KnowsModules, Mechanism
 from harness.scenario import LoadedScenario, load_scenarios
 
 __all__ = ["Asked", "Item", "Sight", "Target", "names_of", "renewal", "subject_of", "targets_of"]
@@ -134,6 +134,7 @@ def _target(asked: Asked, name: str, folder: Path) -> Target:
         for item, n in zip(items, places, strict=True)
         if item.rows is None
     )
+    _demand_names(found, loaded)
     if not found and (asked.targets or asked.task):
         raise UsageError(
             f"{items[0].task} has no certificate: its first rows are drawn",
@@ -141,6 +142,21 @@ def _target(asked: Asked, name: str, folder: Path) -> Target:
             hint="write `setup` without an argument, and no `rows`",
         )
     return Target(name, loaded, found, whole=own and not asked.task, scenario=_scenario_name(loaded, asked.root) if own else "")
+
+
+def _demand_names(items: Sequence[Item], loaded: LoadedScenario) -> None:
+    """Each certificate is known by what it is of, and secrets are no part of that."""
+    for number, one in enumerate(items):
+        question = question_of(one.item, loaded)
+        given = json.loads(json.dumps([list(question.args), dict(question.kwargs)], default=str))
+        if given == [list(one.subject.args), one.subject.kwargs]:
+            continue
+        if not one.subject.scenario:
+            what = f"{one.item.task} has no certificate: its arguments hold a secret, and without that nobody could explore it again"
+            raise UsageError(what, hint="write it into a scenario, and name that")
+        if any(other.subject == one.subject for other in [*items[:number], *items[number + 1 :]]):
+            what = f"{one.item.task} is explored with arguments that differ in a secret alone: their certificates would be one"
+            raise UsageError(what, where=one.where, hint="give them another argument that differs, or explore one of them")
 
 
 def _scenario_name(loaded: LoadedScenario, root: Path) -> str:
@@ -151,7 +167,7 @@ def subject_of(item: ExploreItem, loaded: LoadedScenario, app: str, root: Path) 
     """``app``: '' where the scenario is the user's own file."""
     scenario = "" if app else _scenario_name(loaded, root)
     question = question_of(item, loaded)
-    written = json.loads(json.dumps([list(question.args), dict(question.kwargs)], default=str))
+    written = without_secrets(json.loads(json.dumps([list(question.args), dict(question.kwargs)], default=str)))
     drawn = item.args if isinstance(item.args, str) else ""
     args, semantics = tuple(written[0]), question.semantics or ""
     return Subject(scenario=scenario, app=app, task=item.task, args=args, kwargs=written[1], drawn=drawn, semantics=semantics)
@@ -175,6 +191,7 @@ class Sight(Witness):
     app: App | None = None
     first: Mapping[str, str] = field(default_factory=dict)
     ran: tuple[str, ...] = ()
+    data: tuple[str, ...] = ()  # files that the setup, the app or a delivery has read, or given to a program
     plain: Plain = field(default_factory=Plain)
     seen: Seen = field(init=False)
 
@@ -190,15 +207,18 @@ class Sight(Witness):
         """See `Witness`."""
         self.plain = Plain(system.zygote())
         self.first = first_world(getattr(system, "stores", {}), self.plain)
+        self.data = self.seen.look_at_data(file for told in getattr(system, "told", ()) for file in told.get("read") or ())
 
     def ended(self, mechanism: Mechanism, drew: Iterable[str] = ()) -> None:
         """See `Witness`."""
         ran = mechanism.modules().values() if isinstance(mechanism, KnowsModules) else ()
         self.ran = tuple(dict.fromkeys((*ran, *drew)))
         self.seen.look(self.ran)
+        files = mechanism.files() if isinstance(mechanism, KnowsFiles) else ()
+        self.data = tuple(dict.fromkeys((*self.data, *self.seen.look_at_data(files))))
 
     def grounds(self, loaded: LoadedScenario, item: ExploreItem, ran: tuple[str, ...] | None = None) -> Grounds:
         """``ran``: modules in place of those that ran here, where nothing did."""
         assert self.app is not None, "the app is imported first"
         files = self.ran if ran is None else ran
-        return grounds_of(loaded, item, self.app, first_world=self.first, ran=files, seen=self.seen, plain=self.plain)
+        return grounds_of(loaded, item, self.app, first_world=self.first, ran=(*files, *self.data), seen=self.seen, plain=self.plain)

@@ -70,8 +70,8 @@ class CertifyJson:
         found = done.found
         _emit(
             task=found.task,
-            args=list(found.args),
-            kwargs=dict(found.kwargs),
+            args=list(done.subject.args),
+            kwargs=dict(done.subject.kwargs),
             drawn=done.subject.drawn,
             verdict=found.verdict,
             headline=found.headline,

@@ -22,7 +22,7 @@ from harness.egress.addresses import NAME_SERVICES, Address, address_of, written
 from harness.egress.listener import Call, Listener
 from harness.egress.name_server import NameServer
 from harness.egress.resolver import Resolver
-from harness.egress.sockets import connect_for, kind_of, process_of
+from harness.egress.sockets import connect_for, kind_of, process_of, strange
 from harness.egress.ways import Ways
 from harness.errors import EnvironmentFault
 
@@ -64,6 +64,7 @@ class Wall:
         self._inside: dict[int, _Inside] = {}
         self._servers: dict[int, tuple[Ways, NameServer]] = {}
         self._refused: dict[str, None] = {}
+        self._looked: set[int] = set()  # listeners of processes whose memory could be read
         self._ended = False
         self._serves = True  # the loop runs, or is about to
         self.trouble = ""
@@ -178,6 +179,7 @@ class Wall:
         """The last process behind this listener has ended."""
         self._poll.unregister(descriptor)
         inside = self._inside.pop(descriptor)
+        self._looked.discard(descriptor)
         inside.listener.close()
         for number, (ways, server) in list(self._servers.items()):
             if ways is inside.ways:
@@ -204,8 +206,22 @@ class Wall:
 
     def _decide(self, inside: _Inside, call: Call) -> None:
         name = inside.calls.get(call.number, "")
+        if name == "socket":
+            self._refuse(inside, call, written(strange(*(argument & 0xFFFFFFFF for argument in call.arguments[:3]))))
+            inside.listener.fail(call, errno.EPERM)
+            return
         try:
             addresses = _addresses(call, name)
+            self._looked.add(inside.listener.fileno())
+        except PermissionError as exc:
+            # From the first call on: the kernel lets nobody look, and the guard in Python's sockets stands alone, as where it refuses the
+            # filter. Later: a program of theirs hides its memory, and goes nowhere.
+            if inside.listener.fileno() in self._looked:
+                inside.listener.fail(call, errno.ECONNREFUSED)
+                return
+            self.trouble = f"the memory of a process cannot be read: {exc.strerror} (kernel.yama.ptrace_scope may be 0 or 1)"
+            inside.listener.go_on(call)
+            return
         except OSError:
             inside.listener.fail(call, errno.EFAULT)  # as the kernel says of an address that nobody can read
             return
@@ -229,7 +245,7 @@ class Wall:
             elif kind == socket.SOCK_DGRAM and (not address[1] or ways.stands_for_a_host(address[0])):
                 return True  # sends nothing: the C library connects such ones to sort the addresses that it was told
             if to is not None:
-                _tell(inside.listener, call, connect_for(process, descriptor, to))
+                _tell(inside.listener, call, connect_for(inside.listener, call, process, descriptor, to))
                 return False
         self._refuse(inside, call, written(ways.called(address)))
         inside.listener.fail(call, errno.ECONNREFUSED)

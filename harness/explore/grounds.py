@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from harness.explore.proof import Plain
-from harness.model.certificate import Grounds
+from harness.model.certificate import Grounds, kind_of
 from harness.model.scenario import ExploreItem
 from harness.scenario import LoadedScenario
 
-__all__ = ["App", "Seen", "environment_of", "grounds_of", "unfounded"]
+__all__ = ["App", "Seen", "environment_of", "grounds_of", "unfounded", "without_secrets"]
 
 _SYSTEM = {"app", "path", "setup", "broker", "backend", "redelivery", "services", "env", "config", "egress"}
 _LOCKS = (
@@ -71,6 +71,15 @@ class Seen:
             if _changed_at(path) > self.since:
                 self._late[path] = None
 
+    def look_at_data(self, files: Iterable[str]) -> tuple[str, ...]:
+        """As `look`, for other files of the project: those of them that are no product of this run."""
+        root, known = self.root.resolve(), []
+        for path in sorted({Path(file).resolve() for file in files}):
+            if path.is_relative_to(root) and (path in self._hashes or _changed_at(path) <= self.since):
+                known.append(str(path))
+        self.look(known)
+        return tuple(known)
+
     def hash_of(self, path: Path) -> str:
         """As it was first seen; '' for a file that was not there."""
         self.look([str(path)])
@@ -87,7 +96,7 @@ class Seen:
             if not digest:
                 yield f"module {_relative(path, self.root)} cannot be read"
             elif path in self._late or _hash(path) != digest:
-                yield f"module {_relative(path, self.root)} changed while it was explored"
+                yield f"{kind_of(path.name)} {_relative(path, self.root)} changed while it was explored"
         before, now = self._locks or {}, _locks(self.root)
         for path in sorted(path for path in {*before, *now} if before.get(path) != now.get(path)):
             yield f"lock file {_relative(path, self.root)} changed while it was explored"
@@ -104,7 +113,7 @@ def grounds_of(
         own |= {"examples": item.examples, "seed": loaded.scenario.seed}
     return Grounds(
         modules={name: digest for name, digest in sorted(hashes.items()) if digest},
-        settings=_without_secrets(plain.of(app.settings)),
+        settings=without_secrets(plain.of(app.settings)),
         task=plain.of(own),
         first_world=dict(first_world),
         system=plain.of(_system(loaded)),
@@ -131,15 +140,16 @@ def _system(loaded: LoadedScenario) -> dict[str, Any]:
         "app": loaded.scenario.system.app,
         "broker": loaded.scenario.system.broker_spec.model_dump(mode="json", exclude_defaults=True),
     }
-    return {name: _without_secrets(value) for name, value in written.items()}
+    return {name: without_secrets(value) for name, value in written.items()}
 
 
-def _without_secrets(value: Any) -> Any:
+def without_secrets(value: Any, *, secret: bool = False) -> Any:
+    """``**`` for texts whose names speak of a secret (``secret``: that of the whole value does), and for users in addresses."""
     if isinstance(value, str):
-        return _USER.sub("**@", value)
-    if isinstance(value, dict):
-        return {name: "**" if _SECRET.search(name) and isinstance(item, str) else _without_secrets(item) for name, item in value.items()}
-    return [_without_secrets(item) for item in value] if isinstance(value, (list, tuple)) else value
+        return "**" if secret else _USER.sub("**@", value)
+    if isinstance(value, Mapping):
+        return {name: without_secrets(item, secret=secret or bool(_SECRET.search(str(name)))) for name, item in value.items()}
+    return [without_secrets(item, secret=secret) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def _relative(path: Path, root: Path) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import mmap
 import os
 import posixpath
 import struct
@@ -10,8 +12,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from harness.egress.listener import Call
+from harness.egress.sockets import strange
 from harness.explore.identities import without_varying
+from harness.explore.inherited import is_index
 from harness.explore.payloads import HEAD, Conversations
+from harness.explore.proc import is_writable, polled, shared_maps
 from harness.explore.process_memory import ProcessMemory
 from harness.explore.targets import Address, Target, Targets, address_of
 
@@ -44,9 +49,10 @@ class Connection:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """It sends to an address that nobody declared."""
+    """It sends to an address that nobody declared, or makes a socket by which it could (``error``: the errno that it is told)."""
 
     address: Address
+    error: int = errno.ECONNREFUSED
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +64,10 @@ class Sleep:
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """It will do what we cannot see."""
+    """It will do what we cannot see. ``error``: the errno with which it is refused; 0: it may."""
 
     words: str
+    error: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,10 +126,13 @@ _ON_PATHS: Mapping[str, tuple[tuple[tuple[int | None, int], ...], str]] = {
     **dict.fromkeys(("setxattrat", "removexattrat"), (((0, 1),), "change attributes of {}")),
 }
 _PROGRAMS = {"execve": (None, 0), "execveat": (0, 1)}
-#: Of the C library: locks, which say nothing to anybody who looks.
-_SEMAPHORES = "/dev/shm/sem."
+_MAPPED = "the task maps {} into its memory, where nobody can see it write"
 #: sendmmsg takes no more at once (UIO_MAXIOV); struct mmsghdr on 64 bits, which begins with a struct msghdr.
 _MOST_DATAGRAMS, _MMSGHDR = 1024, 64
+#: Paths that are remembered with what they lead to.
+_MOST_KNOWN = 4096
+_MOST_ARGUMENTS = 64
+_POLLS = ("epoll_wait", "epoll_pwait", "epoll_pwait2")
 _QUEUES = ("msgsnd", "mq_timedsend")
 
 
@@ -130,23 +140,30 @@ class Decoder:
     """For one zygote and its children. ``names``: number -> call, of this machine."""
 
     def __init__(self, names: Mapping[int, str], targets: Targets, memory: ProcessMemory) -> None:
-        self._names = names
         self._targets = targets
         self._memory = memory
         self._conversations = Conversations()
-        self._handlers: dict[str, Callable[[Call, str], What]] = {
+        self._known: dict[tuple[str, bytes], What] = {}
+        self.given: dict[str, None] = {}  # files that programs of the task were given
+        self.read_only_maps = False  # of files that others see, and that a call could make writable
+        handlers: dict[str, Callable[[Call, str], What]] = {
             **dict.fromkeys(_ON_DESCRIPTORS, self._on_descriptor),
             **dict.fromkeys(_ON_PATHS, self._on_paths),
             **dict.fromkeys(_PROGRAMS, self._program),
             **dict.fromkeys(_SLEEPS, lambda call, name: Sleep(name)),
+            **dict.fromkeys(_POLLS, self._wait_for_events),
             **dict.fromkeys(_QUEUES, lambda call, name: _effect(name, Target("other", "", "a queue of the kernel"), "message put into {}")),
             **dict.fromkeys(("clone", "clone3", "fork", "vfork"), lambda call, name: _FORKS),
             "openat2": self._openat2,
             "connect": self._connect,
             "mmap": self._mmap,
-            "io_uring_setup": lambda call, name: Doubt("the task uses io_uring, whose writes nobody can stop"),
+            **dict.fromkeys(("mprotect", "pkey_mprotect"), self._mprotect),
+            "socket": lambda call, name: Refusal(strange(*(_int(one) for one in call.arguments[:3])), errno.EPERM),
+            "io_uring_setup": lambda call, name: Doubt("the task uses io_uring, whose writes nobody can stop", errno.ENOSYS),
+            "io_submit": lambda call, name: Doubt("the task writes by io_submit, where nobody can stop one write of many"),
             "shmat": lambda call, name: Doubt("the task shares memory with other processes (shmat), where nobody can see it write"),
         }
+        self._readers = {number: (handlers[name], name) for number, name in names.items()}
 
     def forget(self) -> None:
         """The process is gone."""
@@ -155,10 +172,10 @@ class Decoder:
 
     def read(self, call: Call) -> What:
         """What it is about to do."""
-        name = self._names.get(call.number)
-        if name is None or call.arch not in _ARCHES:
+        found = self._readers.get(call.number)
+        if found is None or call.arch not in _ARCHES:
             return Doubt("the task runs a program of another architecture (32 bit), whose calls are not known")
-        return self._handlers[name](call, name)
+        return found[0](call, found[1])
 
     # --- on descriptors ------------------------------------------------------------------------------------------------
 
@@ -176,7 +193,7 @@ class Decoder:
         if not target.kind:
             return PASS
         if not target.service:
-            return Refusal(target.peer) if target.peer is not None else PASS
+            return Refusal(target.peer) if target.peer is not None else PASS  # of IP, and connected to nothing: the call fails
         return self._send(call, name, target, connection)
 
     def _destination(self, call: Call, name: str) -> Address | None:
@@ -200,7 +217,7 @@ class Decoder:
     def _send(self, call: Call, name: str, target: Target, connection: str) -> Effect:
         data = self._payload(call, name, HEAD if target.service != "broker" else 8 * HEAD)
         words = self._conversations.words(connection, target.service, data)
-        return Effect(name, "net", str(target), words, f"{name} " + without_varying(f"{target}: {words}"))
+        return _sent(name, target, words)
 
     def _payload(self, call: Call, name: str, most: int) -> bytes:
         memory, thread, (_, first, second, *_rest) = self._memory, call.thread, call.arguments
@@ -229,7 +246,21 @@ class Decoder:
 
     def _on_paths(self, call: Call, name: str) -> What:
         pairs, words = _ON_PATHS[name]
-        found = tuple(self._targets.of_file(self._path(call, folder, path)) for folder, path in pairs)
+        if len(pairs) > 1:
+            return self._of_files(name, words, tuple(self._targets.of_file(self._path(call, folder, path)) for folder, path in pairs))
+        ((folder, path),) = pairs
+        text = self._memory.string(call.thread, call.arguments[path])
+        if text[:1] != b"/":
+            return self._of_files(name, words, (self._targets.of_file(self._absolute(call, folder, text)),))
+        found = self._known.get((name, text))
+        if found is None:
+            if len(self._known) >= _MOST_KNOWN:
+                self._known.clear()
+            found = self._of_files(name, words, (self._targets.of_file(self._absolute(call, None, text)),))
+            self._known[name, text] = found
+        return found
+
+    def _of_files(self, name: str, words: str, found: tuple[Target, ...]) -> What:
         seen = [target for target in found if target.kind]
         if not seen:
             return PASS
@@ -237,9 +268,11 @@ class Decoder:
         return _effect(name, main, words, found)
 
     def _path(self, call: Call, folder: int | None, path: int) -> str:
+        return self._absolute(call, folder, self._memory.string(call.thread, call.arguments[path]))
+
+    def _absolute(self, call: Call, folder: int | None, text: bytes) -> str:
         descriptor = None if folder is None or call.arguments[folder] & 0xFFFFFFFF == _AT_FDCWD else _int(call.arguments[folder])
-        text = self._memory.text(call.thread, call.arguments[path])
-        return self._targets.absolute(call.thread, descriptor, text)
+        return self._targets.absolute(call.thread, descriptor, os.fsdecode(text))
 
     def _openat2(self, call: Call, name: str) -> What:
         how = self._memory.read(call.thread, call.arguments[2], 8)
@@ -248,10 +281,26 @@ class Decoder:
 
     def _program(self, call: Call, name: str) -> What:
         path = self._path(call, *_PROGRAMS[name])
+        self._note_given(call, path, call.arguments[2 if name == "execveat" else 1])
         self._memory.becomes_another(call.thread)
         if not os.path.exists(path):  # noqa: PTH110 (asked at stops) whoever looks a program up tries folder by folder
             return PASS
         return _effect(name, Target("other", "", posixpath.basename(path)), "start the program {}")
+
+    def _note_given(self, call: Call, program: str, where: int) -> None:
+        """Files among a program's arguments, as in ``python helper.py``, ``sh -c "helper.py 7"`` and ``python -m shop.helper``."""
+        pointers = self._memory.read(call.thread, where, 8 * _MOST_ARGUMENTS) if where else b""
+        words, before = [program], ""
+        for (pointer,) in struct.iter_unpack("=Q", pointers[: len(pointers) // 8 * 8]):
+            if not pointer:
+                break
+            text = self._memory.text(call.thread, pointer)
+            words += [text, *text.split()] if " " in text else [text]
+            if before == "-m":
+                words += [text.replace(".", "/") + end for end in (".py", "/__main__.py")]
+            before = text
+        paths = (self._targets.absolute(call.thread, None, word) for word in words if word and "\0" not in word)
+        self.given.update(dict.fromkeys(path for path in paths if os.path.isfile(path)))  # noqa: PTH113 (asked at stops)
 
     # --- the rest --------------------------------------------------------------------------------------------------------
 
@@ -259,11 +308,37 @@ class Decoder:
         address = address_of(self._memory.read(call.thread, call.arguments[1], min(call.arguments[2] & 0xFFFF, 128)))
         return Connection(_int(call.arguments[0]), address) if address is not None else PASS
 
+    def _wait_for_events(self, call: Call, name: str) -> What:
+        """A sleep of asyncio's, where the only ones that could wake it are the task's own."""
+        for descriptor in polled(call.thread, _int(call.arguments[0])):
+            target, text = self._targets.of_descriptor(call.thread, descriptor)
+            if target.kind or not text.startswith(("pipe:", "socket:", "anon_inode:[eventfd]")):
+                return PASS
+        return Sleep(name)
+
     def _mmap(self, call: Call, name: str) -> What:
         target, text = self._targets.of_descriptor(call.thread, _int(call.arguments[4]))
-        if not target.kind or text.endswith("-shm") or text.startswith(_SEMAPHORES):
-            return PASS  # -shm: SQLite's index of its -wal, which whoever opens the database first makes anew
-        return Doubt(f"the task maps {target.name or text} into its memory, where nobody can see it write")
+        if not target.kind or is_index(text):
+            return PASS
+        if call.arguments[2] & mmap.PROT_WRITE:
+            return Doubt(_MAPPED.format(target.name or text))
+        self.read_only_maps = self.read_only_maps or is_writable(call.thread, _int(call.arguments[4]))
+        return PASS
+
+    def _mprotect(self, call: Call, name: str) -> What:
+        """Most often of its own memory, or of a file that it has opened only to read."""
+        if not self.read_only_maps:
+            return PASS
+        begin = call.arguments[0]
+        try:
+            paths = shared_maps(call.thread, begin, begin + call.arguments[1])
+        except OSError:  # gone, or it hides what it maps
+            return Doubt(_MAPPED.format("something"))
+        for path in paths:
+            target = self._targets.of_file(path)
+            if target.kind and not is_index(path):
+                return Doubt(_MAPPED.format(target.name or path))
+        return PASS
 
 
 @lru_cache(maxsize=4096)
@@ -271,6 +346,11 @@ def _effect(call: str, target: Target, words: str, shown: tuple[Target, ...] = (
     names = [one.name or one.service for one in shown or (target,)]
     text = words.format(*names)
     return Effect(call, target.kind, str(target), text, f"{call} " + without_varying(f"{target}: {text}"))
+
+
+@lru_cache(maxsize=4096)
+def _sent(call: str, target: Target, words: str) -> Effect:
+    return Effect(call, "net", str(target), words, f"{call} " + without_varying(f"{target}: {words}"))
 
 
 def _int(value: int) -> int:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
+import os
 import posixpath
+import re
 import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.egress.addresses import Address, address_of, normal
-from harness.egress.sockets import kind_of
+from harness.egress.sockets import kind_of, strange_at
 from harness.explore.proc import link, numbers
 
 __all__ = ["Address", "Target", "Targets", "address_of", "normal"]
@@ -20,6 +22,8 @@ __all__ = ["Address", "Target", "Targets", "address_of", "normal"]
 _UNSEEN_PREFIXES = ("pipe:", "anon_inode:", "/memfd:", "/proc/", "/dev/pts/", "/dev/fd/")
 _UNSEEN_FILES = frozenset(f"/dev/{name}" for name in ["null", "zero", "full", "tty", "ptmx", "random", "urandom", "stdout", "stderr"])
 _DELETED = " (deleted)"
+#: As the kernel shows a file that was made by O_TMPFILE.
+_NAMELESS = re.compile(r"/#\d+$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +68,35 @@ class Targets:
         except OSError:
             return _UNSEEN, ""  # not open: the call will fail
         if not text.startswith("socket:"):
-            return self.of_file(text), text
+            return self._open_file(thread, descriptor, text) if text.endswith(_DELETED) else self.of_file(text), text
         found = self._sockets.get(text)
         if found is None:
-            found = self._unconnected(thread, text[8:-1])
+            found = self._unconnected(thread, descriptor, text[8:-1])
             if found.peer is not None or not found.kind:
                 self._sockets[text] = found
         return found, text
+
+    def _open_file(self, thread: int, descriptor: int, text: str) -> Target:
+        """Of a file whose name is gone. It may have another one; and some are called so."""
+        try:
+            found = os.stat(f"/proc/{thread}/fd/{descriptor}")  # noqa: PTH116 (asked at stops)
+            if found.st_nlink == 0:
+                return _UNSEEN
+            if os.path.lexists(text) and os.path.samestat(os.lstat(text), found):
+                return self.of_file(text)
+            return self.of_file(self._other_name(found) or _NAMELESS.sub("/a file without a name", text[: -len(_DELETED)]))
+        except OSError:
+            return _UNSEEN  # not open any more: the call will fail
+
+    def _other_name(self, wanted: os.stat_result) -> str:
+        """In the services' folders; '' where it is elsewhere."""
+        for folder, _ in self._folders:
+            for where, _, names in os.walk(folder):
+                for path in (posixpath.join(where, name) for name in sorted(names)):
+                    with contextlib.suppress(OSError):
+                        if os.path.samestat(os.lstat(path), wanted):
+                            return path
+        return ""
 
     def of_file(self, path: str) -> Target:
         """By its absolute path."""
@@ -80,7 +106,7 @@ class Targets:
         return found
 
     def _file(self, path: str) -> Target:
-        if path.startswith(_UNSEEN_PREFIXES) or path in _UNSEEN_FILES or path in self._logs or path.endswith(_DELETED):
+        if path.startswith(_UNSEEN_PREFIXES) or path in _UNSEEN_FILES or path in self._logs:
             return _UNSEEN
         if self._unseen and path.startswith(self._unseen):
             return _UNSEEN
@@ -124,7 +150,7 @@ class Targets:
         """Of an address."""
         return Target("net", self.service_at(address), "", (normal(address[0]), address[1]))
 
-    def _unconnected(self, thread: int, inode: str) -> Target:
+    def _unconnected(self, thread: int, descriptor: int, inode: str) -> Target:
         """A socket that the task did not connect: one of a pair, one that it has accepted, or one for datagrams."""
         for table in ("unix", "netlink"):
             if any(inode in line.split() for line in _table(thread, table)):
@@ -135,6 +161,8 @@ class Targets:
                 if len(fields) > 9 and fields[9] == inode:
                     peer = _from_table(fields[2])
                     return self.of_peer(peer) if peer[1] else Target("net", "", "")
+        if (strange := strange_at(thread, descriptor)) is not None:
+            return Target("net", "", "", strange)
         return Target("net", "", "")
 
     def own_listener(self, processes: list[int], address: Address) -> bool:

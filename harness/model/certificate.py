@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = ["Certificate", "Counts", "Grounds", "Subject", "Worlds"]
+__all__ = ["Certificate", "Counts", "Grounds", "Subject", "Worlds", "kind_of"]
 
 _LONGEST = 40
 _DIGITS = 8
@@ -51,7 +51,7 @@ def _plain(text: str) -> str:
 class Grounds(_Frozen):
     """What a certificate rests on. Where any of it is another one, nothing is known."""
 
-    modules: dict[str, str] = Field(description="SHA-256 of each of the project's modules that was imported, by its path")
+    modules: dict[str, str] = Field(description="SHA-256 of each of the project's modules that was imported, file that was read, by path")
     settings: dict[str, Any] = Field(description="of the app: Celery's that are no defaults, and what acks rest on; no secrets")
     task: dict[str, Any] = Field(description="the task's own settings")
     first_world: dict[str, str] = Field(description="fingerprint of each collection after `setup`, without ids and times that vary")
@@ -71,9 +71,16 @@ class Grounds(_Frozen):
             yield from _changes(what, before, after)
 
 
+def kind_of(name: str) -> str:
+    """module, or file for one that no interpreter imports."""
+    return "module" if name.endswith((".py", ".pyx", ".so", ".pyd")) else "file"
+
+
 def _changes(what: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
     joint = "" if what.endswith(".") else " "
+    kind = what
     for name in sorted({*before, *after}):
+        what = kind_of(name) if kind == "module" else kind
         if name not in after:
             yield f"{what}{joint}{name} is gone"
         elif name not in before:

@@ -11,6 +11,8 @@ __all__ = ["declaration", "undeclared_services"]
 #: Port -> the kind of service that usually listens there.
 _KINDS = {25: "smtp", 465: "smtp", 587: "smtp", 5432: "postgres", 6379: "redis"}
 _NAME = re.compile(r"[A-Za-z0-9_.-]+")
+#: As those are told that have no address.
+_SOCKET = re.compile(r"[\w -]+ socket(?: \(|$)")
 
 
 def undeclared_services(refused: Iterable[str]) -> list[str]:
@@ -22,6 +24,8 @@ def undeclared_services(refused: Iterable[str]) -> list[str]:
 
 def declaration(refused: str) -> str:
     """What to write into the scenario, so that it reaches a stub."""
+    if _SOCKET.match(refused):
+        return "nothing can be declared for a socket whose packets nobody sees leave"
     host, port = _host_and_port(refused.partition(" ")[0])
     if host.startswith("unix:"):
         return "nothing can be declared for a socket of this machine"

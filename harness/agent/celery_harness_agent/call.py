@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import sys
+from pathlib import Path
 from typing import Any
 
 from celery_harness_agent import answer, application, config
+from celery_harness_agent.files_read import FilesRead
 from celery_harness_agent.frames import Frames
 from celery_harness_agent.guard import Guard
 from celery_harness_agent.settings import Settings
@@ -19,11 +22,19 @@ def main(settings: Settings) -> None:
         config.force_addresses(settings)
     frames = Frames(settings.root)
     refused: list[dict[str, Any]] = []
-    Guard(settings, frames, None, lambda address, stack: refused.append({"address": address, "stack": stack})).install()
+    files = FilesRead(frames)
+    guard = Guard(settings, frames, None, lambda address, stack: refused.append({"address": address, "stack": stack}))
+    guard.install(files.events(programs=True))
     config.merge_when_loaded(settings.config)
     application.use_working_folder()
     request = answer.question()
-    answer.give({**_call(request, frames), "undeclared": refused})
+    answer.give({**_call(request, frames), "undeclared": refused, "read": sorted({*files.take(), *_modules(frames)})})
+
+
+def _modules(frames: Frames) -> list[str]:
+    """Files of the user's modules that are imported by now."""
+    found = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
+    return [str(Path(file).resolve()) for file in found if file and frames.is_user(file)]
 
 
 def _call(request: dict[str, Any], frames: Frames) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import re
 import tempfile
 import time
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 import psutil
@@ -43,8 +44,19 @@ class Leftovers:
 
 
 def owner() -> str:
-    """This process as the owner of a run: its pid, and its start time, which tells it apart from a later one with the same pid."""
-    return f"{os.getpid()} {psutil.Process().create_time()}"
+    """This process as the owner of a run: its pid, its start time, which tells it apart from a later one with the same pid, and where
+    that pid means something.
+    """
+    return f"{os.getpid()} {psutil.Process().create_time()} {_namespace()}".rstrip()
+
+
+@lru_cache(maxsize=1)
+def _namespace() -> str:
+    """Of pids: that of this machine, or of the container that we are in. '' where there are none (not Linux)."""
+    try:
+        return str(Path("/proc/self/ns/pid").readlink())
+    except OSError:
+        return ""
 
 
 def claim(folder: Path) -> None:
@@ -83,9 +95,14 @@ def _owned(folder: Path) -> bool:
 
 
 def lives(owner: str) -> bool:
-    """Does the process that `owner` names still run? Every process of a run carries it, so another TMPDIR hides nothing."""
+    """Does the process that `owner` names still run? Every process of a run carries it, so another TMPDIR hides nothing.
+
+    From outside of a container one sees what runs in it, but under other pids: of an owner in there nobody here can say that it is gone.
+    """
     try:
-        pid, started = owner.split()
+        pid, started, *where = owner.split()
+        if where and where[0] != _namespace():
+            return True
         return abs(psutil.Process(int(pid)).create_time() - float(started)) < 1.0
     except (psutil.Error, ValueError):
         return False

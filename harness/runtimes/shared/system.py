@@ -58,7 +58,7 @@ class LocalSystem(WithLocust):
         self._workers: dict[str, Replica] = {}
         self._producer: Managed | None = None
         self._inspectors: list[BrokerInspector] = []
-        self._refused: list[Any] = []
+        self.told: list[Mapping[str, Any]] = []  # what came of the user's functions, such as the files of the project that they read
         self._app_transport_options: dict[str, Any] = {}  # key prefix, separator: learnt by `examine`
         self._came_to_its_end = False
 
@@ -139,7 +139,7 @@ class LocalSystem(WithLocust):
         """See `StoreHost`."""
         settings = self.seats.settings("call", f"call-{path.replace(':', '-')}")
         answer = self.ask("call", {"call": path, "args": list(arguments)}, settings, log="setup", offers=self.seats.offers())
-        self._refused.extend(answer.get("undeclared") or ())
+        self.told.append(answer)
         if not answer.get("ok"):
             error = answer.get("error", {})
             raise ScenarioError(f"{path} failed: {error.get('what', '')}\n{error.get('traceback', '')}".rstrip(), where="system.setup")
@@ -147,7 +147,7 @@ class LocalSystem(WithLocust):
 
     def undeclared(self) -> Sequence[str]:
         """Of the setup; what workers and producer were refused is in their journals."""
-        return list(dict.fromkeys(str(text) for text in self._refused))
+        return list(dict.fromkeys(str(text) for answer in self.told for text in answer.get("undeclared") or ()))
 
     def examine(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Import the app in a child that may connect to nothing; no server runs yet, so the addresses it sees are dead ends."""

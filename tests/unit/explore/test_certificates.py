@@ -12,7 +12,7 @@ import pytest
 from harness.assembly import registry
 from harness.errors import UsageError
 from harness.explore.certificates import RULES, Damaged, Folder, certificate_settings, other_rules, untried
-from harness.explore.grounds import App, Seen, grounds_of, unfounded
+from harness.explore.grounds import App, Seen, grounds_of, unfounded, without_secrets
 from harness.explore.proof import Plain
 from harness.model.certificate import Certificate, Counts, Subject
 from harness.model.scenario import ExploreItem
@@ -127,6 +127,23 @@ def test_a_certificate_rests_on_the_module_of_its_task(tmp_path: Path) -> None:
         assert file in (None, shop) or f"written in {tmp_path / 'shop.py'}" in why
     assert "Celery's own" in unfounded("celery.backend_cleanup", app, found)
     assert unfounded("shop.pya", app, found) == "", "the exploration says that there is none"
+
+
+def test_of_data_only_what_this_run_has_not_made_is_a_ground(tmp_path: Path) -> None:
+    found = seen(tmp_path)
+    (tmp_path / "prices.json").write_text("[900]")
+    assert found.look_at_data([str(tmp_path / "prices.json"), "/etc/hostname"]) == (str(tmp_path / "prices.json"),)
+    found.since = 0
+    (tmp_path / "cache.json").write_text("{}")
+    assert found.look_at_data([str(tmp_path / name) for name in ("cache.json", "prices.json")]) == (str(tmp_path / "prices.json"),)
+    (tmp_path / "prices.json").write_text("[901]")
+    assert list(found.changed()) == ["file prices.json changed while it was explored"]
+
+
+def test_secrets_are_hidden_by_their_names_however_deep() -> None:
+    given = [7, {"password": "pw", "user": {"api_token": "t"}, "credentials": {"me": ["a", 5]}, "token_ttl": 60, "at": "amqp://u:p@host/"}]
+    hidden = {"password": "**", "user": {"api_token": "**"}, "credentials": {"me": ["**", 5]}, "token_ttl": 60, "at": "amqp://**@host/"}
+    assert without_secrets(given) == [7, hidden]
 
 
 def test_no_name_or_password_of_an_address_is_in_its_grounds(tmp_path: Path) -> None:

@@ -1,0 +1,66 @@
+"""What an app has opened while it was imported, and what the kernel refuses before any of its tasks is stopped."""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.explore.inherited import is_index, unseen_from_the_beginning
+from harness.explore.mechanism import EffectStops
+from harness.explore.proc import is_writable, shared_maps
+from harness.explore.targets import Targets
+from harness.explore.zygote_client import Refused
+
+AGENT = str(Path(__file__).resolve().parents[3] / "harness" / "agent")
+
+
+def test_a_file_that_is_mapped_to_be_written(tmp_path: Path) -> None:
+    targets, file = Targets({}, {tmp_path: "files"}, tmp_path / "log"), tmp_path / "map.bin"
+    file.write_bytes(bytes(4096))
+    assert unseen_from_the_beginning(os.getpid(), targets) == ""
+    with file.open("r+b") as stream:
+        with mmap.mmap(stream.fileno(), 4096, prot=mmap.PROT_READ):
+            assert unseen_from_the_beginning(os.getpid(), targets) == "" and str(file) in shared_maps(os.getpid())
+        with mmap.mmap(stream.fileno(), 4096):
+            words = "the app maps map.bin into its memory while it is imported, where nobody can see it write"
+            assert unseen_from_the_beginning(os.getpid(), targets).replace(str(file), "map.bin") == words
+    assert unseen_from_the_beginning(os.getpid(), targets) == ""
+
+
+def test_whether_a_descriptor_may_write(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for flags, expected in ((os.O_RDONLY, False), (os.O_WRONLY, True), (os.O_RDWR, True)):
+        descriptor = os.open(tmp_path / "file", flags)
+        assert is_writable(os.getpid(), descriptor) is expected
+        os.close(descriptor)
+    assert not is_writable(os.getpid(), 1 << 20)
+
+
+def test_an_index_belongs_to_a_write_ahead_log(tmp_path: Path) -> None:
+    (tmp_path / "orders.sqlite3-wal").touch()
+    assert is_index(str(tmp_path / "orders.sqlite3-shm")) and not is_index(str(tmp_path / "counter-shm"))
+
+
+def test_where_orphans_could_escape_no_effect_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(AGENT)
+    from celery_harness_agent import zygote
+
+    class Kernel:
+        refuses = True
+
+        def prctl(self, option: int, *_: Any) -> int:
+            return -1 if self.refuses else 0
+
+    kernel = Kernel()
+    monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: kernel)
+    told = zygote._become_subreaper()
+    assert told.startswith("prctl(PR_SET_CHILD_SUBREAPER): ")
+    kernel.refuses = False
+    assert zygote._become_subreaper() == "prctl(PR_SET_CHILD_SUBREAPER) has no effect"
+    with pytest.raises(Refused, match="PR_SET_CHILD_SUBREAPER"):
+        EffectStops._begin(object.__new__(EffectStops), {"no_filter": "", "no_reaper": told})
