@@ -40,6 +40,7 @@ _DRAWN = re.compile(r"types|[\w.]+:[\w.]+")
     show_default=True,
     help="Where it is crashed: before each effect, or before each line of your code where the kernel refuses the former.",
 )
+@click.option("-j", "--jobs", type=click.IntRange(1, 64), help="Tasks at a time. [default: as many as there are processors]")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per task on standard output.")
 @click.pass_context
 def explore(
@@ -55,6 +56,7 @@ def explore(
     reports: Path,
     seed: int | None,
     points: str,
+    jobs: int | None,
     as_json: bool,
 ) -> None:
     """Prove that a task survives any crash of its worker, or show the line where it does not.
@@ -69,7 +71,9 @@ def explore(
     kwargs = json_of("--kwargs", keywords, dict)
     if not task and (args is not None or kwargs is not None):
         raise UsageError("--args and --kwargs belong to a task", hint="name it with --task")
-    wanted = Wanted(_target(context, target), task, args, kwargs, limit, reports, seed, as_json, points=points, examples=examples)
+    wanted = Wanted(
+        _target(context, target), task, args, kwargs, limit, reports, seed, as_json, points=points, examples=examples, jobs=jobs or 0
+    )
     raise click.exceptions.Exit(run_explorations(wanted))
 
 

@@ -35,6 +35,7 @@ class Wanted:
     as_json: bool
     points: str = "auto"  # auto, effects or lines
     examples: int | None = None
+    jobs: int = 0  # tasks at a time; 0: as many as there are processors
 
 
 def loaded_scenario(wanted: Wanted, folder: Path) -> LoadedScenario:

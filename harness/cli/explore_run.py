@@ -1,19 +1,22 @@
-"""What `explore` does with its answers: load, start the system, explore task by task, report."""
+"""What `explore` does with its answers: load, start systems, explore task by task or several at a time, report."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.cli.explore_items import Wanted, items_of, loaded_scenario
 from harness.cli.explore_saved import with_saved_flaws
-from harness.cli.explore_system import explore_item, exploring_system
-from harness.cli.explore_tell import show, shown, told_of, write
+from harness.cli.explore_system import exploring
+from harness.cli.explore_tell import Teller, told_of, write
 from harness.errors import Interrupted
 from harness.model.scenario import ExploreItem
 
 if TYPE_CHECKING:
-    from harness.ports.runtime import LiveSystem
+    from harness.model.exploration import Exploration
     from harness.reporting.exploration_files import Told
     from harness.run.signals import InterruptGuard
     from harness.scenario import LoadedScenario
@@ -22,38 +25,93 @@ __all__ = ["run_explorations"]
 
 _EXITS = {"certified": 0, "fails": 1, "inconclusive": 4}
 _WORST = (1, 4, 0)
+#: Seconds between two reports of what is known so far: each is written whole.
+_REPORT_SECONDS = 10.0
 
 
 def run_explorations(wanted: Wanted) -> int:
     """All tasks that are wanted; the exit code over all: 1, 4, 0 in this order."""
+    from harness.cli.explore_lanes import processors
     from harness.run.folders import new_run_folder, settle_folder
     from harness.run.signals import InterruptGuard
 
     run_id, folder = new_run_folder(wanted.reports)
-    found: list[Told] = []
+    report = _Report(folder)
     try:
         loaded = loaded_scenario(wanted, folder)
         items = items_of(wanted, loaded)
-        with InterruptGuard() as guard, exploring_system(loaded, run_id, folder) as system:
-            for number, item in enumerate(items):
-                found.append(_one(wanted, loaded, item, system, guard, folder, first=number == 0))
-                write(found, folder)
-            system.came_to_its_end()
+        lanes = min(wanted.jobs or processors(), len(items))
+        explore = _side_by_side if lanes > 1 else _one_by_one
+        with InterruptGuard() as guard, closing(Teller(wanted, folder)) as teller:
+            for item, found in zip(items, explore(wanted, loaded, items, run_id, folder, guard, teller, lanes), strict=True):
+                told = told_of(with_saved_flaws(found, loaded, item, folder), wanted)
+                teller.end(told)
+                report.add(told)
     except Interrupted as exc:
-        if not found:
+        if not report.told:
             exc.what = "interrupted: everything was stopped; nothing was concluded"
         raise
     finally:
+        report.close()
         settle_folder(wanted.reports, folder)
-    codes = {_EXITS[one.found.verdict] for one in found}
+    codes = {_EXITS[one.found.verdict] for one in report.told}
     return next(code for code in _WORST if code in codes)
 
 
-def _one(
-    wanted: Wanted, loaded: LoadedScenario, item: ExploreItem, system: LiveSystem, guard: InterruptGuard, folder: Path, *, first: bool
-) -> Told:
-    with shown(wanted, item, first=first) as say:
-        found = explore_item(loaded, item, system, say=say, check=guard.check, points=wanted.points)
-    told = told_of(with_saved_flaws(found, loaded, item, folder), wanted)
-    show(told, wanted, folder)
-    return told
+class _Report:
+    """Of all that is known so far; not after each of many tasks, since it is written whole."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.told: list[Told] = []
+        self._written = 0
+        self._at = 0.0
+
+    def add(self, told: Told) -> None:
+        """One more."""
+        self.told.append(told)
+        if time.monotonic() - self._at > _REPORT_SECONDS:
+            self.close()
+
+    def close(self) -> None:
+        """All of it is written; also twice."""
+        if self._written < len(self.told):
+            write(self.told, self._folder)
+            self._written, self._at = len(self.told), time.monotonic()
+
+
+def _one_by_one(
+    wanted: Wanted,
+    loaded: LoadedScenario,
+    items: Sequence[ExploreItem],
+    run_id: str,
+    folder: Path,
+    guard: InterruptGuard,
+    teller: Teller,
+    lanes: int,
+) -> Iterator[Exploration]:
+    """In one system."""
+    with exploring(loaded, items, run_id, folder, wanted.points) as explorer:
+        for item in items:
+            teller.begin(item)
+            yield explorer.explore(item, say=teller.say, check=guard.check, tell=teller.tell)
+
+
+def _side_by_side(
+    wanted: Wanted,
+    loaded: LoadedScenario,
+    items: Sequence[ExploreItem],
+    run_id: str,
+    folder: Path,
+    guard: InterruptGuard,
+    teller: Teller,
+    lanes: int,
+) -> Iterator[Exploration]:
+    """So many at a time, each in a system of its own; told in order."""
+    from harness.cli.explore_lanes import Lanes
+
+    with closing(Lanes(loaded, items, lanes, run_id, folder, wanted.points, says=teller.is_seen)) as running:
+        for number, item in enumerate(items):
+            found = running.result(number, say=teller.say, check=guard.check)
+            teller.begin(item)
+            yield found

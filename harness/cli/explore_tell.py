@@ -5,57 +5,88 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.cli.explore_items import Wanted
 from harness.model.scenario import ExploreItem
+from harness.reporting.ink import Ink, Line
+from harness.reporting.live_line import LiveLine
 
 if TYPE_CHECKING:
-    from harness.model.exploration import Exploration
+    from harness.model.exploration import Exploration, Flaw
     from harness.reporting.exploration_files import Told
 
-__all__ = ["show", "shown", "told_of", "write"]
+__all__ = ["Teller", "told_of", "write"]
 
 
-@contextmanager
-def shown(wanted: Wanted, item: ExploreItem, *, first: bool) -> Iterator[Callable[[str], None]]:
-    """The title, and a line that moves where somebody looks on."""
-    from harness.reporting.drawn_text import drawn_text
-    from harness.reporting.exploration_text import call_text
-    from harness.reporting.ink import Ink, Line
-    from harness.reporting.live_line import LiveLine
+class Teller:
+    """Says what becomes of one task after the other."""
 
-    if wanted.as_json:
-        yield lambda text: None
-        return
-    ink = Ink(sys.stdout)
-    title: list[Line] = [[("bold", "celery-harness explore"), ("", f" {wanted.target}")]] if first else [[]]
-    args = () if isinstance(item.args, str) else item.args
-    drawn = drawn_text(item.args if isinstance(item.args, str) else "", item.rows or "", item.examples) if item.is_drawn else ""
-    ink.write([*title, [("", call_text(item.task, args, dict(item.kwargs)) + drawn)]])
-    live = LiveLine(sys.stdout, ink)
-    try:
-        yield live.show
-    finally:
-        live.stop()
+    def __init__(self, wanted: Wanted, folder: Path) -> None:
+        self._wanted, self._folder = wanted, folder
+        self._ink = Ink(sys.stdout)
+        self._live = LiveLine(sys.stdout, self._ink)
+        self._early: Flaw | None = None
+        self._begun = False
 
+    @property
+    def is_seen(self) -> bool:
+        """Does anybody see the line that moves?"""
+        return self._ink.colour and not self._wanted.as_json
 
-def show(told: Told, wanted: Wanted, folder: Path) -> None:
-    """One task, as soon as it is known."""
-    import click
+    def begin(self, item: ExploreItem) -> None:
+        """Its title."""
+        from harness.reporting.drawn_text import drawn_text
+        from harness.reporting.exploration_text import call_text
 
-    from harness.reporting.exploration_files import document_of
-    from harness.reporting.exploration_text import exploration_lines, last_line
-    from harness.reporting.ink import Ink, Line
+        self._early = None
+        if self._wanted.as_json:
+            return
+        first, self._begun = not self._begun, True
+        title: list[Line] = [[("bold", "celery-harness explore"), ("", f" {self._wanted.target}")]] if first else [[]]
+        args = () if isinstance(item.args, str) else item.args
+        drawn = drawn_text(item.args if isinstance(item.args, str) else "", item.rows or "", item.examples) if item.is_drawn else ""
+        self._write([*title, [("", call_text(item.task, args, dict(item.kwargs)) + drawn)]])
 
-    if wanted.as_json:
-        click.echo(json.dumps(document_of(told), default=str))
-        return
-    report: list[Line] = [[("bold", "  Report     "), ("data", str(_relative(folder / "report.html")))], [], last_line(told.found)]
-    Ink(sys.stdout).write([*exploration_lines(told.found, Path.cwd(), told.command), *report])
+    def say(self, text: str) -> None:
+        """A line that moves where somebody looks on."""
+        if self.is_seen:
+            self._live.show(text)
+
+    def tell(self, flaw: Flaw) -> None:
+        """A finding, while others are looked for."""
+        from harness.reporting.exploration_text import early_lines
+
+        if not self._wanted.as_json:
+            self._early = flaw
+            self._write(early_lines(flaw, Path.cwd()))
+
+    def end(self, told: Told) -> None:
+        """One task, as soon as it is known."""
+        import click
+
+        from harness.reporting.exploration_files import document_of
+        from harness.reporting.exploration_text import exploration_lines, last_line
+
+        if self._wanted.as_json:
+            click.echo(json.dumps(document_of(told), default=str))
+            return
+        report: list[Line] = [
+            [("bold", "  Report     "), ("data", str(_relative(self._folder / "report.html")))],
+            [],
+            last_line(told.found),
+        ]
+        self._write([*exploration_lines(told.found, Path.cwd(), told.command, self._early), *report])
+
+    def _write(self, lines: Sequence[Line]) -> None:
+        self._live.stop()
+        self._ink.write(lines)
+
+    def close(self) -> None:
+        """The line that moves goes."""
+        self._live.stop()
 
 
 def write(told: Sequence[Told], folder: Path) -> None:

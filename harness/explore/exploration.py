@@ -11,19 +11,22 @@ from typing import Any
 
 from harness.errors import EnvironmentFault, ScenarioError
 from harness.explore.at_once import AtOnce
+from harness.explore.beside import kept_beside, left_beside
 from harness.explore.clean import Learnt, learn
 from harness.explore.confirm import Contradiction, Replayer
-from harness.explore.graph import FAR, FORKED, Graph, Survey, Suspicion
-from harness.explore.identities import without_varying
+from harness.explore.drawn_names import DrawnNames
+from harness.explore.graph import AGED, AGELESS, FAR, FORKED, LATER, Graph, Survey, Suspicion
 from harness.explore.judge import Judge
 from harness.explore.merging import Merging
+from harness.explore.out_of_sight import looks_at_ages, own_clocks, untold
 from harness.explore.proof import covered, fingerprint_of_all
+from harness.explore.repeats import flaw_of_repeat
 from harness.explore.rules import Question, TaskRules, rules_of
 from harness.explore.story import flaw_of
 from harness.explore.wakes import wakes_of
 from harness.model.exploration import Coverage, Exploration, Flaw
 from harness.model.undeclared import undeclared_services
-from harness.ports.exploring import CountsAttempts, Mechanism, NamesWorlds, Node, Surroundings
+from harness.ports.exploring import CountsAttempts, Doubts, Mechanism, NamesWorlds, Node, SeesRepeats, Surroundings
 
 __all__ = ["CERTIFIED", "CHANGES_NOTHING", "FAILS", "INCONCLUSIVE", "OTHER_ARGUMENTS", "explore", "resolve_task"]
 
@@ -53,18 +56,20 @@ def explore(
     check: Callable[[], None] = lambda: None,
     now: Callable[[], float] = time.monotonic,
     facts: Mapping[str, Any] | None = None,
+    tell: Callable[[Flaw], None] = lambda flaw: None,
 ) -> Exploration:
     """The verdict on one task. ScenarioError where it cannot be explored at all, EnvironmentFault where the explorer contradicts itself.
 
     ``mechanism`` has been started by nobody yet, or it said these ``facts`` then; ``check`` is asked often, and raises to stop; ``now``
-    counts for the bound of time alone.
+    counts for the bound of time alone; ``tell`` hears of the first finding as soon as it is confirmed, while others are looked for.
     """
     begun = now()
     if facts is None:
         say("importing the app")
         facts = mechanism.start()
     task = resolve_task(question.task, facts.get("tasks") or {})
-    return _Exploring(mechanism, surroundings, question, task, facts, seed=seed, say=say, check=check, now=now, begun=begun).go()
+    exploring = _Exploring(mechanism, surroundings, question, task, facts, seed=seed, say=say, check=check, now=now, begun=begun, tell=tell)
+    return exploring.go()
 
 
 def resolve_task(name: str, tasks: Mapping[str, Any]) -> str:
@@ -93,10 +98,14 @@ class _Exploring:
         check: Callable[[], None],
         now: Callable[[], float],
         begun: float,
+        tell: Callable[[Flaw], None],
     ) -> None:
         self._mechanism, self._surroundings, self._question, self._task = mechanism, surroundings, question, task
         self._facts, self._seed, self._say, self._check, self._now, self._begun = facts, seed, say, check, now, begun
         self._rules = rules_of(facts["tasks"][task])
+        self._tell: Callable[[Flaw], None] | None = tell  # None once it has heard
+        self._told: tuple[Suspicion, Flaw] | None = None  # what it has heard
+        self._swallowed: Flaw | None = None  # a request that was taken for a repeat in a clean execution
         self._no_clock = str(facts.get("no_clock") or "")
         self._walked = AtOnce(surroundings) if self._no_clock else surroundings
         self._replayer = Replayer(mechanism, self._walked, self._rules, question.limits, self._publish, check)
@@ -106,15 +115,28 @@ class _Exploring:
         if self._rules.max_retries is None and isinstance(self._surroundings, CountsAttempts):
             self._surroundings.count_attempts_to(_ATTEMPTS)
         self._say("clean executions")
+        repeats = self._repeats()
         learnt = learn(self._mechanism, self._walked, self._first(), self._question.limits, check=self._check)
         self._demand_observers(learnt)
         doubts = _doubts_of_clean(learnt)
         if doubts:
             return self._exploration(INCONCLUSIVE, doubts[0], learnt, Survey(), doubts=doubts)
+        if self._repeats() > repeats and isinstance(self._surroundings, SeesRepeats):
+            self._swallowed = flaw_of_repeat(self._replayer, self._surroundings)
+        asked = own_clocks(stop for clean in learnt.clean for stop in clean.stops)
+        if asked or self._no_clock:
+            self._tell = None  # not each suspicion will count
         survey = self._survey(learnt)
         if self._no_clock:
             _leave_to_clocks(survey)
+        if asked:
+            survey.doubts.insert(0, asked)
+            survey.suspicions = [one for one in survey.suspicions if not _waited(one)]
         return self._conclude(learnt, survey)
+
+    def _repeats(self) -> int:
+        """How many requests the services have taken for repeats of other ones."""
+        return len(self._surroundings.repeats()) if isinstance(self._surroundings, SeesRepeats) else 0
 
     def _demand_observers(self, learnt: Learnt) -> None:
         """Whatever the task has an effect on has to be looked at: else nothing follows from worlds that are equal."""
@@ -124,12 +146,12 @@ class _Exploring:
             what = f"the task has effects on {', '.join(blind)}, which nobody has looked at"
             raise EnvironmentFault(what, hint="this is an error of the explorer, not of your task: nothing was concluded")
 
-    def _publish(self) -> None:
-        self._mechanism.publish(self._task, list(self._question.args), dict(self._question.kwargs))
+    def _publish(self, later: float) -> None:
+        self._mechanism.publish(self._task, list(self._question.args), dict(self._question.kwargs), later)
 
     def _first(self) -> Node:
         later = self._walked.reset()
-        self._publish()
+        self._publish(later)
         first = self._walked.look(later)
         if not first.pending:
             what = f"calling {self._task} published nothing to the broker"
@@ -137,7 +159,9 @@ class _Exploring:
         return first
 
     def _survey(self, learnt: Learnt) -> Survey:
-        judge = Judge(self._surroundings, learnt.first, learnt.goal, at_most_once=self._question.semantics == "at_most_once")
+        between = [node for clean in learnt.clean for node in clean.seen.values()]
+        at_most_once = self._question.semantics == "at_most_once"
+        judge = Judge(self._surroundings, learnt.first, learnt.goal, at_most_once=at_most_once, between=between)
         graph = Graph(
             self._mechanism,
             self._walked,
@@ -147,17 +171,31 @@ class _Exploring:
             now=self._now,
             merging=_merging(learnt),
             by_day=learnt.by_day,
-            by_month=learnt.by_month,
+            by_season=learnt.by_season,
             at_once=bool(self._no_clock),
+            file_ages=looks_at_ages(self._facts.get("modules") or {}),
             check=self._check,
-            say=lambda survey: self._say(f"{len(survey.spots):,} worlds, {survey.deliveries:,} deliveries"),
+            say=lambda survey: self._follow(survey, learnt),
         )
         return graph.explore(learnt.first)
 
-    def _conclude(self, learnt: Learnt, survey: Survey) -> Exploration:
-        if survey.suspicions:
+    def _follow(self, survey: Survey, learnt: Learnt) -> None:
+        """Between two of its worlds, where replaying something disturbs nothing."""
+        if survey.suspicions and self._tell is not None:
+            tell, self._tell = self._tell, None
+            first = min(survey.suspicions, key=_rank)
             try:
-                flaws, worlds = self._confirmed(learnt, survey.suspicions), len(survey.spots)
+                self._told = first, self._confirmed_flaw(first, learnt, 0)
+            except Contradiction:
+                return  # it will come up again when all is judged
+            tell(self._told[1])
+        self._say(f"{len(survey.spots):,} worlds, {survey.deliveries:,} deliveries")
+
+    def _conclude(self, learnt: Learnt, survey: Survey) -> Exploration:
+        swallowed = (self._swallowed,) if self._swallowed else ()
+        if survey.suspicions or swallowed:
+            try:
+                flaws, worlds = (*swallowed, *self._confirmed(learnt, survey.suspicions)), len(survey.spots)
             except Contradiction as exc:
                 if not survey.doubts:
                     raise
@@ -167,6 +205,11 @@ class _Exploring:
             return self._exploration(FAILS, flaws[0].headline + more, learnt, survey, flaws=flaws)
         doubts = [*filter(None, [self._mechanism.sampled]), *survey.doubts]
         doubts += undeclared_services(survey.undeclared)
+        kept = kept_beside(learnt, survey.beside)
+        doubts += [f"what the task keeps in {path} is not seen: none of the services holds it" for path in kept]
+        if isinstance(self._surroundings, Doubts):
+            doubts += self._surroundings.doubts()
+            survey.unseen += self._surroundings.excludes()
         doubts += [f"the bound of {bound} left out {count:,}" for bound, count in survey.left.items() if not _by_design(bound)]
         try:
             replayed = self._replay(survey)
@@ -192,14 +235,21 @@ class _Exploring:
         """One of each kind, the shortest, replayed with true kills; the others of its kind are counted."""
         kinds: dict[tuple[str, ...], list[Suspicion]] = {}
         for suspicion in sorted(suspicions, key=_rank):
-            kinds.setdefault(_kind(suspicion), []).append(suspicion)
+            kinds.setdefault(_kind(suspicion, learnt.names), []).append(suspicion)
         flaws: list[Flaw] = []
         for alike in list(kinds.values())[:_TOLD]:
+            if self._told is not None and self._told[0] is alike[0]:
+                flaws.append(replace(self._told[1], alike=len(alike) - 1))
+                continue
             self._say(f"replaying a finding with true kills ({len(flaws) + 1})")
-            replayed = self._replayer.same(alike[0].spot, lines=True)
-            effects = self._replayer.effects(alike[0].spot.path)
-            flaws.append(flaw_of(alike[0], replayed, effects, self._surroundings, learnt.first, alike=len(alike) - 1))
+            flaws.append(self._confirmed_flaw(alike[0], learnt, len(alike) - 1))
         return tuple(flaws)
+
+    def _confirmed_flaw(self, suspicion: Suspicion, learnt: Learnt, alike: int) -> Flaw:
+        """Contradiction where true kills lead elsewhere."""
+        replayed = self._replayer.same(suspicion.spot, lines=True)
+        effects = self._replayer.effects(suspicion.spot.path)
+        return _without_drawn(flaw_of(suspicion, replayed, effects, self._surroundings, learnt.first, alike=alike), learnt.names)
 
     def _replay(self, survey: Survey) -> int:
         """Nodes of a graph that passes, reached again with true kills."""
@@ -247,12 +297,6 @@ def _wrong(survey: Survey) -> list[tuple[Hashable, str, Sequence[Mapping[str, An
     return [(one.spot.key, one.fault.word, one.fault.differences) for one in survey.suspicions]
 
 
-def _aside(learnt: Learnt) -> list[str]:
-    """Files that the task writes and that belong to no service."""
-    stops = (stop for stop in learnt.clean[0].stops if stop.kind == "other" and stop.target.startswith("/"))
-    return sorted({without_varying(stop.target) for stop in stops if not stop.call.startswith("execve")})
-
-
 def _merging(learnt: Learnt) -> Merging:
     """Which knows the first world and the right one already."""
     same = [[clean.end for clean in learnt.clean]]
@@ -265,10 +309,14 @@ def _merging(learnt: Learnt) -> Merging:
 
 def _leave_to_clocks(survey: Survey) -> None:
     """What was seen after a wait is no finding where the task's own clock had not gone on: what it waits for had not passed, for it."""
-    late = [one for one in survey.suspicions if any(step.delivery.wait for step in one.spot.steps)]
+    late = [one for one in survey.suspicions if _waited(one)]
     survey.suspicions = [one for one in survey.suspicions if one not in late]
     if late:
         survey.doubts.append("what happens once a retry is due cannot be told, since the task's clock cannot be set")
+
+
+def _waited(suspicion: Suspicion) -> bool:
+    return any(step.delivery.wait for step in suspicion.spot.steps)
 
 
 def _by_design(bound: str) -> bool:
@@ -291,14 +339,27 @@ def _rank(suspicion: Suspicion) -> tuple[int, ...]:
     return (spot.kills, len(spot.steps), warm, suspicion.fault.word == "STATE")
 
 
-def _kind(suspicion: Suspicion) -> tuple[str, ...]:
+def _kind(suspicion: Suspicion, names: DrawnNames) -> tuple[str, ...]:
     """Findings of one kind are told once: the same word, the same things that differ, after the same effect."""
-    effects = [step.effect.identity for step in suspicion.spot.steps if step.delivery.killed_at is not None and step.effect is not None]
+    last = suspicion.spot.steps[-1].ending
+    if last is not None and last.returned:
+        return (suspicion.fault.word, "its result could not be stored")
+    struck = [step.effect for step in suspicion.spot.steps if step.delivery.killed_at is not None and step.effect is not None]
+    effects = [names.plain(stop.words) if names.among([stop.words]) else stop.identity for stop in struck]
     return (
         suspicion.fault.word,
         effects[-1] if effects else "",
         *sorted({str(one.get("collection")) for one in suspicion.fault.differences}),
     )
+
+
+def _without_drawn(flaw: Flaw, names: DrawnNames) -> Flaw:
+    """A name that is drawn is another in a real worker: no stop can be known by it, and no row."""
+    stops = tuple(replace(stop, identity="") if names.among([stop.words]) else stop for stop in flaw.stops)
+    rerun = flaw.rerun
+    if rerun is not None and not rerun.refused and names.among(str(one.get("row")) for one in flaw.differences):
+        rerun = replace(rerun, refused="the name of what it leaves is drawn at random")
+    return replace(flaw, stops=stops, rerun=rerun)
 
 
 def _coverage(learnt: Learnt, survey: Survey, rules: TaskRules, semantics: str, replayed: int, no_clock: str) -> Coverage:
@@ -315,9 +376,10 @@ def _coverage(learnt: Learnt, survey: Survey, rules: TaskRules, semantics: str, 
         excluded.append(f"what a task does with the number of its attempt, from the {_ATTEMPTS}rd on: its retries have no limit")
     if survey.gave_up:
         excluded.append(f"what a call leaves that gives up, as more than {rules.max_retries} crashes have used up its retries")
-    if survey.far:
-        excluded.append(FAR)
-    excluded += [f"what becomes of {path}, which none of the services holds" for path in _aside(learnt)]
+    excluded += [what for what, so in ((FAR, survey.far), (LATER, AGED in survey.waits), (AGELESS, survey.ageless)) if so]
+    excluded += untold(learnt.clean[0].stops)
+    excluded += [f"what becomes of {path}, which none of the services holds" for path in left_beside(learnt, survey.beside)]
+    excluded += survey.unseen
     if survey.beyond_chain:
         excluded.append("crashes late in a long chain of retries")
     excluded += [f"{bound} ({count:,} left out)" for bound, count in survey.left.items() if _by_design(bound)]
