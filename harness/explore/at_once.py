@@ -17,10 +17,12 @@ class AtOnce:
 
     def __init__(self, surroundings: Surroundings) -> None:
         self._surroundings = surroundings
+        self._at: float | None = None  # what the stores take the time for, since the last `restore`
 
     def reset(self) -> float:
         """See `Surroundings`."""
         self._surroundings.reset()
+        self._at = None
         return 0.0
 
     def settle(self) -> None:
@@ -33,7 +35,8 @@ class AtOnce:
 
     def look(self, later: float = 0.0, kind: str = "") -> Node:
         """See `Surroundings`."""
-        return replace(self._surroundings.look(0.0, kind), later=0.0)
+        node = self._surroundings.look(0.0, kind)
+        return replace(node, later=0.0, at=node.at if self._at is None else self._at)
 
     def again(self, node: Node) -> Node:
         """See `Surroundings`."""
@@ -42,6 +45,7 @@ class AtOnce:
     def restore(self, node: Node, wait: float = 0.0) -> float:
         """See `Surroundings`; but for the stores nothing is ``wait`` seconds later."""
         self._surroundings.restore(node, wait)
+        self._at = node.at + wait
         return 0.0
 
     def take(self, node: Node, message: int) -> None:
@@ -56,6 +60,6 @@ class AtOnce:
         """See `Surroundings`."""
         self._surroundings.learn(nodes)
 
-    def differences(self, expected: Node, found: Node, before: Node) -> tuple[Mapping[str, Any], ...]:
+    def differences(self, expected: Node, found: Node, before: Node, *, whole: bool = False) -> tuple[Mapping[str, Any], ...]:
         """See `Surroundings`."""
-        return self._surroundings.differences(expected, found, before)
+        return self._surroundings.differences(expected, found, before, whole=whole)

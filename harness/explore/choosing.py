@@ -33,10 +33,16 @@ class EffectsOrLines:
         self._used: EffectStops | LinePoints = EffectStops(launch)
         self.name, self.sampled = self._used.name, self._used.sampled
 
+    def begin(self) -> None:
+        """See `BeginsEarly`."""
+        self._used.begin()
+
     def start(self) -> Mapping[str, Any]:
         """See `Mechanism`."""
         try:
-            return self._used.start()
+            told = self._used.start()
+            self.sampled = self._used.sampled
+            return told
         except Refused as refused:
             self._used = LinePoints(self._launch)
             self.name, self.sampled = self._used.name, self._used.sampled
@@ -46,9 +52,13 @@ class EffectsOrLines:
         """See `KnowsModules`."""
         return self._used.modules()
 
-    def publish(self, task: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+    def files(self) -> Sequence[str]:
+        """See `KnowsFiles`."""
+        return self._used.files()
+
+    def publish(self, task: str, args: Sequence[Any], kwargs: Mapping[str, Any], later: float = 0.0) -> None:
         """See `Mechanism`."""
-        self._used.publish(task, args, kwargs)
+        self._used.publish(task, args, kwargs, later)
 
     def deliver(self, job: Job, at_stop: AtStop) -> Ending:
         """See `Mechanism`."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from harness.errors import EnvironmentFault
+from harness.explore.queues import lasting
 from harness.explore.rules import Limits, TaskRules
 from harness.explore.spots import Spot, Step
 from harness.explore.watching import Effect, run, trace
@@ -39,7 +40,7 @@ class Replayed:
 
 
 class Replayer:
-    """Walks paths. ``publish``: publishes the message anew."""
+    """Walks paths. ``publish``: publishes the message anew, so many seconds ahead."""
 
     def __init__(
         self,
@@ -47,19 +48,19 @@ class Replayer:
         surroundings: Surroundings,
         rules: TaskRules,
         limits: Limits,
-        publish: Callable[[], None],
+        publish: Callable[[float], None],
         check: Callable[[], None] = lambda: None,
     ) -> None:
         self._mechanism, self._surroundings = mechanism, surroundings
         self._rules, self._limits = rules, limits
         self._publish, self._check = publish, check
 
-    def walk(self, path: Sequence[Delivery], *, lines: bool) -> Replayed:
-        """From the very beginning: reset, setup, publish, deliver, kill."""
+    def walk(self, path: Sequence[Delivery], *, lines: bool, note: Callable[[Stop], None] = lambda stop: None) -> Replayed:
+        """From the very beginning: reset, setup, publish, deliver, kill. ``note`` is told of each stop."""
 
         def deliver(job: Job, kill_at: int | None) -> Ending:
             limits = self._limits
-            return run(self._mechanism, self._surroundings, job, kill_at=kill_at, stops=limits.stops, check=self._check)
+            return run(self._mechanism, self._surroundings, job, kill_at=kill_at, stops=limits.stops, check=self._check, note=note)
 
         return self._walk(path, deliver, lines=lines)
 
@@ -78,7 +79,7 @@ class Replayer:
 
     def _walk(self, path: Sequence[Delivery], deliver: Callable[[Job, int | None], Ending], *, lines: bool) -> Replayed:
         later = self._surroundings.reset()
-        self._publish()
+        self._publish(later)
         node = self._surroundings.look(later)
         endings: list[Ending] = []
         worlds: list[Node] = []
@@ -104,7 +105,7 @@ class Replayer:
         elif delivery.wait or node.deadlines:
             later = self._surroundings.restore(node, delivery.wait)
         self._surroundings.take(node, delivery.message)
-        return message, later
+        return lasting(message, delivery.wait), later
 
     def _after(self, ending: Ending, delivery: Delivery, message: Message, later: float, *, last: bool) -> Node:
         """The world after it; with the message back in its queue, unless this is the end of the path, where it was not yet back."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import select
 import time
-from collections.abc import Collection
 from typing import Any
 
 from harness.egress.addresses import NAME_SERVICES, written
@@ -19,7 +18,7 @@ from harness.explore.shared_page import SharedPage
 from harness.explore.sleeping import Sleeper
 from harness.explore.stops import PASS, Connection, Decoder, Doubt, Effect, Forks, Refusal, Sleep, What
 from harness.explore.targets import Address, Targets
-from harness.explore.zygote_client import Child, Closed
+from harness.explore.zygote_client import Child, Closed, Pages, Zygote
 from harness.model.exploration import Ending, Outcome, Stop
 from harness.ports.exploring import AtStop, Decision, Job
 
@@ -34,18 +33,19 @@ _LONGEST_SLEEP = 30 * 86400.0
 #: So long the others of a task may take to where they wait for the one that stands; once they did not, there is no point in it.
 _PATIENT_SECONDS, _IMPATIENT_SECONDS, _LOOK_AGAIN_SECONDS = 0.25, 0.005, 0.0005
 _CLOCK_SECONDS = 60.0
+#: Nanoseconds by which no task can tell one clock from another.
+_UNNOTICED = 20_000
 _RAN_ON = "what the task has started ran on after its end: a crash then is not covered"
 _TRUE_CLOCK = "the task starts a program while its clock is ahead: that one sees the true time"
 
 
 class Delivering:
-    """``others``: children of the zygote that wait for other jobs. ``at_rest`` afterwards: it may have another job."""
+    """See `Delivery`."""
 
     def __init__(
         self,
         child: Child,
-        zygote: int,
-        others: Collection[int],
+        zygote: Zygote,
         page: SharedPage,
         decoder: Decoder,
         targets: Targets,
@@ -58,11 +58,10 @@ class Delivering:
         assert child.listener is not None
         self._child = child
         self._listener: Listener = child.listener
-        self._others = others
         self._page = page
         self._decoder = decoder
         self._targets = targets
-        self._family = Family(zygote, child.pid, memory)
+        self._family = Family(zygote.pid, child.pid, memory)
         self._memory = memory
         self._leading = leading
         leading.unknown = self._asked_in_vain
@@ -76,12 +75,14 @@ class Delivering:
         self._killed = False
         self._endless = ""  # why it will never end
         self._last = 0.0
+        self._owed = 0  # nanoseconds for which it stood, and that its clock still shows
         self._slept = 0.0
         self._held: list[tuple[Call, What]] = []  # of other threads, met while one was looked at
         self._company = False  # others of the task have run on beside one that stood
         self.modules: dict[str, str] = {}
         self.imported: list[str] = []
-        self.pages: list[list[int]] = []  # that it has written to
+        self.read: list[str] = []
+        self.pages: Pages | None = None
         self.at_rest = False
 
     def run(self, job: Job, at_stop: AtStop) -> Ending:
@@ -110,10 +111,17 @@ class Delivering:
         poll.register(self._child.handle, select.POLLIN)
         poll.register(self._leading.server, select.POLLIN)
         listener, channel = self._listener.fileno(), self._child.channel.fileno()
+        only_a_call, limit = [(listener, select.POLLIN)], self._job.limit
         self._last = time.monotonic()
         while True:
-            left = self._last + self._job.limit - time.monotonic()
-            events = dict(poll.poll(max(0.0, left) * 1000 if not self._held else 0))
+            left = self._last + limit - time.monotonic()
+            found = poll.poll(left * 1000 if left > 0 and not self._held else 0)
+            if found == only_a_call:  # nearly always
+                self._one_call()
+                if self._killed or self._endless:
+                    return Outcome.KILLED if self._killed else Outcome.ENDLESS
+                continue
+            events = dict(found)
             if events.pop(self._leading.server.fileno(), 0):
                 self._leading.server.serve()
             if self._held or events.get(listener, 0) & select.POLLIN:
@@ -169,7 +177,7 @@ class Delivering:
                     return Outcome.KILLED
             elif events:
                 break
-        self.at_rest = outcome is not Outcome.DIED and not (self._child.forked and len(self._family.processes(self._others)) > 1)
+        self.at_rest = outcome is not Outcome.DIED and not (self._child.forked and len(self._family.processes(self._zygote.waiting())) > 1)
         return outcome
 
     def _demand_clock(self, answer: dict[str, Any]) -> None:
@@ -203,29 +211,34 @@ class Delivering:
         elif isinstance(what, Connection):
             self._connect(call, what)
         elif isinstance(what, Refusal):
-            self._refuse(call, what.address)
+            self._refuse(call, what.address, what.error)
         elif isinstance(what, Forks):
             self._child.forked = True
             self._listener.go_on(call)
         elif isinstance(what, Doubt):
             self._doubts[what.words] = None
-            self._listener.go_on(call)
+            if what.error:
+                self._listener.fail(call, what.error)
+            else:
+                self._listener.go_on(call)
 
     def _stop(self, call: Call, effect: Effect) -> None:
         if effect.call in ("execve", "execveat") and max(self._page.wall, self._page.running) > 0:
             self._doubts[_TRUE_CLOCK] = None
         exact = not self._child.forked or self._alone(call)
         place = self._page.place(call.thread, self._child.pid) if self._job.lines else None
-        number, what = len(self._stops) + 1, (effect.call, effect.kind, effect.target, effect.words, effect.identity)
-        stop = Stop(number, *what, place=place, slept=self._slept, exact=exact)
+        number = len(self._stops) + 1
+        stop = Stop(number, effect.call, effect.kind, effect.target, effect.words, effect.identity, place, self._slept, exact)
         self._stops.append(stop)
-        if len(self._stops) >= _MOST_STOPS:
+        if number >= _MOST_STOPS:
             self._endless = f"no end after {_MOST_STOPS} effects"
             return
         begun = time.monotonic_ns()
         decision = self._at_stop(stop)
         if exact and self._sleeper is not None:
-            self._stood(time.monotonic_ns() - begun)  # before it goes on: it must not see its clock go back
+            self._owed += time.monotonic_ns() - begun
+            if self._owed > _UNNOTICED:
+                self._stood()  # before it goes on: it must not see its clock go back
         if decision is Decision.KILL:
             self._killed = True
             self.end()
@@ -233,8 +246,9 @@ class Delivering:
             self._stops.pop()  # a signal came before we had seen it: the call begins again, and is seen again
         self._last = time.monotonic()
 
-    def _stood(self, nanoseconds: int) -> None:
+    def _stood(self) -> None:
         """The time that we look at it does not count for the task: else a slow machine would see it do other things."""
+        nanoseconds, self._owed = self._owed, 0
         self._page.pass_time(-nanoseconds)
         self._slept -= nanoseconds / 1e9
 
@@ -256,7 +270,7 @@ class Delivering:
 
     def _others_stand(self, but: int) -> bool:
         """Looked at in this order: who has come to a call of its own since then, or before, waits for us there, not for ``but``."""
-        return self._family.stands(self._others, (but,)) and not self._held and not self._comes(0)
+        return self._family.stands(self._zygote.waiting(), (but,)) and not self._held and not self._comes(0)
 
     def _comes(self, seconds: float) -> bool:
         poll = select.poll()
@@ -269,7 +283,7 @@ class Delivering:
         elif what.call == "futex":
             self._sleeper.correct_deadline(call)
             self._listener.go_on(call)
-        elif self._child.forked and not self._others_stand(call.thread):
+        elif self._child.forked and (what.call.startswith("epoll") or not self._others_stand(call.thread)):
             self._listener.go_on(call)  # others work meanwhile: time that they need has to pass
         elif (seconds := self._sleeper.sleep(call, what.call)) is None:
             self._listener.go_on(call)
@@ -287,10 +301,10 @@ class Delivering:
             self._listener.go_on(call)
         elif what.address[0].startswith(NAME_SERVICES):
             self._listener.fail(call, errno.ENOENT)
-        elif self._targets.own_listener(self._family.processes(self._others), what.address):
+        elif self._targets.own_listener(self._family.processes(self._zygote.waiting()), what.address):
             self._targets.inward(call.thread, what.descriptor)
             self._listener.go_on(call)
-        elif (led := self._leading.connect(self._process_of(call.thread), what.descriptor, what.address)) is not None:
+        elif (led := self._leading.connect(self._listener, call, self._process_of(call.thread), what.descriptor, what.address)) is not None:
             self._led(call, what.descriptor, *led)
         elif self._targets.for_datagrams(self._process_of(call.thread), what.descriptor):
             self._targets.connected(call.thread, what.descriptor, what.address)  # sends nothing yet; what is sent is looked at
@@ -315,15 +329,15 @@ class Delivering:
             self._note_refused(name, "by name")
 
     def _process_of(self, thread: int) -> int:
-        for process in self._family.processes(self._others) if self._child.forked else ():
+        for process in self._family.processes(self._zygote.waiting()) if self._child.forked else ():
             if thread in self._family.threads_of(process):
                 return process
         return self._child.pid
 
-    def _refuse(self, call: Call, address: Address) -> None:
+    def _refuse(self, call: Call, address: Address, error: int = errno.ECONNREFUSED) -> None:
         place = self._page.place(call.thread, self._child.pid) if self._job.lines else None
         self._note_refused(written(self._leading.called(address)), f"{place.file}:{place.line} {place.function}" if place else "")
-        self._listener.fail(call, errno.ECONNREFUSED)
+        self._listener.fail(call, error)
 
     def _note_refused(self, address: str, by: str) -> None:
         """``by``: "file:line function"; '' where nobody knows."""
@@ -333,20 +347,20 @@ class Delivering:
 
     def end(self) -> None:
         """SIGKILL to all of it; returns when all are gone."""
-        self.end_of(self._child, self._zygote, self._others, self._memory)
+        self.end_of(self._child, self._zygote, self._memory)
 
     @staticmethod
-    def end_of(child: Child, zygote: int, others: Collection[int], memory: ProcessMemory) -> None:
+    def end_of(child: Child, zygote: Zygote, memory: ProcessMemory) -> None:
         """Of any child that has no more job. What waits in a call never does it."""
         assert child.listener is not None
-        family = Family(zygote, child.pid, memory)
+        family = Family(zygote.pid, child.pid, memory)
         poll = select.poll()
         poll.register(child.listener, 0)  # no event but the hang-up: the last of those that have the filter is gone
         deadline = time.monotonic() + _KILL_SECONDS
         child.kill()
         while True:
             if child.forked:
-                family.kill(others)
+                family.kill(zygote.waiting())
             if poll.poll(20):
                 return
             if time.monotonic() > deadline:
@@ -356,7 +370,8 @@ class Delivering:
         told = self._answer or {}
         self.modules = dict(told.get("modules") or {})
         self.imported = list(told.get("imported") or ())
-        self.pages = list(told.get("pages") or ())
+        self.read = list(told.get("read") or ())
+        self.pages = told.get("pages")
         last = f"its last effect was: {self._stops[-1].words}" if self._stops else "it had no effect before"
         return ending_of(
             told,

@@ -11,8 +11,11 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
+from harness.explore.beside import beside
+from harness.explore.deadlines import LONG_AGO
 from harness.explore.judge import Fault, Judge
 from harness.explore.merging import Merging
+from harness.explore.queues import lasting
 from harness.explore.rules import Limits, TaskRules
 from harness.explore.spots import FINAL, Spot, Step
 from harness.explore.wakes import Trail
@@ -20,15 +23,22 @@ from harness.explore.watching import Watched, run, watch
 from harness.model.exploration import Delivery, Ending, Message, Outcome, Stop
 from harness.ports.exploring import Job, Mechanism, Node, Surroundings
 
-__all__ = ["DAY", "FAR", "FORKED", "MONTH", "Graph", "Survey", "Suspicion", "place_of"]
+__all__ = ["AGED", "AGELESS", "DAY", "EXPIRED", "FAR", "FORKED", "LATER", "MONTH", "YEAR", "Graph", "Survey", "Suspicion", "place_of"]
 
 #: A day, and an hour, a minute and a second more: nothing that the clock tells is the same then.
 DAY = 86400.0 + 3600 + 60 + 1
-#: The month is another then.
+#: The month is another then, and the week.
 MONTH = 32 * 86400.0
+#: The year is another then too, and its quarter, and the half of the day.
+YEAR = 465 * 86400.0 + 12 * 3600
 #: Who waits longer than this for a redelivery waits for people: what expires only then is taken to be there.
 _HORIZON = 86400.0
+#: A window that is reckoned from a time in the world may be longer than that.
+AGED, LATER = "almost a day later", "a redelivery more than a day later, where the task reckons from a time that is written there"
 FAR = "a redelivery more than a day after the delivery before it: something is in the world that expires only then"
+AGELESS = "a redelivery so much later that what was done is long ago: the programs that the task starts see the true time"
+#: What the child says of a message that it discards.
+EXPIRED = "the message has expired, so Celery discards it"
 #: Of these there is no end: each crash between a retry's publish and the ack of its own message makes one message more.
 FORKED = "a further crash, once one has left both a message and what its execution had published (a retry, another task)"
 
@@ -54,7 +64,10 @@ class Survey:
     left: dict[str, int] = field(default_factory=dict)
     doubts: list[str] = field(default_factory=list)
     undeclared: list[str] = field(default_factory=list)
+    beside: set[str] = field(default_factory=set)  # files that were written and that no service holds
+    unseen: list[str] = field(default_factory=list)  # what was done that nobody could see, and that is no doubt
     gave_up: bool = False  # it failed where crashes had used up its retries
+    ageless: bool = False  # it starts programs, so that nothing was tried that is told by its age
     far: bool = False  # something expires so late that nobody waited for it
     beyond_chain: bool = False  # crashes were left out in what a chain of retries does after `Limits.chain` of them
 
@@ -66,7 +79,8 @@ class Survey:
 class Graph:
     """Visits. ``now``: seconds, for the bound of time alone; ``check``: raises to stop; ``by_day``: wait a day too.
 
-    ``at_once``: each message when it is due and never later, since the task's clock cannot be set.
+    ``by_season``: so many seconds too, if any. ``at_once``: each message when it is due and never later, since the task's clock
+    cannot be set. ``file_ages``: does it look at when files were written?
     """
 
     def __init__(
@@ -79,19 +93,22 @@ class Graph:
         *,
         now: Callable[[], float],
         by_day: bool = False,
-        by_month: bool = False,
+        by_season: float = 0.0,
         at_once: bool = False,
+        file_ages: bool = True,
         merging: Merging | None = None,
         check: Callable[[], None] = lambda: None,
         say: Callable[[Survey], None] = lambda survey: None,
     ) -> None:
         self._mechanism, self._surroundings, self._judge = mechanism, surroundings, judge
         self._rules, self._limits, self._at_once = rules, limits, at_once
-        self._by_day, self._by_month = by_day, by_month
+        self._by_day, self._by_season = by_day, by_season
+        self._file_ages, self._programs = file_ages, False
         self._now, self._check, self._say = now, check, say
         self._merging = merging or Merging(())
         self._queue: deque[Spot | Callable[[], None]] = deque()  # spots, and deliveries that need their process of before
         self._known: set[Hashable] = set()
+        self._left: set[tuple[str, Hashable]] = set()
         self._arrived: set[Hashable] = set()
         self._again: set[Hashable] = set()  # of which a process that lives gets the message again
         self._came_as: dict[Hashable, Hashable] = {}  # key of a spot whose message was to come back -> its key with that in the queue
@@ -167,18 +184,29 @@ class Graph:
                 break
             self.survey.waits.add("after each deadline in the world")
             yield wait
-        if self._by_month:
-            self.survey.waits.add("a month later")
-            yield message.eta + MONTH
+        if self._by_season:
+            self.survey.waits.add("a month later" if self._by_season == MONTH else "more than a year later")
+            yield message.eta + self._by_season
+        if self._ages(node) and not self._by_day:
+            self.survey.waits.add(AGED)
+            yield message.eta + LONG_AGO
         if self._by_day:
             self.survey.waits.add("a day later")
             yield message.eta + DAY
+
+    def _ages(self, node: Node) -> bool:
+        """May the task find out how long ago something was done? Not where a program does, which has the true time."""
+        if not node.dated or (node.dated == "file" and not self._file_ages):
+            return False
+        self.survey.ageless |= self._programs
+        return not self._programs
 
     def _deliver(self, spot: Spot, number: int, wait: float) -> None:
         node = spot.node
         later = self._surroundings.restore(node, wait)
         self._surroundings.take(node, number)
-        ended, again = self._run(spot, Delivery(number, None, wait), node.pending[number], later)
+        message = lasting(node.pending[number], wait)
+        ended, again = self._run(spot, Delivery(number, None, wait), message, later)
         self._offer(ended)
         if again is not None and (self._offer(again) or again.key in self._known) and again.key not in self._again:
             self._again.add(again.key)  # known or not: a kill after the last change leaves the same world, but no process that lives
@@ -203,6 +231,7 @@ class Graph:
             check=self._check,
         )
         self.survey.deliveries += 1
+        self._programs |= any(stop.call.startswith("execve") for stop in seen.ending.stops)
         self._note(seen.ending)
         ended = self._ended(spot, delivery, message, seen)
         trail = self.survey.trail
@@ -227,6 +256,7 @@ class Graph:
     def _note(self, ending: Ending) -> None:
         survey = self.survey
         survey.doubts += [doubt for doubt in ending.doubts if doubt not in survey.doubts]
+        survey.beside |= beside(ending.stops)
         survey.undeclared += [one for one in ending.undeclared if one not in survey.undeclared]
         loose = next((stop for stop in ending.stops if not stop.exact), None)
         if loose is not None and (why := f"threads or processes of the task ran on while it stood at {loose.words}") not in survey.doubts:
@@ -237,7 +267,7 @@ class Graph:
         assert again.back is not None
         later = self._surroundings.restore(node, wait)
         self._surroundings.take(node, number)
-        job = Job(node.pending[number], later=later)
+        job = Job(lasting(node.pending[number], wait), later=later)
         later += run(self._mechanism, self._surroundings, job, kill_at=None, stops=self._limits.stops, check=self._check).slept
         self.survey.deliveries += 1
         self._surroundings.put_back(again.back)
@@ -259,7 +289,9 @@ class Graph:
         step = Step(delivery, message, None, seen.effect, seen.ending, origin=spot.key)
         back = replace(message, redelivered=True) if self._rules.comes_back(seen.ending) else None
         ends = dict(spot.ends)
-        if seen.ending.outcome in FINAL and back is None:
+        if seen.ending.error == EXPIRED:
+            ends.pop(message.id, None)  # the caller is told of no end
+        elif seen.ending.outcome in FINAL and back is None:
             ends[message.id] = seen.ending.outcome
         return Spot(seen.node, (*spot.steps, step), back, ends, spot.lost)
 
@@ -274,7 +306,8 @@ class Graph:
             self._refuse_circle(spot)
             return False
         if why := self._beyond(spot):
-            self.survey.leave(why)
+            self.survey.leave(why, 0 if (why, key) in self._left else 1)  # how often one is met depends on when we looked
+            self._left.add((why, key))
             if why == FORKED:
                 self.survey.trail.follow(key)
             return False
@@ -302,7 +335,10 @@ class Graph:
         """By itself it has come back to where it was: so it will for ever."""
         last = spot.steps[-1] if spot.steps else None
         died_in_vain = last is not None and last.ending is not None and last.ending.outcome is Outcome.DIED and last.effect is None
-        if spot.key in spot.chain or self._came_as.get(spot.key) in spot.chain or (died_in_vain and spot.back is not None):
+        around = spot.key in spot.chain or self._came_as.get(spot.key) in spot.chain
+        if around and self._ages(spot.node) and not self._at_once and last is not None and last.delivery.wait < LONG_AGO:
+            return  # how long ago something was done is not in the key: it may come out of the circle in time, which a later wait tells
+        if around or (died_in_vain and spot.back is not None):
             self._suspect(Fault("STORM", (), "done"), spot)
 
     def _conclude(self, spot: Spot) -> None:

@@ -7,7 +7,7 @@ import os
 import select
 import signal
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from harness.explore.endings import ending_of
 from harness.explore.family import Family
 from harness.explore.process_memory import ProcessMemory
 from harness.explore.shared_page import SharedPage
-from harness.explore.zygote_client import Child, Closed
+from harness.explore.zygote_client import Child, Closed, Pages, Zygote
 from harness.model.exploration import Ending, Outcome, Place, Stop
 from harness.ports.exploring import AtStop, Decision, Job
 
@@ -42,13 +42,15 @@ _PASSED_OVER = "a line that ran often was tried at some of its turns only"
 
 
 class LineDelivery:
-    """``others``: children of the zygote that wait for other jobs. ``at_rest`` afterwards: it may have another job."""
+    """See `Delivery`."""
 
-    def __init__(self, child: Child, zygote: int, others: Collection[int], page: SharedPage, *, clock: bool) -> None:
+    pages: Pages | None = ()  # none are copied ahead
+
+    def __init__(self, child: Child, zygote: Zygote, page: SharedPage, *, clock: bool) -> None:
         self._clock = clock
-        self._child, self._zygote, self._others, self._page = child, zygote, others, page
+        self._child, self._zygote, self._page = child, zygote, page
         self._memory = ProcessMemory()
-        self._family = Family(zygote, child.pid, self._memory)
+        self._family = Family(zygote.pid, child.pid, self._memory)
         self._had_company = False  # others of the task have run on beside one that stood
         self._stops: list[Stop] = []
         self._threads: set[int] = set()  # that have come to a line
@@ -64,6 +66,11 @@ class LineDelivery:
     def modules(self) -> Mapping[str, str]:
         """Name -> file of the user's modules that it has imported."""
         return dict(self._answer.get("modules") or {})
+
+    @property
+    def read(self) -> list[str]:
+        """Files of the project that it has read."""
+        return list(self._answer.get("read") or ())
 
     @property
     def imported(self) -> list[str]:
@@ -156,7 +163,7 @@ class LineDelivery:
         if not _TOLD_BY_KERNEL:
             return False
         deadline = time.monotonic() + (_IMPATIENT_SECONDS if self._had_company else patience)
-        while not self._family.stands(self._others, (told["thread"],)):
+        while not self._family.stands(self._zygote.waiting(), (told["thread"],)):
             if time.monotonic() > deadline:
                 self._had_company = True
                 return False
@@ -201,12 +208,12 @@ class LineDelivery:
         self.at_rest = alone and self._answer["outcome"] != Outcome.DIED.value
 
     def _has_company(self) -> bool:
-        return bool(self._answer["company"] or _processes(self._zygote, self._others, self._child.pid))
+        return bool(self._answer["company"] or _processes(self._zygote, self._child.pid))
 
     def end(self) -> None:
         """SIGKILL to all of it; returns when all are gone."""
         self._memory.forget()
-        end_of(self._child, self._zygote, self._others)
+        end_of(self._child, self._zygote)
 
     def _ending(self, outcome: Outcome) -> Ending:
         told = self._answer
@@ -223,14 +230,14 @@ class LineDelivery:
         )
 
 
-def end_of(child: Child, zygote: int, others: Collection[int]) -> None:
+def end_of(child: Child, zygote: Zygote) -> None:
     """Of any child that has no more job, and of all that it has started."""
     deadline = time.monotonic() + _KILL_SECONDS
     while True:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(child.pid, signal.SIGKILL)
         child.kill()
-        left = _processes(zygote, others, child.pid)
+        left = _processes(zygote, child.pid)
         for process in left:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process, signal.SIGKILL)
@@ -241,10 +248,10 @@ def end_of(child: Child, zygote: int, others: Collection[int]) -> None:
         time.sleep(0.0005)
 
 
-def _processes(zygote: int, others: Collection[int], main: int) -> list[int]:
+def _processes(zygote: Zygote, main: int) -> list[int]:
     """What the task has started, but for its main process."""
     if _TOLD_BY_KERNEL:
-        return [process for process in Family(zygote, main, ProcessMemory()).running(others) if process != main]
+        return [process for process in Family(zygote.pid, main, ProcessMemory()).running(zygote.waiting()) if process != main]
     with contextlib.suppress(psutil.Error):
         return [one.pid for one in psutil.Process(main).children(recursive=True)]
     return []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-__all__ = ["link", "numbers"]
+__all__ = ["is_writable", "link", "numbers", "polled", "shared_maps"]
 
 
 def link(path: str) -> str:
@@ -18,3 +18,39 @@ def numbers(folder: str) -> list[int]:
         return [int(name) for name in os.listdir(folder) if name.isdigit()]  # noqa: PTH208 (as above)
     except OSError:
         return []
+
+
+def polled(thread: int, descriptor: int) -> list[int]:
+    """Descriptors that an epoll waits for; [] where it is gone."""
+    try:
+        with open(f"/proc/{thread:d}/fdinfo/{descriptor:d}") as file:  # noqa: PTH123
+            return [int(line.split()[1]) for line in file if line.startswith("tfd:")]
+    except OSError:
+        return []
+
+
+def is_writable(thread: int, descriptor: int) -> bool:
+    """Was it opened to write, or to read and write? False where it is gone."""
+    try:
+        with open(f"/proc/{thread:d}/fdinfo/{descriptor:d}") as file:  # noqa: PTH123
+            flags = next((int(line.split()[1], 8) for line in file if line.startswith("flags:")), 0)
+    except OSError:
+        return False
+    return flags & os.O_ACCMODE != os.O_RDONLY
+
+
+def shared_maps(process: int, begin: int = 0, end: int = 1 << 64, *, writable: bool = False) -> list[str]:
+    """Files that have a name and are mapped between these addresses, with what is written there seen by others.
+
+    ``writable``: those alone that are. OSError where it cannot be looked at.
+    """
+    found: dict[str, None] = {}
+    with open(f"/proc/{process:d}/maps", errors="surrogateescape") as file:  # noqa: PTH123
+        for line in file:
+            fields = line.rstrip("\n").split(None, 5)
+            low, _, high = fields[0].partition("-")
+            if len(fields) < 6 or fields[1][3] != "s" or (writable and fields[1][1] != "w") or fields[5].endswith(" (deleted)"):
+                continue
+            if int(low, 16) < end and int(high, 16) > begin:
+                found[fields[5]] = None
+    return list(found)

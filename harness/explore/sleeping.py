@@ -16,7 +16,7 @@ _TIMER_ABSTIME = 1
 _FUTEX_CLOCK_REALTIME = 256
 _TIMESPEC = struct.Struct("=qq")
 #: Argument that holds how long: a struct timespec, or timeval.
-_TIMESPECS = {"nanosleep": 0, "clock_nanosleep": 2, "pselect6": 4, "ppoll": 2}
+_TIMESPECS = {"nanosleep": 0, "clock_nanosleep": 2, "pselect6": 4, "ppoll": 2, "epoll_pwait2": 3}
 
 
 class Sleeper:
@@ -35,8 +35,8 @@ class Sleeper:
         return max(0, duration) / _SECOND
 
     def _duration(self, call: Call, name: str) -> int | None:
-        if name == "poll":
-            milliseconds = call.arguments[2] & 0xFFFFFFFF
+        if name in ("poll", "epoll_wait", "epoll_pwait"):
+            milliseconds = call.arguments[2 if name == "poll" else 3] & 0xFFFFFFFF
             return None if milliseconds >= 1 << 31 else milliseconds * 1_000_000
         where = call.arguments[4 if name == "select" else _TIMESPECS[name]]
         found = self._timespec(call, where)

@@ -11,15 +11,18 @@ from typing import Any
 from harness.errors import EnvironmentFault
 from harness.explore.canonical import Frozen, canonical, outline
 from harness.explore.deadlines import left_until, moments, waits
-from harness.explore.differences import differences
+from harness.explore.differences import brief, differences
 from harness.explore.freezing import Change, Freezer, changes
+from harness.explore.judged import TIMES, Unseen, judged, told_once
 from harness.explore.leaves import leaves
-from harness.explore.lives import OUR_ERROR, UNNOTICED, image_later, lives
-from harness.explore.queues import collections_of, document_of, expect_ids, message_of, queue_of
+from harness.explore.lives import OUR_ERROR, UNNOTICED, Known, comparable, dated, image_later, left_of, lives, named_in
+from harness.explore.queues import SOON, collections_of, document_of, expect_ids, expiries_of, message_of, queue_of
+from harness.explore.recalled import Recalled
+from harness.explore.repeats import repeats_among
 from harness.explore.varying import Collections, Varying
 from harness.model.exploration import Message
 from harness.model.world import Collection, StoreState, World
-from harness.ports.exploring import Node
+from harness.ports.exploring import Node, Repeat
 from harness.ports.queues import Kept, Queues
 from harness.ports.store import Ages, Fingerprints, KnowsTime, LooksOnce, Settles, ShowsBeneath, ShowsWhole, Store
 
@@ -67,17 +70,6 @@ class _Part:
         return self._store.observe(), self._store.save(), self._beneath.beneath() if self._beneath else ()
 
 
-@dataclass(frozen=True, slots=True)
-class _Known:
-    """A store as it was read last. ``at``: our wall clock."""
-
-    fingerprint: Hashable
-    state: StoreState
-    image: Any
-    beneath: Sequence[Collection]
-    at: float
-
-
 class Services:
     """See `Surroundings`.
 
@@ -94,11 +86,16 @@ class Services:
         clock: Callable[[], float] = time.time,
         plain: Callable[[str], str] = str,
     ) -> None:
-        self._stores, self._servers, self._clock, self._plain = dict(stores), dict(servers), clock, plain
+        self._stores, self._servers, self._clock, self.plain = dict(stores), dict(servers), clock, plain
         self._varying = Varying()
+        self.is_temporary, self.lives = self._varying.is_temporary, lives  # see `KnowsTemporary`, `KnowsLives`
+        self._recalled = Recalled(self._varying)
+        self._aside = tuple(f"{server}." for server in (*self._servers, "~ahead"))
         for name in self._servers:
             expect_ids(self._varying, name)
         everyone: dict[str, Any] = {**self._stores, **self._servers}
+        self._unseen = Unseen(everyone, self._servers)
+        self.doubts, self.excludes = self._unseen.doubts, self._unseen.excludes  # see `Doubts`
         self._behind_sockets = [(name, one) for name, one in everyone.items() if isinstance(one, Settles)]
         for store in self._stores.values():
             if isinstance(store, ShowsWhole):  # half of a file and all of it must not both be "some file"
@@ -111,7 +108,7 @@ class Services:
         self._attempts = _ATTEMPTS
         self._held: dict[str, tuple[Any, float]] = {}  # store -> an image, and when what expires stood as it has it
         self._timed_base: Collections = {}
-        self._states: dict[str, _Known] = {}
+        self._states: dict[str, Known] = {}
         self._before: tuple[tuple[Any, ...], Node] | None = None  # what the last look saw, and made of it
         self._kept: dict[str, tuple[Hashable, Kept]] = {}  # server -> its fingerprint, and what it held
 
@@ -128,7 +125,7 @@ class Services:
             return 0.0
         later = self.restore(self._base)
         for name, store in self._stores.items():
-            if _comparable(store.observe()) != _comparable(self._first[name]):
+            if comparable(store.observe()) != comparable(self._first[name]):
                 raise EnvironmentFault(f"service {name} could not be set back to what it was after `setup`", hint=OUR_ERROR)
         for name, server in self._servers.items():
             kept, first = server.look(), self._base.image.servers[name]
@@ -138,21 +135,34 @@ class Services:
 
     def anew(self) -> Services:
         """See `BeginsAnew`."""
-        other = Services(self._stores, self._servers, clock=self._clock, plain=self._plain)
+        other = Services(self._stores, self._servers, clock=self._clock, plain=self.plain)
         if self._base is not None:
             other._begin(self._first, self._base)
         return other
 
+    @property
+    def lasts(self) -> bool:
+        """Would `setup` make the same first world at any other moment? Not where something in it expires, or names a time."""
+        base = self._base
+        return base is not None and not base.image.left and not any(named_in(self._collections(base), base.image.seen))
+
+    def successor(self, servers: Mapping[str, Queues]) -> Services:
+        """The same first world for another exploration, once everything has been emptied: `reset` puts it back, as if made just now."""
+        assert self._base is not None, "reset comes first"
+        other = Services(self._stores, servers, clock=self._clock, plain=self.plain)
+        other._begin(self._first, replace(self._base, image=replace(self._base.image, seen=self._clock())))
+        return other
+
     def _begin(self, first: Mapping[str, StoreState], base: Node) -> None:
         self._first, self._base = dict(first), base
+        self._unseen.begin()
         collections = self._collections(self._base)
         self._varying.remember(collections)
         for name, collection in collections.items():
             for column in collection.surrogate:
                 self._given.setdefault((name.partition("~")[0], column), set()).update(row.get(column) for row in collection.rows)
-        now = self._base.image.seen
-        named = (m for c in collections.values() for row in c.rows for _, value in leaves(row) for m in moments(value, now))
-        self._ahead = tuple(sorted({moment for moment in named if moment > now}))
+        now = self._begun = self._base.image.seen
+        self._ahead = tuple(sorted({moment for moment in named_in(collections, now) if moment > now}))
         self._timed_base = self._timed(self._base, now)
         self._base = replace(self._base, key=self._key([], now), deadlines=self._deadlines(self._base, []))
 
@@ -188,35 +198,37 @@ class Services:
         servers = {name: self._server_now(name, server, asked=kind != "file") for name, server in self._servers.items()}
         seen = self._clock()
         beneath = {f"{name}.{one.name}": one for name in states for one in self._states[name].beneath}
-        image = _Image(images, beneath, servers, self._left(images), seen, later)
+        image = _Image(images, beneath, servers, left_of(images, {name: self._parts[name].timed for name in images}), seen, later)
         pending = tuple(message_of(waiting, seen + later) for kept in servers.values() for waiting in kept.waiting)
-        for message in pending:
-            self._varying.name_id(message.id)
-        node = Node("", World(states), pending, image, (), later)
+        self._recalled.name_ids(message.id for message in pending)
+        node = Node("", World(states), pending, image, (), later, at=seen + later)
         if self._base is None:
             return node
         parts = [(self._states[name], self._parts[name].timed) for name in states]
         same = (*(known if timed else (known.state, known.beneath) for known, timed in parts), *servers.values())
-        if self._is_as_before(same, node):
-            assert self._before is not None
-            return replace(node, key=self._before[1].key, deadlines=self._before[1].deadlines)
+        if (before := self._unchanged(same, node)) is not None:
+            return replace(node, key=before.key, deadlines=before.deadlines, dated=before.dated)
         node = self.again(node)
         self._before = (same, node)
         return node
 
-    def _is_as_before(self, same: tuple[Any, ...], node: Node) -> bool:
-        """Was all of it there a moment ago, and is nothing about to pass? A transaction under way makes many stops in one world."""
+    def _unchanged(self, same: tuple[Any, ...], node: Node) -> Node | None:
+        """The node of a moment ago, if all was there, and nothing is about to pass. A transaction makes many stops in one world."""
         if self._before is None or same != self._before[0]:
-            return False
+            return None
         before = self._before[1]
         passed = node.image.seen + node.later - before.image.seen - before.later
-        return 0 <= passed < _MOMENT and (not before.deadlines or before.deadlines[0] > _SOON)
+        return before if 0 <= passed < _MOMENT and (not before.deadlines or before.deadlines[0] > _SOON) else None
 
     def again(self, node: Node) -> Node:
         """Of what the node holds."""
         now = node.image.seen + node.later
         listed = changes(self._timed_base, self._timed(node, now))
-        return replace(node, key=self._key(listed, now), deadlines=self._deadlines(node, listed))
+        if (known := self._recalled.of(listed)) is not None:
+            return replace(node, key=known[0], deadlines=self._deadlines(node, ()), dated=known[1])
+        key, when = self._key(listed, now), dated(listed, self._aside, now)
+        self._recalled.keep(listed, key, when, now)
+        return replace(node, key=key, deadlines=self._deadlines(node, listed), dated=when)
 
     def _store_now(self, name: str, part: _Part, kind: str) -> tuple[StoreState, Any]:
         known = self._states.get(name)
@@ -230,7 +242,7 @@ class Services:
             if part.ages and name in self._held:
                 since, held = self._held[name]
                 image = part.ages.kept(image, since, self._clock() - held)
-            known = self._states[name] = _Known(fingerprint, state, image, beneath, at)
+            known = self._states[name] = Known(fingerprint, state, image, beneath, at)
             self._held[name] = (image, at)
         if part.timed and not part.ages:
             return known.state, part.timed.image_later(known.image, max(0.0, self._clock() - known.at))
@@ -246,46 +258,41 @@ class Services:
         fingerprint = server.fingerprint() if asked or known is None else known[0]
         if known is None or known[0] != fingerprint:
             known = self._kept[name] = (fingerprint, server.look())
+            self._unseen.note(name, known[1])
         return known[1]
 
-    def _left(self, images: Mapping[str, Any]) -> dict[tuple[str, str], float]:
-        return {
-            (f"{name}.{collection}", key): seconds
-            for name, image in images.items()
-            if (timed := self._parts[name].timed) is not None
-            for collection, key, seconds in timed.expiries(image)
-        }
-
-    def _collections(self, node: Node, *, aside: bool = True) -> dict[str, Collection]:
-        """The services'; ``aside``: what lies beneath them, messages and results too."""
+    def _collections(self, node: Node) -> dict[str, Collection]:
+        """The services', what lies beneath them, messages and results."""
         found = node.world.collections()
-        if aside:
-            now = node.image.seen + node.later
-            found.update(node.image.beneath)
-            for name, kept in node.image.servers.items():
-                found.update(collections_of(name, kept, now, self._attempts))
+        now = node.image.seen + node.later
+        found.update(node.image.beneath)
+        for name, kept in node.image.servers.items():
+            found.update(collections_of(name, kept, now, self._attempts))
         return found
 
     def _deadlines(self, node: Node, listed: Sequence[Change]) -> tuple[float, ...]:
         """Of keys that expire, messages that are due, and moments that rows name."""
         now = node.image.seen + node.later
-        left = [*lives(node).values(), *(message.eta for message in node.pending), *(moment - now for moment in self._ahead)]
-        aside = tuple(f"{server}." for server in (*self._servers, "~ahead"))
+        left = [*lives(node).values(), *(one.eta for one in node.pending if one.eta > SOON), *(moment - now for moment in self._ahead)]
+        left += [moment - now for kept in node.image.servers.values() for moment in expiries_of(kept)]
         for change in listed:
-            if change.sign == "+" and not change.name.startswith(aside):
+            if change.sign == "+" and not change.name.startswith(self._aside):
                 left += [moment - now for _, value in leaves(change.row) for moment in moments(value, now)]
         return waits(left)
 
     def _key(self, listed: Sequence[Change], now: float) -> str:
-        freezer = Freezer(self._varying, self._given, now=now, ordered=True)
-        frozen = canonical(freezer.freeze(listed))
+        frozen = canonical(self._freezer(now).freeze(listed))
         return hashlib.blake2b(repr(frozen).encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
+
+    def _freezer(self, now: float) -> Freezer:
+        return Freezer(self._varying, self._given, now=now, ordered=True, span=(self._begun, now))
 
     def fingerprint(self, node: Node) -> str:
         """See `NamesWorlds`."""
         now = node.image.seen + node.later
-        frozen = Freezer(self._varying, self._given, now=now, ordered=True).freeze(changes(self._timed_base, self._timed(node, now)))
-        lines = outline(Frozen(self._plain(row.text), row.atoms) for row in frozen)
+        listed = [one for one in changes(self._timed_base, self._timed(node, now)) if not one.name.endswith(TIMES)]
+        frozen = self._freezer(now).freeze(listed)
+        lines = outline(Frozen(self.plain(row.text), row.atoms) for row in frozen)
         return hashlib.sha256(repr(lines).encode("utf-8", "surrogateescape")).hexdigest()
 
     def _timed(self, node: Node, now: float) -> dict[str, Collection]:
@@ -362,6 +369,11 @@ class Services:
         self._kept.pop("broker", None)
         self._servers["broker"].put(queue_of(message), document_of(message))
 
+    def repeats(self) -> list[Repeat]:
+        """See `SeesRepeats`."""
+        self.settle()
+        return repeats_among(self._stores, lambda: Freezer(self._varying, self._given))
+
     def count_attempts_to(self, most: int) -> None:
         """See `CountsAttempts`."""
         self._attempts = most
@@ -372,18 +384,14 @@ class Services:
     def learn(self, nodes: Sequence[Node]) -> None:
         """By collection, column and path inside of JSON."""
         self._before = None
+        self._recalled.forget()
         if len(nodes) > 1:
-            self._varying.learn([self._collections(node) for node in nodes])
+            self._varying.learn([self._collections(node) for node in nodes], [node.at for node in nodes], self._begun)
 
-    def differences(self, expected: Node, found: Node, before: Node) -> tuple[Mapping[str, Any], ...]:
-        """Of the services alone: messages and results are not among them."""
-        worlds = [self._collections(node, aside=False) for node in (expected, found, before)]
-        return differences(self._varying, self._given, self._base_collections(), *worlds)
-
-    def _base_collections(self) -> Collections:
+    def differences(self, expected: Node, found: Node, before: Node, *, whole: bool = False) -> tuple[Mapping[str, Any], ...]:
+        """See `judged`."""
         assert self._base is not None, "reset comes first"
-        return self._collections(self._base, aside=False)
-
-
-def _comparable(state: StoreState) -> Any:
-    return {name: sorted(repr(sorted(row.items())) for row in collection.rows) for name, collection in state.collections.items()}
+        worlds = [judged(node) for node in (self._base, expected, found, before)]
+        times = (self._begun, expected.at, found.at)
+        listed = told_once(differences(self._varying, self._given, *worlds, times=times))
+        return listed if whole else brief(listed)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 
+from harness.errors import EnvironmentFault
 from harness.explore.explaining import demand_stops
 from harness.model.exploration import Ending, Outcome, Stop
 from harness.ports.exploring import Decision, Job, Mechanism, Node, PassesTime, Surroundings
@@ -59,6 +60,7 @@ def watch(
     if ending.outcome is Outcome.KILLED:
         ending = _endless(ending, stops)
     node = eyes.end(ending.slept)
+    eyes.demand(ending)
     return Watched(ending, node, eyes.effect)
 
 
@@ -70,11 +72,13 @@ def run(
     kill_at: int | None,
     stops: int,
     check: Callable[[], None] = lambda: None,
+    note: Callable[[Stop], None] = lambda stop: None,
 ) -> Ending:
-    """Run the job without a look; SIGKILL at this stop."""
+    """Run the job without a look; SIGKILL at this stop. ``note`` is told of each."""
 
     def at_stop(stop: Stop) -> Decision:
         check()
+        note(stop)
         return Decision.KILL if stop.number == kill_at or stop.number > stops else Decision.GO_ON
 
     ending = mechanism.deliver(_sleeping(job, surroundings), at_stop)
@@ -101,6 +105,7 @@ def trace(
     ending = mechanism.deliver(_sleeping(job, surroundings, eyes.note_sleep), at_stop)
     if ending.outcome is not Outcome.KILLED:
         eyes.end(ending.slept)
+    eyes.demand(ending)
     return ending, tuple(eyes.effects)
 
 
@@ -136,6 +141,7 @@ class _Eyes:
         self.effects: list[Effect] = []
         self._slept = False
         self._since: list[Stop] = []  # the last look
+        self._missed: EnvironmentFault | None = None
 
     def note_sleep(self) -> None:
         """Time has passed for the services since the last stop."""
@@ -155,6 +161,11 @@ class _Eyes:
         self._since += [self._before] if self._before is not None else []
         return self._look(self._before, slept, "")
 
+    def demand(self, ending: Ending) -> None:
+        """EnvironmentFault where something changed to which no call was made, unless it is known that not all of them were seen."""
+        if self._missed is not None and not ending.doubts:
+            raise self._missed
+
     def _touched(self, kind: str) -> bool:
         now = self._surroundings.touched(kind)
         if now == self._seen.get(kind):
@@ -166,7 +177,10 @@ class _Eyes:
     def _look(self, by: Stop | None, slept: float, kind: str) -> Node:
         node = self._surroundings.look(self._later + slept, kind)
         if self._node is not None and self._since:
-            demand_stops(self._node, node, self._since)
+            try:
+                demand_stops(self._node, node, self._since)
+            except EnvironmentFault as fault:
+                self._missed = self._missed or fault
         self._since = []
         if self._node is not None and node.key != self._node.key:
             self.effect = by

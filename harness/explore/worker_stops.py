@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import select
@@ -20,7 +21,7 @@ from typing import Any
 from harness.egress.listener import Call, Listener
 from harness.errors import EnvironmentFault
 from harness.explore.process_memory import ProcessMemory
-from harness.explore.stops import Connection, Decoder, Effect
+from harness.explore.stops import Connection, Decoder, Doubt, Effect, Refusal, What
 from harness.explore.targets import Targets
 from harness.explore.zygote_client import Channel, Closed
 from harness.ports.effects import WatchedPass
@@ -224,6 +225,9 @@ class WorkerStops:
                     return
         elif isinstance(what, Connection) and child.targets.service_at(what.address):
             child.targets.connected(call.thread, what.descriptor, what.address)
+        elif error := _refused(what):
+            child.listener.fail(call, error)
+            return
         if not child.listener.go_on(call) and isinstance(what, Effect):
             child.number -= 1  # a signal came first: the call begins again, and is seen again
 
@@ -315,6 +319,13 @@ def _listening(path: Path) -> socket.socket:
         os.close(folder)
     server.listen(64)
     return server
+
+
+def _refused(what: What) -> int:
+    """The errno of what is not there in an exploration either: io_uring, and sockets that nobody sees connect; 0: it goes on."""
+    if isinstance(what, Doubt):
+        return what.error
+    return errno.EPERM if isinstance(what, Refusal) and what.error == errno.EPERM else 0
 
 
 def _nth(number: int) -> str:

@@ -18,7 +18,10 @@ from harness.egress.listener import Listener
 from harness.errors import EnvironmentFault, ScenarioError
 from harness.ports.exploring import Launch
 
-__all__ = ["Channel", "Child", "Closed", "Refused", "Zygote", "started"]
+__all__ = ["Channel", "Child", "Closed", "Pages", "Refused", "Zygote", "started"]
+
+#: Runs of memory, each from an address to another: the same in every child.
+Pages = Sequence[Sequence[int]]
 
 _START_SECONDS = 60.0
 _CHILD_SECONDS = 30.0
@@ -114,9 +117,12 @@ class Child:
         """The process itself; what it has started is the family's."""
         with contextlib.suppress(ProcessLookupError):
             if self.handle >= 0:
-                signal.pidfd_send_signal(self.handle, signal.SIGKILL)
-            else:
-                os.kill(self.pid, signal.SIGKILL)
+                try:
+                    signal.pidfd_send_signal(self.handle, signal.SIGKILL)
+                    return
+                except PermissionError:  # refused by a profile that knows pidfd_open
+                    pass
+            os.kill(self.pid, signal.SIGKILL)
 
     def is_there(self) -> bool:
         """Has it not ended yet? The zygote leaves no dead child behind."""
@@ -173,6 +179,8 @@ def started(launch: Launch, variable: str, what: str) -> tuple[subprocess.Popen[
     """A program of the agent's, in a session of its own, whose end of the channel ``variable`` names. EnvironmentFault naming ``what``."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
     told = {variable: str(theirs.fileno()), "CELERY_HARNESS_PARENT": str(os.getpid())}
+    if "PYTHONHASHSEED" not in launch.environment:
+        told["CELERY_HARNESS_HASH_VARIES"] = "1"
     try:
         with launch.log.open("ab") as out:
             process = subprocess.Popen(
@@ -203,17 +211,25 @@ class Zygote:
         self._channel: Channel | None = None
         self._coming = False
         self._imported: set[str] = set()
+        self._pages: Pages = ()
         self.pid = 0
         self.spare: Child | None = None
 
+    def begin(self) -> None:
+        """It imports what every app needs, and waits; `start` lets it import the app. Also twice."""
+        if self._channel is None:
+            self._process, self._channel = started(self._launch, _CHANNEL, "the explorer's process for your app")
+
     def start(self) -> tuple[dict[str, Any], int]:
         """What it says of the app and the machine, and the descriptor of the shared page. ScenarioError; EnvironmentFault."""
-        self._process, self._channel = started(self._launch, _CHANNEL, "the explorer's process for your app")
+        self.begin()
+        assert self._channel is not None
         try:
+            self._channel.send({"import": "app"})
             told, descriptors = self._channel.receive(_START_SECONDS)
         except Closed:
             raise EnvironmentFault(
-                f"the explorer's process for your app ended at its start\n  {self._tail()}", where=str(self._launch.log)
+                f"the explorer's process for your app ended at its start{self._how()}\n  {self._tail()}", where=str(self._launch.log)
             ) from None
         if not told.get("ok"):
             raise _failure(told.get("error") or {})
@@ -230,13 +246,26 @@ class Zygote:
             self._say({"stops": self._filtered})
             self._coming = True
 
-    def prepare(self, names: Sequence[str], pages: Sequence[Sequence[int]]) -> None:
-        """For children to come: library modules that a delivery has imported, and memory that it has written to."""
-        if new := [name for name in names if name not in self._imported]:
+    def prepare(self, names: Sequence[str], pages: Pages, *, renew: bool) -> None:
+        """For children to come: library modules that a delivery has imported, and memory that it has written to.
+
+        ``renew``: for the very next one too, although it waits already.
+        """
+        new = [name for name in names if name not in self._imported]
+        if renew and (new or pages is not self._pages):
+            self._let_go()
+        if new:
             self._imported.update(new)
             self._say({"import": new})
-        if pages:
+        if pages is not self._pages:
+            self._pages = pages
             self._say({"pages": pages})
+
+    def _let_go(self) -> None:
+        self.waiting()
+        if self.spare is not None:
+            self.spare.end()
+            self.spare = None
 
     def take(self) -> Child:
         """One that waits for a job and is stopped at its effects."""
@@ -253,7 +282,7 @@ class Zygote:
         return self._arrived()
 
     def waiting(self) -> set[int]:
-        """Its children that wait for a job."""
+        """Its children that wait for a job; one that is coming has come then."""
         if self._coming:
             self.spare = self._spare()
         return {self.spare.pid} if self.spare is not None else set()
@@ -291,8 +320,23 @@ class Zygote:
         child.listener = Listener(listeners[0])
         return child
 
+    def demand_life(self) -> None:
+        """EnvironmentFault where it has ended: what its children did not do then is no refusal of the kernel's."""
+        assert self._process is not None
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(0.1)
+            raise self._gone()
+
     def _gone(self) -> EnvironmentFault:
-        return EnvironmentFault(f"the explorer's process for your app has ended\n  {self._tail()}", where=str(self._launch.log))
+        what = f"the explorer's process for your app has ended{self._how()}"
+        return EnvironmentFault(f"{what}\n  {self._tail()}", where=str(self._launch.log))
+
+    def _how(self) -> str:
+        assert self._process is not None
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            if self._process.wait(1.0) == -signal.SIGKILL:
+                return " by SIGKILL, from somebody, or from the kernel where memory is short"
+        return ""
 
     def close(self) -> None:
         """It ends, and its children with it; also twice."""

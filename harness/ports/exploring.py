@@ -9,23 +9,30 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from harness.model.exploration import Ending, Message, Stop
-from harness.model.world import World
+from harness.model.world import Row, World
 from harness.ports.queues import Queues
 
 __all__ = [
     "AtStop",
     "BeginsAnew",
+    "BeginsEarly",
     "CountsAttempts",
     "Decision",
+    "Doubts",
     "ExploresHere",
     "Forgets",
     "Job",
+    "KnowsFiles",
+    "KnowsLives",
     "KnowsModules",
+    "KnowsTemporary",
     "Launch",
     "Mechanism",
     "NamesWorlds",
     "Node",
     "PassesTime",
+    "Repeat",
+    "SeesRepeats",
     "Surroundings",
 ]
 
@@ -61,8 +68,8 @@ class Launch:
     """How a runtime starts the explorer's warm process (the agent's program `zygote`), and what its effects can reach.
 
     ``services``: (host, port) -> name as the scenario has it, 'broker' and 'backend' too; every other connection is refused.
-    ``folders``: of stores that are files. ``names``: of hosts that services stand for, as the agent's settings have them.
-    ``log``: takes the app's own output.
+    ``folders``: of stores that are files, or the files themselves. ``names``: of hosts that services stand for, as in the agent's settings
+    them. ``log``: takes the app's own output.
     """
 
     command: Sequence[str]
@@ -79,16 +86,19 @@ class Launch:
 class ExploresHere(Protocol):
     """A system whose app can be explored: it runs on this machine, under this kernel."""
 
+    def examining(self, request: Mapping[str, Any]) -> Callable[[], dict[str, Any]]:
+        """As `LiveSystem.examine`, which goes on while the system opens; what is returned waits for the answer, and is called once."""
+
     def zygote(self) -> Launch:
         """Of the system as it is open now; it starts nothing itself."""
 
     def drawer(self) -> Launch:
         """Likewise the process that draws arguments (the agent's program `draw`), which can reach nothing."""
 
-    def begin_exploring(self, *rows: Any) -> None:
+    def begin_exploring(self, *rows: Any, setup: bool = True) -> None:
         """A fresh world as the user's setup leaves it, called with ``rows``, and services that fail nothing on purpose.
 
-        ScenarioError where the setup fails.
+        Without ``setup``: as it is before that. ScenarioError where the setup fails.
 
         After `open`; what `queues` and `zygote` gave before is of no use any more.
         """
@@ -112,8 +122,8 @@ class Mechanism(Protocol):
         ScenarioError where the import fails (with file:line), EnvironmentFault where the process cannot be had.
         """
 
-    def publish(self, task: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
-        """Call ``apply_async`` once in a child that is not stopped: the message is in the broker then.
+    def publish(self, task: str, args: Sequence[Any], kwargs: Mapping[str, Any], later: float = 0.0) -> None:
+        """Call ``apply_async`` once in a child that is not stopped: then the broker has the message. ``later``: so far its clock is ahead.
 
         ScenarioError where the task refuses the arguments.
         """
@@ -138,6 +148,8 @@ class Node:
     image: Any  # opaque: what `restore` needs
     deadlines: tuple[float, ...] = ()  # seconds from now after which something in it changes by itself: TTL, ETA, a time that a row names
     later: float = 0.0  # how far the clock is ahead here
+    dated: str = ""  # "row" or "file": it says when something was done; how long ago that is changes by itself, and is no deadline
+    at: float = 0.0  # the time that the task's wall clock shows: seconds since some moment that is the same for all nodes
 
 
 class Surroundings(Protocol):
@@ -185,8 +197,27 @@ class Surroundings(Protocol):
         call each, what was learnt before stays. Keys of nodes that were looked at before are not comparable with later ones.
         """
 
-    def differences(self, expected: Node, found: Node, before: Node) -> tuple[Mapping[str, Any], ...]:
-        """Between two worlds, up to what varies by itself and the numbers that stores give: collection, row, before, after, expected."""
+    def differences(self, expected: Node, found: Node, before: Node, *, whole: bool = False) -> tuple[Mapping[str, Any], ...]:
+        """Between two worlds, up to what varies by itself and the numbers that stores give: collection, row, before, after, expected.
+
+        ``whole``: all of them, with values as they are; else so few and so short that people read them. None only where there is none.
+        """
+
+
+@runtime_checkable
+class KnowsLives(Protocol):
+    """Surroundings in which some things expire."""
+
+    def lives(self, node: Node) -> Mapping[tuple[str, str], float]:
+        """(collection, key) -> seconds that are left to it there."""
+
+
+@runtime_checkable
+class BeginsEarly(Protocol):
+    """A mechanism that has something to do before the first world is there."""
+
+    def begin(self) -> None:
+        """Start the process, which does not look at the app before `start`. Also twice."""
 
 
 @runtime_checkable
@@ -198,11 +229,59 @@ class KnowsModules(Protocol):
 
 
 @runtime_checkable
+class KnowsFiles(Protocol):
+    """A mechanism that says what else its deliveries rested on."""
+
+    def files(self) -> Sequence[str]:
+        """Absolute paths: what the app or a delivery has read, and what programs that it started were given to run or to read."""
+
+
+@runtime_checkable
 class NamesWorlds(Protocol):
     """Surroundings whose worlds can be compared with those of another run."""
 
     def fingerprint(self, node: Node) -> str:
         """By what has been learnt until now: the same for the same world in every run, on every machine and Python."""
+
+    @property
+    def plain(self) -> Callable[[str], str]:
+        """Takes out of texts what belongs to this run alone: its folders and addresses."""
+
+
+@dataclass(frozen=True, slots=True)
+class Repeat:
+    """A request that a service took for a repeat of another one, since both had one key, although they ask for different things."""
+
+    collection: str  # 'company.requests'
+    row: Row
+    first: Row
+
+
+@runtime_checkable
+class SeesRepeats(Protocol):
+    """Surroundings whose services say which requests they took for repeats."""
+
+    def repeats(self) -> Sequence[Repeat]:
+        """Of all since the services were started, in order. Settles first."""
+
+
+@runtime_checkable
+class Doubts(Protocol):
+    """Surroundings that say what they could not see."""
+
+    def doubts(self) -> Sequence[str]:
+        """In words, of everything since the first `reset`: why worlds that look alike may not be."""
+
+    def excludes(self) -> Sequence[str]:
+        """Likewise what was done that may be nothing of the task's."""
+
+
+@runtime_checkable
+class KnowsTemporary(Protocol):
+    """Surroundings that have learnt which rows are temporary."""
+
+    def is_temporary(self, key: str) -> bool:
+        """Is this key, mostly a path, a name that is drawn for something temporary?"""
 
 
 @runtime_checkable

@@ -53,6 +53,12 @@ def test_sleeping_costs_nothing_and_the_clocks_go_on(one: Mill) -> None:
     assert 3600.5 <= wall < 3640 and 3600.5 <= running < 3640 and ending.slept == pytest.approx(3600.5, abs=0.5)
 
 
+def test_so_it_does_in_asyncio(one: Mill) -> None:
+    message = one.publish("sleep_in_asyncio", 3600.5)
+    begun = time.monotonic()
+    assert 3600 <= result(one.deliver(message)) < 3640 and time.monotonic() - begun < 30
+
+
 @pytest.mark.parametrize(("seconds", "step"), [(10, 1), (5, 0.1), (2 * 86400, 3600)])
 def test_a_loop_that_waits_for_a_moment_ends_after_as_many_turns(one: Mill, seconds: int, step: float) -> None:
     turns = result(one.run("sleep_until_later", seconds, step, later=DAY))

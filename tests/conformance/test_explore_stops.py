@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -99,6 +100,42 @@ def test_threads_that_run_on_make_a_stop_inexact(one: Mill) -> None:
 def test_shared_memory_is_a_doubt(one: Mill) -> None:
     ending = one.run("by_memory")
     assert ending.doubts == ("the task maps map.bin into its memory, where nobody can see it write",)
+
+
+def test_so_is_a_map_that_is_made_writable_later(one: Mill) -> None:
+    ending = one.run("by_memory_made_writable")
+    assert ending.doubts == ("the task maps map.bin into its memory, where nobody can see it write",), ending
+    one.run("nothing")
+
+
+def test_calls_that_write_where_nobody_can_stop_them_are_doubts(one: Mill) -> None:
+    ending = one.run("by_calls_that_nobody_can_stop")
+    assert ending.outcome is Outcome.SUCCESS and [doubt.partition(",")[0] for doubt in ending.doubts] == [
+        "the task writes by io_submit",
+        "the task uses io_uring",
+    ]
+
+
+def test_sockets_that_nobody_sees_connect_are_refused(one: Mill) -> None:
+    ending = one.run("by_sockets_that_nobody_sees_connect")
+    assert ending.outcome is Outcome.SUCCESS, ending
+    assert ending.undeclared == ("AF_PACKET socket", "raw IP socket")
+
+
+def test_a_file_whose_first_name_is_gone_is_seen_by_its_other_one(one: Mill) -> None:
+    told = words(one.run("by_another_name").stops)
+    assert told == [
+        "open first (deleted) to write",
+        "link first (deleted) as second",
+        "delete first (deleted)",
+        "write to second",
+        "delete second",
+    ]
+
+
+def test_files_that_it_reads_or_gives_to_programs_are_known(one: Mill) -> None:
+    one.run("read_and_give_to_a_program")
+    assert [Path(path).name for path in one.stops.files() if path.endswith(".txt")] == ["helper.txt", "prices.txt"]
 
 
 def test_what_nobody_else_can_notice_is_no_stop(one: Mill) -> None:

@@ -12,11 +12,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Callable, Iterable, NoReturn
 
-from celery_harness_agent import answer, seccomp
+from celery_harness_agent import answer, own_hash, seccomp
 from celery_harness_agent.channel import Channel, moved
 from celery_harness_agent.delivery import deliver
+from celery_harness_agent.files_read import FilesRead
 from celery_harness_agent.frames import INSTALLED, STDLIB, Frames
-from celery_harness_agent.hot_pages import Runs, own_pages, prefault
+from celery_harness_agent.hot_pages import HotPages, own_pages
 from celery_harness_agent.launch import die_with_parent
 from celery_harness_agent.line_stops import LineStops
 from celery_harness_agent.lines_of_stops import Lines
@@ -49,7 +50,8 @@ class Child:
         self._started = False  # has started a process
         self.clock = False  # may the supervisor let the time of day go on?
         self.move_clocks: Callable[[int], None] = lambda nanoseconds: None  # those that only run
-        self.hot: Runs = []  # what children write to in any case
+        self.files = FilesRead(frames)
+        self.hot = HotPages()  # what children write to in any case
         self.refused_at_import: dict[str, None] = {}
 
     def prepare(self, app: Any, page: SharedPage, lines: Lines) -> None:
@@ -136,14 +138,19 @@ class Child:
         status = 1
         try:
             die_with_parent(self._zygote)
+            if stops:
+                self.hot.copy()
             os.setpgid(0, 0)  # whatever it starts can be ended with it
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             self._channel = channel = Channel(moved(descriptor, self._exempt))
+            own_hash.install(self._frames)
             if stops:
                 self._install(channel)
-                prefault(self.hot)
             while True:
                 job = channel.receive()
+                if "try" in job:
+                    channel.send({"tried": seccomp.tried(job["try"])})
+                    continue
                 if "publish" in job:
                     channel.send(self._published(job))
                     continue
@@ -173,7 +180,7 @@ class Child:
         try:
             if job.get("first"):
                 self._begin()
-            told = deliver(self._app, job["raw"], bool(job["redelivered"]), _HOSTNAME, self._frames)
+            told = deliver(self._app, job["raw"], bool(job["redelivered"]), _HOSTNAME, self._frames, lines)
         finally:
             if lines is not None:
                 lines.stop()
@@ -183,6 +190,7 @@ class Child:
             told["company"], told["passed_over"] = self._company(), lines.passed_over
         new = self._new_modules()
         told["modules"] = user_modules(self._frames, new)
+        told["read"] = self.files.take()
         told["imported"] = [name for name in new if _is_harmless(name)]
         if job.get("pages"):
             told["pages"] = own_pages()

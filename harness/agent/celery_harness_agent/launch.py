@@ -11,6 +11,8 @@ import signal
 import sys
 
 _PR_SET_PDEATHSIG = 1
+#: Once it has been needed: a fork that had to make it again would have a hundred pages copied (the explorer's children).
+_libc = []  # type: ignore[var-annotated]
 _EX_UNAVAILABLE = 69
 _EX_NO_PROGRAM = 127
 
@@ -24,8 +26,9 @@ def die_with_parent(parent: int | None = None) -> bool:
         return False
     import ctypes
 
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0) != 0:
+    if not _libc:
+        _libc.append(ctypes.CDLL(None, use_errno=True))
+    if _libc[0].prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0) != 0:
         return False
     if parent is not None and os.getppid() != parent:
         os._exit(_EX_UNAVAILABLE)

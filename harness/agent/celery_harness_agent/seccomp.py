@@ -13,8 +13,10 @@ import struct
 import sys
 from typing import List, Sequence, Tuple
 
-__all__ = ["Refused", "arch", "call_names", "install", "program", "trouble", "wall_names", "wall_program"]
+__all__ = ["Refused", "arch", "call_names", "install", "program", "tried", "trouble", "wall_names", "wall_program"]
 
+#: Made once, before any fork: a child that had to make it would have a hundred pages copied.
+_libc = ctypes.CDLL(None, use_errno=True)
 _Instruction = Tuple[int, int, int, int]  # code, jump if true, jump if false, k
 _Block = List[_Instruction]
 
@@ -34,21 +36,22 @@ _WAIT_KILLABLE = 1 << 5
 _EINVAL = 22
 
 _X86_64 = (
-    "write=1 open=2 poll=7 mmap=9 ioctl=16 pwrite64=18 writev=20 select=23 shmat=30 nanosleep=35 sendfile=40 connect=42 sendto=44 "
-    "sendmsg=46 clone=56 fork=57 vfork=58 execve=59 msgsnd=69 truncate=76 ftruncate=77 rename=82 mkdir=83 rmdir=84 creat=85 link=86 "
-    "unlink=87 symlink=88 chmod=90 fchmod=91 chown=92 fchown=93 lchown=94 utime=132 mknod=133 setxattr=188 lsetxattr=189 fsetxattr=190 "
-    "removexattr=197 lremovexattr=198 fremovexattr=199 futex=202 clock_nanosleep=230 utimes=235 mq_timedsend=242 openat=257 mkdirat=258 "
-    "mknodat=259 fchownat=260 futimesat=261 unlinkat=263 renameat=264 linkat=265 symlinkat=266 fchmodat=268 pselect6=270 ppoll=271 "
-    "splice=275 tee=276 vmsplice=278 utimensat=280 fallocate=285 pwritev=296 sendmmsg=307 renameat2=316 execveat=322 "
-    "copy_file_range=326 pwritev2=328 io_uring_setup=425 clone3=435 openat2=437 fchmodat2=452 setxattrat=463 removexattrat=466"
+    "write=1 open=2 poll=7 mmap=9 mprotect=10 ioctl=16 pwrite64=18 writev=20 select=23 shmat=30 nanosleep=35 sendfile=40 socket=41 "
+    "connect=42 sendto=44 sendmsg=46 clone=56 fork=57 vfork=58 execve=59 msgsnd=69 truncate=76 ftruncate=77 rename=82 mkdir=83 rmdir=84 "
+    "creat=85 link=86 unlink=87 symlink=88 chmod=90 fchmod=91 chown=92 fchown=93 lchown=94 utime=132 mknod=133 setxattr=188 lsetxattr=189 "
+    "fsetxattr=190 removexattr=197 lremovexattr=198 fremovexattr=199 futex=202 io_submit=209 clock_nanosleep=230 epoll_wait=232 utimes=235 "
+    "mq_timedsend=242 openat=257 mkdirat=258 mknodat=259 fchownat=260 futimesat=261 unlinkat=263 renameat=264 linkat=265 symlinkat=266 "
+    "fchmodat=268 pselect6=270 ppoll=271 splice=275 tee=276 vmsplice=278 utimensat=280 epoll_pwait=281 fallocate=285 pwritev=296 "
+    "sendmmsg=307 renameat2=316 execveat=322 copy_file_range=326 pwritev2=328 pkey_mprotect=329 io_uring_setup=425 clone3=435 openat2=437 "
+    "epoll_pwait2=441 fchmodat2=452 setxattrat=463 removexattrat=466"
 )
 _AARCH64 = (
-    "setxattr=5 lsetxattr=6 fsetxattr=7 removexattr=14 lremovexattr=15 fremovexattr=16 ioctl=29 mknodat=33 mkdirat=34 unlinkat=35 "
-    "symlinkat=36 linkat=37 renameat=38 truncate=45 ftruncate=46 fallocate=47 fchmod=52 fchmodat=53 fchownat=54 fchown=55 openat=56 "
-    "write=64 writev=66 pwrite64=68 pwritev=70 sendfile=71 pselect6=72 ppoll=73 vmsplice=75 splice=76 tee=77 utimensat=88 futex=98 "
-    "nanosleep=101 clock_nanosleep=115 mq_timedsend=182 msgsnd=189 shmat=196 connect=203 sendto=206 sendmsg=211 clone=220 execve=221 "
-    "mmap=222 sendmmsg=269 renameat2=276 execveat=281 copy_file_range=285 pwritev2=287 io_uring_setup=425 clone3=435 openat2=437 "
-    "fchmodat2=452 setxattrat=463 removexattrat=466"
+    "io_submit=2 setxattr=5 lsetxattr=6 fsetxattr=7 removexattr=14 lremovexattr=15 fremovexattr=16 epoll_pwait=22 ioctl=29 mknodat=33 "
+    "mkdirat=34 unlinkat=35 symlinkat=36 linkat=37 renameat=38 truncate=45 ftruncate=46 fallocate=47 fchmod=52 fchmodat=53 fchownat=54 "
+    "fchown=55 openat=56 write=64 writev=66 pwrite64=68 pwritev=70 sendfile=71 pselect6=72 ppoll=73 vmsplice=75 splice=76 tee=77 "
+    "utimensat=88 futex=98 nanosleep=101 clock_nanosleep=115 mq_timedsend=182 msgsnd=189 shmat=196 socket=198 connect=203 sendto=206 "
+    "sendmsg=211 clone=220 execve=221 mmap=222 mprotect=226 sendmmsg=269 renameat2=276 execveat=281 copy_file_range=285 pwritev2=287 "
+    "pkey_mprotect=288 io_uring_setup=425 clone3=435 openat2=437 epoll_pwait2=441 fchmodat2=452 setxattrat=463 removexattrat=466"
 )
 #: machine -> AUDIT_ARCH, the number of seccomp(2), the calls
 _TABLES = {"x86_64": (0xC000003E, 317, _X86_64), "aarch64": (0xC00000B7, 277, _AARCH64)}
@@ -57,6 +60,9 @@ _CREATE = os.O_CREAT | os.O_TRUNC
 _WRITABLE, _SHARED, _ANONYMOUS = 0x2, 0x1, 0x20
 _FICLONE, _FICLONERANGE = 0x40049409, 0x4020940D
 _FUTEX_COMMAND, _FUTEX_WAIT_BITSET = 0x7F, 9
+#: linux/socket.h, linux/net.h, linux/in.h
+_UNIX, _INET, _INET6, _NETLINK = 1, 2, 10, 16
+_STREAM, _DATAGRAM, _KIND, _SCTP = 1, 2, 0xF, 132
 
 
 class Refused(Exception):
@@ -98,7 +104,7 @@ def program(exempt: int) -> bytes:
 
 
 #: By these a process can reach another machine; what is connected once is not asked about again.
-_REACHING = ("connect", "sendto", "sendmsg", "sendmmsg")
+_REACHING = ("socket", "connect", "sendto", "sendmsg", "sendmmsg")
 _ENOSYS = 38
 
 
@@ -108,7 +114,9 @@ def wall_names() -> dict[int, str]:
 
 
 def wall_program(exempt: int) -> bytes:
-    """The filter of a worker: it is held before it connects, or sends to an address. ``exempt``: as in `program`.
+    """The filter of a worker: it is held before it connects, sends to an address, or makes a socket of a strange kind.
+
+    ``exempt``: as in `program`.
 
     Calls of another architecture, and io_uring, which can do the same unseen, are not there.
     """
@@ -121,6 +129,7 @@ def wall_program(exempt: int) -> bytes:
     special: dict[str, _Block] = {
         "sendto": [_argument(4), (_IF_EQUAL, 0, 2, 0), _argument(4, upper=True), (_IF_EQUAL, 1, 0, 0), notify, allow],
         "sendmsg": [_argument(0), (_IF_EQUAL, 0, 1, exempt), allow, notify],
+        "socket": _strange_sockets(),
         "io_uring_setup": [refuse],
     }
     for number, name in sorted(call_names().items()):
@@ -145,19 +154,25 @@ def _special(exempt: int) -> dict[str, _Block]:
         "open": [_argument(1), (_IF_ANY_BIT, 0, 1, _CREATE), notify, allow],
         "openat": [_argument(2), (_IF_ANY_BIT, 0, 1, _CREATE), notify, allow],
         "mmap": [
-            _argument(2),
-            (_IF_ANY_BIT, 0, 4, _WRITABLE),
             _argument(3),
             (_IF_ANY_BIT, 2, 0, _ANONYMOUS),
             (_IF_ANY_BIT, 0, 1, _SHARED),
             notify,
             allow,
         ],
+        **{name: [_argument(2), (_IF_ANY_BIT, 0, 1, _WRITABLE), notify, allow] for name in ("mprotect", "pkey_mprotect")},
+        "socket": _strange_sockets(),
         "ioctl": [_argument(1), (_IF_EQUAL, 1, 0, _FICLONE), (_IF_EQUAL, 0, 1, _FICLONERANGE), notify, allow],
         "select": [_argument(0), *no_descriptors],
         "pselect6": [_argument(0), *no_descriptors],
         "poll": [_argument(1), *no_descriptors],
         "ppoll": [_argument(1), *no_descriptors],
+        # With a time limit; asyncio sleeps in such a one.
+        **{
+            name: [_argument(3), (_IF_EQUAL, 1, 0, 0), (_IF_AT_LEAST, 0, 1, 1 << 31), allow, notify]
+            for name in ("epoll_wait", "epoll_pwait")
+        },
+        "epoll_pwait2": [_argument(3), (_IF_EQUAL, 0, 2, 0), _argument(3, upper=True), (_IF_EQUAL, 1, 0, 0), notify, allow],
         # With a deadline that was made from the task's clock, which may be ahead of the kernel's.
         "futex": [
             _argument(1),
@@ -171,6 +186,25 @@ def _special(exempt: int) -> dict[str, _Block]:
     }
 
 
+def _strange_sockets() -> _Block:
+    """A socket by which packets leave that nobody sees connect: of another family than unix, IP and netlink, a raw one, one of SCTP."""
+    return [
+        _argument(0),
+        (_IF_EQUAL, 9, 0, _UNIX),
+        (_IF_EQUAL, 8, 0, _NETLINK),
+        (_IF_EQUAL, 1, 0, _INET),
+        (_IF_EQUAL, 0, 7, _INET6),
+        _argument(1),
+        (_AND, 0, 0, _KIND),
+        (_IF_EQUAL, 1, 0, _STREAM),
+        (_IF_EQUAL, 0, 3, _DATAGRAM),
+        _argument(2),
+        (_IF_EQUAL, 1, 0, _SCTP),
+        (_RETURN, 0, 0, _ALLOW),
+        (_RETURN, 0, 0, _NOTIFY),
+    ]
+
+
 def _argument(number: int, *, upper: bool = False) -> _Instruction:
     """Load the lower half: all that is asked for is an int, or a pointer that is none at all; or the upper one."""
     return (_LOAD, 0, 0, 16 + 8 * number + 4 * upper)
@@ -182,21 +216,29 @@ class _Program(ctypes.Structure):
 
 def install(raw: bytes) -> int:
     """From here on, for this process and all that it starts; the descriptor of the listener. Refused."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(_PR_SET_NO_NEW_PRIVS, *_longs(1, 0, 0, 0)) != 0:
+    if _libc.prctl(_PR_SET_NO_NEW_PRIVS, *_longs(1, 0, 0, 0)) != 0:
         raise Refused(f"prctl(PR_SET_NO_NEW_PRIVS): {os.strerror(ctypes.get_errno())}")
     held = ctypes.create_string_buffer(raw, len(raw))
     filter_ = _Program(len(raw) // 8, ctypes.addressof(held))
     number = _TABLES[arch()][1]
-    libc.syscall.restype = ctypes.c_long
+    _libc.syscall.restype = ctypes.c_long
     for flags in (_NEW_LISTENER | _SPEC_ALLOW | _WAIT_KILLABLE, _NEW_LISTENER | _SPEC_ALLOW):
         # `syscall` is variadic: what is no c_ulong has garbage in its upper half.
-        descriptor = libc.syscall(*_longs(number, _SET_MODE_FILTER, flags), ctypes.byref(filter_))
+        descriptor = _libc.syscall(*_longs(number, _SET_MODE_FILTER, flags), ctypes.byref(filter_))
         if descriptor >= 0:
             return int(descriptor)
         if ctypes.get_errno() != _EINVAL:
             break
     raise Refused(f"seccomp(SECCOMP_FILTER_FLAG_NEW_LISTENER): {os.strerror(ctypes.get_errno())}")
+
+
+def tried(path: str) -> int:
+    """Make a call that is stopped, on a path that is not there: the errno that it ended with, 0 for none."""
+    try:
+        os.truncate(path, 0)
+    except OSError as exc:
+        return exc.errno or 0
+    return 0
 
 
 def _longs(*values: int) -> Sequence[ctypes.c_ulong]:

@@ -48,6 +48,9 @@ def mapped(descriptor: int, size: int, protection: int, flags: int) -> int:
 
 def _anonymous_file() -> int:
     if hasattr(os, "memfd_create"):
-        return os.memfd_create("celery-harness-page")
+        try:
+            return os.memfd_create("celery-harness-page")
+        except OSError:  # refused by a container's profile
+            pass
     with tempfile.TemporaryFile() as stream:
         return os.dup(stream.fileno())

@@ -13,6 +13,7 @@ import signal
 import socket
 import stat
 import sys
+import tempfile
 import threading
 from pathlib import Path
 from typing import Any, Sequence
@@ -22,6 +23,7 @@ from celery_harness_agent.channel import Channel, exempt_descriptor, own_descrip
 from celery_harness_agent.explored_child import Child, user_modules
 from celery_harness_agent.frames import Frames
 from celery_harness_agent.guard import Guard
+from celery_harness_agent.hot_pages import HotPages
 from celery_harness_agent.launch import die_with_parent, parent_from_environment
 from celery_harness_agent.line_stops import LineStops
 from celery_harness_agent.lines_of_stops import Lines
@@ -35,7 +37,7 @@ LINES = "lines"
 
 #: The environment's name for the descriptor of the socket to the supervisor.
 CHANNEL = "CELERY_HARNESS_EXPLORER"
-_PR_SET_CHILD_SUBREAPER = 36
+_PR_SET_CHILD_SUBREAPER, _PR_GET_CHILD_SUBREAPER = 36, 37
 #: By which events a process tells that it starts another.
 _STARTS = ("subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.system")
 _LOOPBACK_FAMILIES = (socket.AF_INET, socket.AF_INET6)
@@ -61,7 +63,8 @@ def main(settings: Settings, options: Sequence[str] = ()) -> None:
     frames = Frames(settings.root)
     child = Child(settings, frames, exempt_descriptor())
     at_lines = LINES in options
-    Guard(settings, frames, None, child.refused).install(dict.fromkeys(_STARTS, child.has_started) if at_lines else None)
+    others = dict.fromkeys(_STARTS, child.has_started) if at_lines else child.files.events()
+    Guard(settings, frames, None, child.refused).install(others)
     config.merge_when_loaded(settings.config)
     application.use_working_folder()
     sys.dont_write_bytecode = True  # or the first delivery that imports something writes more than the next
@@ -70,12 +73,14 @@ def main(settings: Settings, options: Sequence[str] = ()) -> None:
         own = own_time.OwnTime(child.pass_time)
         own.install()
         child.move_clocks = own.move
+    _await_word(channel)
     try:
         app = _import_app(settings, frames)
         page = SharedPage()
         child.prepare(app, page, LineStops(page, frames, child.ask) if at_lines else Lines(page, frames))
         _demand_nothing_running(before)
-        told = {**_told(app, settings, frames), **_abilities(page, at_lines=at_lines), "undeclared": list(child.refused_at_import)}
+        seen = {"undeclared": list(child.refused_at_import), "read": child.files.take()}
+        told = {**_told(app, settings, frames), **_abilities(page, at_lines=at_lines), **seen}
         child.clock = at_lines and not told["no_clock"]
         channel.send({"ok": True, **told}, [page.descriptor])
     except _Refused as refused:
@@ -85,11 +90,21 @@ def main(settings: Settings, options: Sequence[str] = ()) -> None:
     _serve(channel, child)
 
 
+def _await_word(channel: Channel) -> None:
+    """What a worker has imported before its app; then wait: the world that the app may look into is still being made."""
+    import celery.app.trace  # noqa: F401
+
+    try:
+        channel.receive()
+    except (EOFError, OSError):
+        os._exit(0)
+
+
 def _serve(channel: Channel, child: Child) -> None:
     """Fork children by order, until the supervisor is gone."""
     child.count_modules()
-    _become_subreaper()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # so that nobody has to wait for them
+    tempfile.gettempdir()  # it tries the folder with a name that it draws: once is enough for all
     gc.collect()
     gc.freeze()
     while True:
@@ -98,7 +113,7 @@ def _serve(channel: Channel, child: Child) -> None:
         except (EOFError, OSError):
             os._exit(0)
         if "pages" in order:
-            child.hot = order["pages"]
+            child.hot = HotPages(order["pages"])
             continue
         if "import" in order:
             _import_early(order["import"])
@@ -125,13 +140,18 @@ def _import_early(names: list[str]) -> None:
     gc.freeze()
 
 
-def _become_subreaper() -> None:
-    """Whatever a task's processes leave behind stays below us: so all of it can be found, and looked into."""
+def _become_subreaper() -> str:
+    """Whatever a task's processes leave behind stays below us: so all of it can be found, and looked into. '' or why it does not."""
     if not sys.platform.startswith("linux"):
-        return
+        return f"this is {sys.platform}"
     import ctypes
 
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    libc, held = ctypes.CDLL(None, use_errno=True), ctypes.c_int(0)
+    arguments = [ctypes.c_ulong(value) for value in (1, 0, 0, 0)]  # variadic: what is no c_ulong has garbage in its upper half
+    if libc.prctl(_PR_SET_CHILD_SUBREAPER, *arguments) != 0:
+        return f"prctl(PR_SET_CHILD_SUBREAPER): {os.strerror(ctypes.get_errno())}"
+    libc.prctl(_PR_GET_CHILD_SUBREAPER, ctypes.byref(held), *arguments[1:])
+    return "" if held.value == 1 else "prctl(PR_SET_CHILD_SUBREAPER) has no effect"
 
 
 def _import_app(settings: Settings, frames: Frames) -> Any:
@@ -212,6 +232,7 @@ def _abilities(page: SharedPage, *, at_lines: bool) -> dict[str, Any]:
     """What this machine lets us do: the names of calls, or why there is no filter; the clock, or why there is none."""
     no_clock = own_time.trouble() if at_lines else ""
     told: dict[str, Any] = {"pid": os.getpid(), "arch": seccomp.arch(), "no_filter": seccomp.trouble(), "no_clock": no_clock}
+    told["no_reaper"] = _become_subreaper()
     told["calls"] = {} if told["no_filter"] else {str(number): name for number, name in seccomp.call_names().items()}
     try:
         if not no_clock:

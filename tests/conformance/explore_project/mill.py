@@ -1,5 +1,7 @@
 """A user's application whose tasks have one kind of effect each; it knows nothing of any harness."""
 
+import asyncio
+import ctypes
 import http.client
 import mmap
 import os
@@ -129,6 +131,55 @@ def by_memory():
 
 
 @app.task
+def read_and_give_to_a_program():
+    with open(os.path.join(os.path.dirname(__file__), "prices.txt")) as stream:
+        stream.read()
+    subprocess.run(["/bin/sh", "-c", "cat helper.txt > /dev/null"], cwd=os.path.dirname(__file__), check=True)
+
+
+@app.task
+def by_memory_made_writable():
+    """Mapped to be read, and made writable afterwards."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.mmap.restype = ctypes.c_void_p
+    with open(path("map.bin"), "w+b") as stream:
+        stream.truncate(4096)
+        where = ctypes.c_void_p(libc.mmap(None, ctypes.c_size_t(4096), 1, 1, stream.fileno(), ctypes.c_long(0)))
+        assert libc.mprotect(where, ctypes.c_size_t(4096), 3) == 0
+        ctypes.memset(where, 7, 1)
+
+
+@app.task
+def by_calls_that_nobody_can_stop():
+    """Whether they succeed or not."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    submit, ring = {"x86_64": (209, 425), "aarch64": (2, 425)}[os.uname().machine]
+    libc.syscall(*(ctypes.c_ulong(value) for value in (submit, 0, 0, 0)))
+    assert libc.syscall(*(ctypes.c_ulong(value) for value in (ring, 1, 0))) == -1
+    assert ctypes.get_errno() == 38  # ENOSYS: it is refused
+
+
+@app.task
+def by_sockets_that_nobody_sees_connect():
+    for family, kind in ((17, socket.SOCK_RAW), (socket.AF_INET, socket.SOCK_RAW)):
+        try:
+            socket.socket(family, kind, 0x0300 if family == 17 else socket.IPPROTO_UDP)
+        except PermissionError:
+            continue
+        raise AssertionError("it was made")
+
+
+@app.task
+def by_another_name():
+    with open(path("first (deleted)"), "w", buffering=1) as stream:
+        os.link(path("first (deleted)"), path("second"))
+        os.unlink(path("first (deleted)"))
+        stream.write("x\n")
+        os.unlink(path("second"))
+        stream.write("nobody sees it\n")
+
+
+@app.task
 def unseen():
     print("grinding")
     sys.stderr.write("still grinding\n")
@@ -217,6 +268,13 @@ def sleep(seconds):
     wall, running = time.time(), time.monotonic()
     time.sleep(seconds)
     return [time.time() - wall, time.monotonic() - running]
+
+
+@app.task
+def sleep_in_asyncio(seconds):
+    wall = time.time()
+    asyncio.run(asyncio.sleep(seconds))
+    return time.time() - wall
 
 
 @app.task

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import ctypes
+import mmap
 import os
 import resource
 from collections.abc import Callable
 
-from celery_harness_agent.hot_pages import own_pages, prefault
+import pytest
+
+from celery_harness_agent import hot_pages
+from celery_harness_agent.hot_pages import HotPages, own_pages
 
 PAGE = 4096
 PAGES = 64
@@ -40,7 +44,12 @@ def test_a_page_is_its_own_from_the_first_write_on() -> None:
     assert in_a_fork(check)
 
 
-def test_what_was_copied_early_costs_no_fault_later() -> None:
+@pytest.mark.parametrize("at_once", [True, False])
+def test_what_was_copied_early_costs_no_fault_later(at_once: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``at_once``: by a call that kernels before 6.13 do not have."""
+    if not at_once:
+        monkeypatch.setattr(hot_pages, "_syscall", lambda *_: -1)
+
     def faults(start: int) -> int:
         before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
         for number in range(PAGES):
@@ -48,11 +57,23 @@ def test_what_was_copied_early_costs_no_fault_later() -> None:
         return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
     def early(start: int) -> bool:
-        prefault([(start, start + PAGES * PAGE)])
+        half = start + PAGES // 2 * PAGE
+        HotPages([(half + 2 * PAGE, start + PAGES * PAGE), (start, half)]).copy()
         return faults(start) < PAGES // 2
 
     assert in_a_fork(early) and in_a_fork(lambda start: faults(start) >= PAGES // 2)
 
 
 def test_memory_that_is_not_there_is_left_out() -> None:
-    prefault([(PAGE, 2 * PAGE)])
+    HotPages([(PAGE, 2 * PAGE)]).copy()
+
+    def beside(start: int) -> bool:
+        """Of two runs of which one goes away after it was asked for, the other is copied."""
+        gone = mmap.mmap(-1, PAGE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        address = ctypes.addressof(ctypes.c_char.from_buffer(gone))
+        hot = HotPages([(address, address + PAGE), (start, start + PAGES * PAGE)])
+        ctypes.CDLL(None).munmap(ctypes.c_void_p(address), ctypes.c_size_t(PAGE))
+        hot.copy()
+        return any(begin <= start and start + PAGES * PAGE <= end for begin, end in own_pages())
+
+    assert in_a_fork(beside)

@@ -44,7 +44,7 @@ class Shop:
         broker.client().flushall()
         for store in self.stores.values():
             store.start(host)
-        self.redis, self.broker = cache.client(), broker.client()
+        self.redis, self.broker, self.broker_of = cache.client(), broker.client(), broker.client
         self.queues = RedisBroker().queues(broker.endpoint)
         self.now = 1_795_000_000.0
         self.app = Celery("shop", broker=broker.url(), backend=broker.url(role="backend"))

@@ -2,7 +2,8 @@
 
 A program is a tuple of operations; each effect is one stop. What the world holds:
 
-* ``rows``: a database's values, by key; ``sent``: requests that a service accepted; ``locks``: key -> when it expires, None for never.
+* ``rows``: a database's values, by key; ``sent``: requests that a service accepted; ``locks``: key -> when it expires, None for never;
+  ``stamps``: key -> when it was written.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ class State:
     sent: list[str] = field(default_factory=list)
     locks: dict[str, float | None] = field(default_factory=dict)
     queue: list[tuple[str, int, bool, float]] = field(default_factory=list)
+    stamps: dict[str, float] = field(default_factory=dict)
     now: float = 0.0
 
     def age(self, seconds: float) -> None:
@@ -42,7 +44,7 @@ class State:
         """Equal for worlds that nobody could tell apart. ``attempts``: higher ones are alike."""
         locks = {key: None if end is None else round(end - self.now, 3) for key, end in self.locks.items()}
         queue = sorted((i, min(n, attempts), r, round(due - self.now, 3)) for i, n, r, due in self.queue)
-        return json.dumps([self.rows, sorted(self.sent), locks, queue], sort_keys=True)
+        return json.dumps([self.rows, sorted(self.sent), locks, queue, sorted(self.stamps)], sort_keys=True)
 
 
 class Failed(Exception):
@@ -90,6 +92,28 @@ def steps(program: Sequence[Op], state: State, context: Context) -> Iterator[tup
         elif name == "first":  # only on a first delivery
             if not context.redelivered:
                 yield from steps(rest[0], state, context)
+        elif name == "stamp":
+            yield "file", f"stamp {rest[0]}"
+            state.stamps[rest[0]] = state.now
+        elif name == "add_stamped":  # one effect
+            yield "file", f"add to {rest[1]} and stamp {rest[0]}"
+            state.rows[rest[1]] = state.rows.get(rest[1], 0) + 1
+            state.stamps[rest[0]] = state.now
+        elif name == "unless_since":  # by how long ago it was stamped
+            if state.now - state.stamps.get(rest[0], -1e15) >= rest[1]:
+                yield from steps(rest[2], state, context)
+        elif name == "wait_for":  # a lease that is told by when it was taken
+            if state.now - state.stamps.get(rest[0], -1e15) < rest[1]:
+                yield from _retry(state, context, rest[2])
+        elif name == "by_period":  # a request under a key that is another every so many days
+            yield "net", "post by period"
+            state.sent.append(f"period-{int(state.now // (rest[0] * 86400))}")
+        elif name == "after_days":
+            if state.now > rest[0] * 86400:
+                yield from steps(rest[1], state, context)
+        elif name == "unstamp":
+            yield "file", f"take the stamp off {rest[0]}"
+            state.stamps.pop(rest[0], None)
         elif name == "memo":
             if rest[0] not in context.memory:
                 yield from steps(rest[1], state, context)
@@ -152,7 +176,7 @@ class Simulated:
         tasks = {"shop.pay": self.settings, "celery.backend_cleanup": {}}
         return {"tasks": tasks, "python": "3.11.7", "celery": "5.6.3", "no_clock": self.no_clock}
 
-    def publish(self, task: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+    def publish(self, task: str, args: Sequence[Any], kwargs: Mapping[str, Any], later: float = 0.0) -> None:
         self.state.queue.append(("one", 0, False, self.state.now))
 
     def deliver(self, job: Job, at_stop: AtStop) -> Ending:
@@ -191,7 +215,7 @@ class Simulated:
         pass
 
     def touched(self, kind: str = "") -> str:
-        parts = {"file": [self.state.rows], "net": [self.state.sent, self.state.locks, self.state.queue]}
+        parts = {"file": [self.state.rows, self.state.stamps], "net": [self.state.sent, self.state.locks, self.state.queue]}
         return json.dumps(parts.get(kind, [parts["file"], parts["net"]]), sort_keys=True)
 
     def again(self, node: Node) -> Node:
@@ -202,7 +226,7 @@ class Simulated:
         pending = tuple(Message(i, "shop.pay", n, r, max(0.0, due - state.now), {"id": i}) for i, n, r, due in state.queue)
         ends = {end - state.now for end in state.locks.values() if end is not None}
         waits = tuple(sorted(ends | {message.eta for message in pending if message.eta}))
-        return Node(state.shape(self.attempts), _world(state), pending, state, waits, state.now)
+        return Node(state.shape(self.attempts), _world(state), pending, state, waits, state.now, "row" if state.stamps else "", state.now)
 
     def restore(self, node: Node, wait: float = 0.0) -> float:
         self.state = copy.deepcopy(node.image)
@@ -221,7 +245,10 @@ class Simulated:
     def learn(self, nodes: Sequence[Node]) -> None:
         pass
 
-    def differences(self, expected: Node, found: Node, before: Node) -> tuple[Mapping[str, Any], ...]:
+    def lives(self, node: Node) -> Mapping[tuple[str, str], float]:
+        return {("cache.keys", f"lock:{key}"): end - node.image.now for key, end in node.image.locks.items() if end is not None}
+
+    def differences(self, expected: Node, found: Node, before: Node, *, whole: bool = False) -> tuple[Mapping[str, Any], ...]:
         flat = [_flat(node.image) for node in (before, found, expected)]
         keys = sorted(set(flat[1]) | set(flat[2]))
         return tuple(

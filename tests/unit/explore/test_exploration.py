@@ -104,6 +104,42 @@ def test_waiting_finds_what_immediate_redelivery_does_not() -> None:
     assert "after each deadline in the world" in right.coverage.waits
 
 
+def test_what_is_told_by_its_age_is_tried_when_it_is_old() -> None:
+    """Nothing expires; but the task reckons from the time that is written there. The count and its time come at once."""
+    program: Program = (("unless_since", "done", 600, (("post", "order-7"), ("add_stamped", "done", "count"))),)
+    flaw = explored(program).flaws[0]
+    assert (flaw.word, [delivery.wait > 600 for delivery in flaw.path]) == ("EFFECT", [False, True])
+    right: Program = (("unless_since", "done", 2 * 86400, (("post", "order-7"), ("add_stamped", "done", "count"))),)
+    found = explored(right)
+    assert found.verdict == "certified" and "almost a day later" in found.coverage.waits
+
+
+@pytest.mark.parametrize(("lease", "expected"), [(600, ("certified", [])), (1e12, ("fails", ["STORM"]))])
+def test_a_circle_out_of_which_time_leads_is_none(lease: float, expected: tuple[str, list[str]]) -> None:
+    """A lease by the time of its taking, and retries that come sooner than it is over: the worlds are alike, but for its age."""
+    program: Program = (
+        ("wait_for", "taken", lease, 150),
+        ("stamp", "taken"),
+        ("post", "order-7"),
+        ("unstamp", "taken"),
+        ("set", "paid", 1),
+    )
+    found = explored(program, {"max_retries": None})
+    assert (found.verdict, [flaw.word for flaw in found.flaws[:1]]) == expected
+
+
+@pytest.mark.parametrize(("days", "later"), [(400, True), (10_000, False)])
+def test_what_is_another_in_another_season_is_tried_then(days: int, later: bool) -> None:
+    found = explored((("by_period", days), ("unless", "order", (("set", "order", "paid"),))))
+    assert ("more than a year later" in found.coverage.waits) is later
+    assert any(delivery.wait > 86_400 for flaw in found.flaws for delivery in flaw.path) is later
+
+
+def test_one_that_does_something_else_in_another_year_is_not_deterministic() -> None:
+    found = explored((("set", "order", "paid"), ("after_days", 300, (("set", "year", "over"),))))
+    assert found.verdict == "inconclusive" and "one more than a year later at set year" in found.headline
+
+
 def test_crashes_may_use_up_the_retries() -> None:
     """True of any number of crashes: each costs the attempts that wait for the lease to run out."""
     flaw = explored(LEASE).flaws[0]

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
-from datetime import datetime, timezone
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,23 +13,7 @@ import pytest
 from harness.errors import EnvironmentFault
 from harness.explore.surroundings import Services
 from harness.ports.exploring import Node
-from tests.unit.brokers.servers import RedisServer, running
 from tests.unit.explore.shop import Shop, first
-
-
-@pytest.fixture(scope="module")
-def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RedisServer, RedisServer]]:
-    root = tmp_path_factory.mktemp("redis")
-    with running(RedisServer(root / "cache")) as cache, running(RedisServer(root / "broker")) as broker:
-        yield cache, broker
-
-
-@pytest.fixture
-def shop(tmp_path: Path, servers: tuple[RedisServer, RedisServer]) -> Iterator[Shop]:
-    found = Shop(tmp_path, *servers)
-    yield found
-    found.stop()
-
 
 CHANGES: dict[str, tuple[str, Callable[[Shop], None]]] = {
     "a row": ("file", lambda shop: shop.pay()),
@@ -184,61 +166,6 @@ def test_results_are_part_of_the_key_but_for_when_they_came(shop: Shop) -> None:
     assert shop.services.differences(base, shop.services.look(), base) == ()
 
 
-# --- time ------------------------------------------------------------------------------------------------------------
-
-
-def test_keys_expire_when_it_is_waited_for(shop: Shop) -> None:
-    shop.services.reset()
-    shop.redis.set("lock:7", "me", ex=60)
-    shop.redis.set("slow", "me", ex=3600)
-    node = shop.services.look()
-    assert node.deadlines == (62.0, 3602.0)
-    later = shop.services.restore(node, 62.0)
-    assert later == pytest.approx(62.0)
-    waited = shop.services.look(later)
-    assert [row["key"] for row in waited.world.collections()["cache.keys"].rows] == ["slow"] and waited.key != node.key
-    assert 3537 <= shop.redis.ttl("slow") <= 3538 and waited.deadlines == (3602.0,)
-    shop.services.restore(node)
-    assert shop.services.look().key == node.key
-    shop.redis.persist("lock:7")
-    assert shop.services.look().key != node.key
-
-
-def test_the_clock_of_a_node_stands_while_others_are_visited(shop: Shop) -> None:
-    """A lease that a row holds runs out by waiting, not because we are slow."""
-    shop.services.reset()
-    shop.pay(lease=int(shop.now) + 60)
-    node = shop.services.look()
-    assert node.deadlines == (62.0,)
-    shop.now += 500
-    later = shop.services.restore(node)
-    assert later == -500
-    again = shop.services.look(later)
-    assert again.key == node.key and again.deadlines == node.deadlines
-    shop.now += 3
-    waited = shop.services.look(shop.services.restore(again, 62.0))
-    assert waited.key != node.key and waited.deadlines == ()
-
-
-def test_moments_of_the_first_world_pass_too(shop: Shop) -> None:
-    with shop.sql() as db:
-        db.execute("UPDATE orders SET state = '2026-11-18T11:07:40Z'")  # a minute after the clock of this test
-    shop.services.reset()
-    node = shop.services.look()
-    assert node.deadlines == (62.0,)
-    waited = shop.services.look(shop.services.restore(node, 62.0))
-    assert waited.key != node.key and waited.deadlines == () and waited.world == node.world
-
-
-def test_a_message_is_due(shop: Shop) -> None:
-    shop.services.reset()
-    shop.charge.apply_async((7,), eta=datetime.fromtimestamp(shop.now + 120, timezone.utc))
-    node = shop.services.look()
-    assert node.pending[0].eta == 120.0 and node.deadlines == (122.0,)
-    waited = shop.services.look(shop.services.restore(node, 122.0))
-    assert waited.pending[0].eta == 0.0 and waited.key != node.key
-
-
 # --- learning and comparing ------------------------------------------------------------------------------------------
 
 
@@ -310,7 +237,7 @@ def test_what_checks_do_not_compare_is_in_keys_all_the_same(shop: Shop) -> None:
     shop.services.restore(node)
     (shop.folder() / "a").chmod(0o400)
     keys.add(shop.services.look().key)
-    assert len(keys) == 4 and shop.services.differences(node, shop.services.look(), node) == ()
+    assert len(keys) == 4
 
     def used_up(last: int, mark: str) -> Any:
         shop.services.restore(node)
@@ -366,3 +293,31 @@ def test_other_arguments_begin_in_the_same_world_with_nothing_learnt(shop: Shop)
     assert shop.redis.get("token") is None and not anew.look().pending
     assert len({anew.again(node).key for node in nodes}) == 2
     assert len({shop.services.again(node).key for node in nodes}) == 1
+
+
+@pytest.mark.parametrize(
+    ("setup", "lasts"),
+    [
+        (lambda shop: shop.post({"order": 7}), True),
+        (lambda shop: shop.redis.set("lock:7", 1, ex=3600), False),
+        (lambda shop: shop.pay(lease=int(shop.now) + 60), False),
+        (lambda shop: shop.pay(lease=int(shop.now) - 86_400), False),
+    ],
+)
+def test_a_first_world_that_names_no_time_is_put_back_for_the_next_exploration(
+    shop: Shop, setup: Callable[[Shop], object], lasts: bool
+) -> None:
+    assert not shop.services.lasts, "nobody has looked yet"
+    setup(shop)
+    shop.services.reset()
+    assert shop.services.lasts is lasts
+    if not lasts:
+        return
+    first = shop.services.look()
+    for store in shop.stores.values():
+        store.clear()
+    shop.now += 90
+    other = shop.services.successor({"broker": shop.queues})
+    assert other.reset() == pytest.approx(0, abs=1), "as if it had been made just now"
+    again = other.look()
+    assert (again.world, again.key) == (first.world, first.key)
