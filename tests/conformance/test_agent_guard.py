@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.conformance.agent_support import Bench, RedisServer, bench, kinds, line_of
+from tests.parts import parts
 
 
 @pytest.fixture
@@ -54,7 +55,7 @@ SETTINGS = {
 }
 
 
-@pytest.mark.parametrize("setting", SETTINGS)
+@pytest.mark.parametrize("setting", parts(SETTINGS, quick=["constructor", "broker_read_url", "late"]))
 def test_a_setting_of_the_app_is_overruled(tmp_path: Path, other: RedisServer, setting: str) -> None:
     """Forced addresses win over each of the app's settings: the task runs on ours, the other Redis hears nothing."""
     before = other.connections_refused_or_made()
@@ -86,7 +87,10 @@ REFUSED = {
 
 @pytest.mark.parametrize(
     ("way", "program", "with_backend"),
-    [*((way, "worker", True) for way in REFUSED), *((way, "producer", False) for way in REFUSED)],
+    parts(
+        [*((way, "worker", True) for way in REFUSED), *((way, "producer", False) for way in REFUSED)],
+        quick=[(way, ("worker", "producer")[number % 2], number % 2 == 0) for number, way in enumerate(REFUSED)],
+    ),
 )
 def test_an_app_that_undoes_it_is_refused_before_the_first_connection(
     tmp_path: Path, other: RedisServer, way: str, program: str, with_backend: bool

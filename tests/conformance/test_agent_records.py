@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.conformance.agent_support import PROJECT, Bench, Record, bench, kinds, line_of, tell, wait_for
+from tests.parts import parts
 
 ITEMS: list[Record] = [
     *(
@@ -79,7 +80,7 @@ class Run:
         return [r["s"] for r in self.of(call, "end")]
 
 
-@pytest.fixture(scope="module", params=["prefork", "threads", "solo"])
+@pytest.fixture(scope="module", params=parts(["prefork", "threads", "solo"], quick=["prefork", "threads"]))
 def ran(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     with bench(tmp_path_factory.mktemp(request.param)) as run:
         yield Run(run, request.param)

@@ -10,6 +10,7 @@ import psutil
 import pytest
 
 from tests.conformance.agent_support import DEADLINE, PROJECT, Bench, Record, bench, kinds, line_of, wait_for
+from tests.parts import parts
 
 
 def trigger(point: str, action: str, **over: object) -> Record:
@@ -25,8 +26,12 @@ def late(count: int) -> list[Record]:
     return [{"send": "shop.late", "args": [n]} for n in range(1, count + 1)]
 
 
-@pytest.mark.parametrize("pool", ["prefork", "threads", "solo"])
-@pytest.mark.parametrize("point", ["start", "end", "before_ack", "after_ack"])
+POOLS, POINTS = ("prefork", "threads", "solo"), ("start", "end", "before_ack", "after_ack")
+#: Each point, and each pool.
+QUICK = [("prefork", "start"), ("prefork", "before_ack"), ("threads", "end"), ("solo", "after_ack")]
+
+
+@pytest.mark.parametrize(("pool", "point"), parts([(pool, point) for point in POINTS for pool in POOLS], quick=QUICK))
 def test_kill_group_strikes_once_at_the_nth(tmp_path: Path, pool: str, point: str) -> None:
     """Concurrency 1, so the third match is the third call; what is journalled by then shows where the blow fell."""
     with bench(tmp_path) as run:

@@ -27,6 +27,7 @@ from harness.runtimes.containers.engine import Engine
 from harness.runtimes.containers.local_images import LOCAL_NAMES, TOXIPROXY_VERSION, build_local, local_tag
 from harness.runtimes.containers.package_access import STAGE
 from harness.runtimes.containers.worker_image import worker_image
+from tests.parts import parts
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -106,6 +107,7 @@ def test_what_is_there_is_left_alone(client: Any) -> None:
     assert all(image.seconds == 0 for image in again) and not said
 
 
+@pytest.mark.exhaustive
 def test_redis_serves_with_options_alone_as_anybody(start: Callable[..., Any]) -> None:
     for options in ({}, {"user": "12345", "cap_drop": ["ALL"]}):
         server = start(local_tag("redis"), "--port", "6380", "--requirepass", "word", **options)
@@ -114,6 +116,7 @@ def test_redis_serves_with_options_alone_as_anybody(start: Callable[..., Any]) -
         assert int((_exec(server, "stat", "-c", "%u", "/proc/1") or "0").strip()) != 0, "the server does not run as root"
 
 
+@pytest.mark.exhaustive
 def test_rabbitmq_serves_as_anybody_with_management_and_a_file_of_ours(start: Callable[..., Any], tmp_path: Path) -> None:
     (tmp_path / "our.conf").write_text("default_user = u\ndefault_pass = p\nlisteners.tcp.default = 5673\nloopback_users = none\n")
     (tmp_path / "our.conf").chmod(0o644)
@@ -132,6 +135,7 @@ def test_rabbitmq_serves_as_anybody_with_management_and_a_file_of_ours(start: Ca
     assert "u\t[administrator]" in (_exec(server, "rabbitmqctl", "list_users") or "")
 
 
+@pytest.mark.exhaustive
 def test_postgres_makes_its_database_and_stops_at_once(start: Callable[..., Any]) -> None:
     server = start(
         local_tag("postgres"), "-c", "fsync=off", environment={"POSTGRES_USER": "u", "POSTGRES_PASSWORD": "p", "POSTGRES_DB": "shop"}
@@ -148,6 +152,7 @@ def test_postgres_makes_its_database_and_stops_at_once(start: Callable[..., Any]
     assert server.attrs["State"]["ExitCode"] == 0
 
 
+@pytest.mark.exhaustive
 def test_python_is_an_environment_of_its_own(start: Callable[..., Any]) -> None:
     box = start(local_tag("python"), "sleep", "60", network_mode="none")
     assert (_exec(box, "python", "--version") or "").startswith("Python 3.")
@@ -155,13 +160,14 @@ def test_python_is_an_environment_of_its_own(start: Callable[..., Any]) -> None:
     assert _exec(box, "sh", "-c", "python -m venv /tmp/v && /tmp/v/bin/pip --version", user="12345")
 
 
+@pytest.mark.exhaustive
 def test_toxiproxy_answers_as_the_version_that_we_ask_for(start: Callable[..., Any]) -> None:
     server = start(local_tag("toxiproxy"))
     assert json.loads(_until(server, lambda: _get(server, ":8474/version"))) == {"version": TOXIPROXY_VERSION}
     assert TOXIPROXY_VERSION in (_exec(server, "toxiproxy", "--version") or "")
 
 
-@pytest.mark.parametrize("name", LOCAL_NAMES)
+@pytest.mark.parametrize("name", parts(LOCAL_NAMES, quick=["redis"]))
 def test_nothing_of_this_machine_stays(client: Any, name: str) -> None:
     looking = f"ls -d {STAGE} 2>&1; cat /etc/apt/sources.list; ls /etc/apt/sources.list.d /var/lib/apt/lists /etc/apt/auth.conf.d"
     said = client.containers.run(local_tag(name), ["-c", looking], entrypoint="sh", remove=True, network_mode="none").decode()
@@ -197,6 +203,7 @@ def index() -> Iterator[ThreadingHTTPServer]:
         thread.join(10)
 
 
+@pytest.mark.exhaustive
 def test_a_workers_image_holds_celery_and_no_index_of_ours(
     client: Any, index: Any, made: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

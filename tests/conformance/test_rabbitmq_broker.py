@@ -29,6 +29,7 @@ from harness.brokers.rabbitmq_inspector import RabbitInspector
 from harness.errors import EnvironmentFault
 from harness.ports.broker import BrokerKind, Tls
 from harness.ports.clock import derived_random
+from tests.parts import parts
 from tests.unit.brokers.rabbit_server import RabbitServer, running
 from tests.unit.brokers.servers import eventually, worker
 
@@ -59,7 +60,7 @@ def test_every_kind_says_what_it_does() -> None:
     assert kind.client_settings(None) == {}
 
 
-@pytest.mark.parametrize("kind", TYPES)
+@pytest.mark.parametrize("kind", parts(TYPES, quick=["quorum"]))
 def test_a_worker_with_everything_on_runs_with_its_login(rabbit: RabbitServer, looker: RabbitInspector, tmp_path: Path, kind: str) -> None:
     """Mingle, gossip, heartbeats, events and remote control: all that a worker declares and binds, the worker's login may."""
     root = Path(__file__).resolve().parents[2]
@@ -187,6 +188,7 @@ def open_as_an_app(url: str, ca: Path) -> None:
         connection.connect()
 
 
+@pytest.mark.exhaustive
 def test_messages_survive_a_kill_over_tls_and_nothing_is_left(tmp_path: Path) -> None:
     tls, ca = authority(tmp_path, "127.0.0.1", "localhost")
     with running(RabbitServer(tmp_path / "rabbit", tls=tls)) as rabbit:

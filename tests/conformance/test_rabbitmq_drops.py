@@ -55,6 +55,7 @@ def test_a_queue_that_is_down_cannot_be_asked(rabbit: RabbitServer, looker: Rabb
     assert b.judged(looker).verdict is Verdict.PASS
 
 
+@pytest.mark.exhaustive
 def test_a_virtual_host_that_is_down_is_no_empty_one(tmp_path: Path) -> None:
     with running(RabbitServer(tmp_path / "rabbit")) as rabbit:
         connection, looker = rabbit.connection(), rabbit.inspector()
@@ -67,6 +68,7 @@ def test_a_virtual_host_that_is_down_is_no_empty_one(tmp_path: Path) -> None:
         looker.close()
 
 
+@pytest.mark.exhaustive
 def test_a_node_that_cannot_make_a_quorum_queue_is_not_ready(tmp_path: Path) -> None:
     """As in its first moments on a busy machine."""
     with running(RabbitServer(tmp_path / "rabbit")) as rabbit:

@@ -19,6 +19,7 @@ from harness.runtimes.shared.authority import Authority
 from harness.runtimes.shared.tls_words import contents, tls_failure
 from tests.conformance.agent_support import Bench, kinds
 from tests.conformance.agent_support import RedisServer as Unstarted
+from tests.parts import parts
 from tests.unit.brokers.servers import RedisServer, eventually, running, worker
 
 APP = "tests.unit.brokers.celery_app"
@@ -39,7 +40,7 @@ def good(tmp_path_factory: pytest.TempPathFactory, authority: Authority) -> Iter
         yield found
 
 
-@pytest.fixture(scope="module", params=sorted(WORDS))
+@pytest.fixture(scope="module", params=parts(WORDS, quick=["wrong_name"]))
 def bad(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, authority: Authority
 ) -> Iterator[tuple[RedisServer, str]]:

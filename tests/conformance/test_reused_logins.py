@@ -13,6 +13,7 @@ import pytest
 
 from harness.ports.broker import Endpoint
 from tests.conformance.hands_support import Hands, handed_over
+from tests.parts import parts
 
 __all__ = ["handed_over"]  # a fixture
 
@@ -92,8 +93,10 @@ def enter_rabbitmq(end: Endpoint, port: int) -> Any:
 CLIENTS = {"postgres": (enter_postgres, 2), "rabbitmq": (enter_rabbitmq, 2)}
 
 
-@pytest.mark.parametrize("kind", list(CLIENTS))
-@pytest.mark.parametrize("moment", ["before", "after"])
+CASES = [(kind, moment) for kind in CLIENTS for moment in ("before", "after")]
+
+
+@pytest.mark.parametrize(("kind", "moment"), parts(CASES, quick=[("postgres", "before"), ("rabbitmq", "after")]))
 def test_who_stands_between_password_and_session_is_turned_away(
     hands: Callable[[str], Hands], doorway: Callable[[Endpoint, int], Doorway], kind: str, moment: str
 ) -> None:

@@ -16,6 +16,7 @@ from harness.ports.clock import MonotonicClock
 from harness.ports.runtime import PassPlan
 from harness.scenario import load_scenarios
 from tests.e2e.containers import needs_engine
+from tests.parts import parts
 
 APP = """from celery import Celery
 
@@ -29,7 +30,7 @@ def noop():
 KINDS = {"cache": "redis", "db": "postgres"}
 
 
-@pytest.fixture(params=["processes", "containers"])
+@pytest.fixture(params=parts(["processes", "containers"], quick=["processes"]))
 def system(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
     """With both services; in its first pass."""
     pytest.importorskip("psycopg")

@@ -90,6 +90,7 @@ def tag() -> Iterator[str]:
     client().images.remove(name, force=True)
 
 
+@pytest.mark.exhaustive
 def test_an_image_that_was_made_anew_under_its_name_is_used_by_the_next_one(
     command: Callable[..., Command], tag: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import socket
@@ -69,6 +70,9 @@ def told(ask):
     except OSError as exc:
         return exc.errno
     return 0
+
+def makes(*what):
+    return told(lambda: socket.socket(*what).close())
 
 def by_sendto(host, port):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
@@ -217,6 +221,14 @@ def test_a_name_that_nobody_declared_is_no_name_and_said_once(
     assert wall.refused == ["api.other.example (pay-1, by name)"]
 
 
+def test_sockets_that_nobody_sees_connect_are_not_there(wall: Wall, places: tuple[Place, Place], start: Callable[..., Inside]) -> None:
+    inside = start(settings_of(places[0]))
+    assert inside.does("makes", 17, socket.SOCK_RAW, 0x0300) == errno.EPERM
+    assert inside.does("makes", int(socket.AF_INET), int(socket.SOCK_RAW), socket.IPPROTO_UDP) == errno.EPERM
+    assert inside.does("makes", int(socket.AF_INET6), int(socket.SOCK_DGRAM), 0) == 0
+    assert [one.partition(" (")[0] for one in wall.refused] == ["AF_PACKET socket", "raw IP socket"]
+
+
 def test_each_process_has_ways_of_its_own(places: tuple[Place, Place], wall: Wall, start: Callable[..., Inside]) -> None:
     ours, strange = places
     one, other = start(settings_of(ours)), start(settings_of(strange), "ship-1")
@@ -329,3 +341,23 @@ def test_where_the_kernel_refuses_it_is_said(wall: Wall, tmp_path: Path) -> None
         time.sleep(0.01)
     assert done.returncode == 0 and wall.trouble == "it is forbidden here"
     assert wall.state == "none, only the guard in Python's sockets: it is forbidden here"
+
+
+def test_where_the_kernel_lets_nobody_look_there_is_no_wall_and_that_is_said(
+    places: tuple[Place, Place], wall: Wall, start: Callable[..., Inside], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with kernel.yama.ptrace_scope=2: else no worker could connect to anything. Who hides later goes nowhere."""
+    ours, strange = places
+
+    def refuse(*_: object) -> bytes:
+        raise PermissionError(1, "Operation not permitted")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("harness.egress.wall._read", refuse)
+        blind = start(settings_of(ours))
+        assert blind.does("by_libc", "127.0.0.1", ours.port) == 0 and ours.reached()
+        assert "none, only the guard" in wall.state and "ptrace_scope" in wall.state
+    inside = start(settings_of(ours))
+    assert inside.does("by_libc", "127.0.0.1", ours.port) == 0 and ours.reached()
+    monkeypatch.setattr("harness.egress.wall._read", refuse)
+    assert inside.does("by_libc", "127.0.0.1", strange.port) == REFUSED and not strange.reached()

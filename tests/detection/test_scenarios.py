@@ -1,7 +1,7 @@
 """Every scenario ends as its tag says, on each runtime and each broker: `right` passes, `broken` fails with the word that its
 description names; what a broker's delivery semantics make different is data (harness/brokers/differences.py).
 
-Takes minutes, so it is not part of `make test`; `.ci/run` runs it: pytest -m every_scenario.
+Takes minutes, so it is not part of `make test`; `make scenarios` runs it, each night too: pytest -m every_scenario.
 """
 
 from __future__ import annotations

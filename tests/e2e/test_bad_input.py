@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.support import APP, Project, processes_of, project, wait_until
+from tests.parts import parts
 
 
 @pytest.fixture
@@ -28,23 +29,24 @@ def refused(shop: Project, *arguments: str, code: int = 2) -> str:
     return text
 
 
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        ({"chekcs": {}}, ["chekcs", "did you mean", "checks"]),
-        ({"drain": {"timeout": 20}}, ["unit"]),
-        ({"drain": {"timeout": "1s"}}, ["redelivery"]),
-        ({"timeline": [{"at": "1s", "fault": "worker.kil"}]}, ["worker.kil", "did you mean", "worker.kill"]),
-        ({"timeline": [{"at": "1s", "fault": "worker.kill", "target": "pya"}]}, ["pya", "pay"]),
-        ({"checks": {"no_los": {}}}, ["no_los", "no_loss"]),
-        ({"load": []}, ["load"]),
-        ({"load": [{"send": "shop.wrok", "args": [1], "count": 1}]}, ["shop.wrok", "not registered", "did you mean shop.work"]),
-        ({"timeline": [{"when": {"task": "shop.wrok"}, "fault": "worker.kill"}]}, ["shop.wrok", "did you mean shop.work"]),
-        ({"system": {"app": "shpo:app"}}, ["shpo"]),
-        ({"system": {"app": "shop:application"}}, ["application"]),
-        ({"system": {"broker": "reddis"}}, ["reddis", "redis"]),
-    ],
-)
+#: The loader has more of them in tests/unit/scenario/test_bad_input.py.
+WRONG: list[tuple[dict[str, Any], list[str]]] = [
+    ({"chekcs": {}}, ["chekcs", "did you mean", "checks"]),
+    ({"drain": {"timeout": 20}}, ["unit"]),
+    ({"drain": {"timeout": "1s"}}, ["redelivery"]),
+    ({"timeline": [{"at": "1s", "fault": "worker.kil"}]}, ["worker.kil", "did you mean", "worker.kill"]),
+    ({"timeline": [{"at": "1s", "fault": "worker.kill", "target": "pya"}]}, ["pya", "pay"]),
+    ({"checks": {"no_los": {}}}, ["no_los", "no_loss"]),
+    ({"load": []}, ["load"]),
+    ({"load": [{"send": "shop.wrok", "args": [1], "count": 1}]}, ["shop.wrok", "not registered", "did you mean shop.work"]),
+    ({"timeline": [{"when": {"task": "shop.wrok"}, "fault": "worker.kill"}]}, ["shop.wrok", "did you mean shop.work"]),
+    ({"system": {"app": "shpo:app"}}, ["shpo"]),
+    ({"system": {"app": "shop:application"}}, ["application"]),
+    ({"system": {"broker": "reddis"}}, ["reddis", "redis"]),
+]
+
+
+@pytest.mark.parametrize(("change", "words"), parts(WRONG, quick=[WRONG[0], WRONG[4], WRONG[7], WRONG[9]]))
 def test_a_scenario_that_is_wrong_is_refused_with_its_place(shop: Project, change: dict[str, Any], words: list[str]) -> None:
     text = refused(shop, "run", str(shop.scenario(**change)))
     for word in words:
@@ -108,7 +110,7 @@ FOREIGN = {
 }
 
 
-@pytest.mark.parametrize("setting", list(FOREIGN))
+@pytest.mark.parametrize("setting", parts(FOREIGN, quick=["broker_url", "result_backend", "a client at import"]))
 def test_an_app_on_somebody_elses_server_never_reaches_it(tmp_path: Path, setting: str, redis_server_program: str, free_port: int) -> None:
     """A second, real Redis is watched: it sees no connection but the test's own."""
     import redis

@@ -64,6 +64,7 @@ def _same_figures(one: RunResult) -> None:
     assert seen >= 2
 
 
+@pytest.mark.exhaustive
 def test_a_commit_against_the_working_tree(shop: Project) -> None:
     before = commit(shop)
     (shop.folder / "shop.py").write_text(SHOP.replace("sleep(0.005)", "sleep(0.3)"))
@@ -88,6 +89,7 @@ def test_what_cannot_be_run_is_refused_and_leaves_nothing(shop: Project, argumen
     assert not (shop.folder / "reports").exists()
 
 
+@pytest.mark.exhaustive
 def test_a_signal_leaves_what_the_complete_pairs_say(shop: Project) -> None:
     process = shop.command("compare", "scenarios/s.yaml", "--interleave", "9", "--runtime", "processes", "--anyway")
     folder = shop.folder / "reports" / "compare"

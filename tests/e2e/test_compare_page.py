@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from harness.reporting.compare_files import write_comparison
-from tests.e2e.test_report_page import axe, browser, violations
+from tests.e2e.test_report_page import WIDTHS, axe, browser, violations
+from tests.parts import parts
 from tests.unit.reporting import compared
 
 __all__ = ["axe", "browser"]  # fixtures
@@ -24,8 +25,10 @@ def _opened(browser: Any, folder: Path, name: str, width: int) -> Any:
     return page
 
 
-@pytest.mark.parametrize("width", [1280, 400])
-@pytest.mark.parametrize("name", sorted(compared.ALL))
+QUICK = [("worse", 400), ("hostile", 1280)]
+
+
+@pytest.mark.parametrize(("name", "width"), parts([(name, width) for name in sorted(compared.ALL) for width in WIDTHS], quick=QUICK))
 def test_it_is_quiet_offline_narrow_and_accessible(browser: Any, axe: str, tmp_path: Path, name: str, width: int) -> None:
     page = _opened(browser, tmp_path, name, width)
     try:

@@ -24,6 +24,7 @@ from harness.ports.clock import MonotonicClock
 from harness.scenario import load_scenarios
 from tests.e2e.containers import Cable, Standing, client, made_image, needs_engine, run_of
 from tests.e2e.support import APP, Project, processes_of, project, wait_until
+from tests.parts import chosen, parts
 
 LONG = {"load": [{"send": "shop.work", "args": [1], "rate": "5/s", "for": "60s"}]}
 NOWHERE = "localhost:1/nobody/nothing:1"
@@ -59,7 +60,7 @@ def ran(shop: Project, **scenario: Any) -> Done:
 
 
 @pytest.fixture(scope="module")
-def cases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[Done]]]:
+def cases(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[Done]]]:
     """Runs that fail at their start, a few at a time: they have nothing to do with one another."""
     needs_engine()
 
@@ -74,17 +75,18 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future
     with ExitStack() as stack, ThreadPoolExecutor(3) as pool:
         exits = stack.enter_context(made_image("exits", *replaced("echo the data are damaged; exit 7")))
         ends = stack.enter_context(made_image("ends", "RUN printf '#!/bin/sh\\nexit 7\\n' >/usr/bin/python && chmod 755 /usr/bin/python"))
-        yield {
-            "no engine": pool.submit(engineless),
-            "no image of a server": pool.submit(ran, shop("server"), system={"images": {"redis": NOWHERE}}),
-            "no image of a worker": pool.submit(ran, shop("worker"), system={"image": NOWHERE}),
-            "no Python": pool.submit(ran, shop("python"), system={"image": "celery-harness/redis:local"}),
-            "no Celery": pool.submit(ran, shop("celery"), system={"image": "celery-harness/python:local"}),
-            "Python ends": pool.submit(ran, shop("ends"), system={"image": ends}),
-            "no such module": pool.submit(ran, shop("module"), system={"app": "nowhere:app"}),
-            "server exits": pool.submit(ran, shop("exits"), system={"images": {"redis": exits}}),
-            "worker exits": pool.submit(ran, shop("dies", shop=DYING)),
+        begun: dict[str, Callable[[], Done]] = {
+            "no engine": engineless,
+            "no image of a server": lambda: ran(shop("server"), system={"images": {"redis": NOWHERE}}),
+            "no image of a worker": lambda: ran(shop("worker"), system={"image": NOWHERE}),
+            "no Python": lambda: ran(shop("python"), system={"image": "celery-harness/redis:local"}),
+            "no Celery": lambda: ran(shop("celery"), system={"image": "celery-harness/python:local"}),
+            "Python ends": lambda: ran(shop("ends"), system={"image": ends}),
+            "no such module": lambda: ran(shop("module"), system={"app": "nowhere:app"}),
+            "server exits": lambda: ran(shop("exits"), system={"images": {"redis": exits}}),
+            "worker exits": lambda: ran(shop("dies", shop=DYING)),
         }
+        yield {name: pool.submit(begun[name]) for name in chosen(request, "case")}
 
 
 def replaced(script: str) -> list[str]:
@@ -109,7 +111,9 @@ WORDS = {
 BAD_INPUT = ("no such module",)
 
 
-@pytest.mark.parametrize("case", list(WORDS))
+@pytest.mark.parametrize(
+    "case", parts(WORDS, quick=["no engine", "no image of a server", "no Celery", "no such module", "server exits", "worker exits"])
+)
 def test_what_is_wrong_is_said(cases: dict[str, Future[Done]], case: str) -> None:
     done = cases[case].result()
     assert done.code == (2 if case in BAD_INPUT else 3), done.text
@@ -239,7 +243,7 @@ def partition(at: str, lasts: str) -> list[dict[str, Any]]:
     return [{"at": at, "for": lasts, "fault": "net.partition", "between": ["pay", "broker"]}]
 
 
-@pytest.mark.parametrize("part", list(PROGRAMS))
+@pytest.mark.parametrize("part", parts(PROGRAMS, quick=["broker"]))
 def test_a_server_that_dies_in_mid_run(both: Callable[..., list[Running]], part: str) -> None:
     """Killed by somebody else, as the kernel would where memory is short."""
     for run in both(part, "kill", timeline=partition("50s", "1s")):
@@ -256,12 +260,12 @@ HANGS: dict[str, dict[str, Any]] = {
 
 
 @pytest.fixture(scope="module")
-def hanging(both: Callable[..., list[Running]]) -> dict[str, list[Running]]:
+def hanging(request: pytest.FixtureRequest, both: Callable[..., list[Running]]) -> dict[str, list[Running]]:
     """By when it began to hang. One after the other; then they all wait."""
-    return {when: both("toxiproxy", "freeze", **scenario) for when, scenario in HANGS.items()}
+    return {when: both("toxiproxy", "freeze", **scenario) for when, scenario in HANGS.items() if when in chosen(request, "when")}
 
 
-@pytest.mark.parametrize("when", list(HANGS))
+@pytest.mark.parametrize("when", parts(HANGS, quick=["while it lasts"]))
 def test_a_toxiproxy_that_hangs(hanging: dict[str, list[Running]], when: str) -> None:
     """A fault that cannot begin is told at once; one that cannot be healed, when it was asked twice: long before the drain may end."""
     for run in hanging[when]:
@@ -270,6 +274,8 @@ def test_a_toxiproxy_that_hangs(hanging: dict[str, list[Running]], when: str) ->
         assert "hangs: asked to" in error and "its last lines" in error
 
 
+#: A part of it is in tests/conformance/test_containers_trouble.py.
+@pytest.mark.exhaustive
 @pytest.mark.usefixtures("alone_with_leftovers")
 def test_an_engine_that_goes_in_mid_run(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     """A partial report; and `clean` removes what it left, once the engine is back."""

@@ -22,6 +22,9 @@ from harness.errors import EnvironmentFault
 from tests.e2e.containers import client, needs_engine
 from tests.e2e.support import Project, project
 
+#: `make test` has passwords in e2e/test_secrets.py, and the engine and its sockets in e2e/test_containers_stopping.py.
+pytestmark = pytest.mark.exhaustive
+
 SNOOP = '''"""Reads all that it can."""
 import json
 import os

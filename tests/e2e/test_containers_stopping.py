@@ -17,6 +17,7 @@ import pytest
 
 from tests.e2e.containers import Standing, made_image, needs_engine, run_of
 from tests.e2e.support import Project, end, processes_of, project, wait_until
+from tests.parts import chosen, parts
 
 LOAD = [{"send": "shop.work", "args": [1], "rate": "10/s", "for": "60s"}]
 PARTITION = [{"at": "200ms", "for": "50s", "fault": "net.partition", "between": ["pay", "broker"]}]
@@ -70,13 +71,18 @@ def stopped(shop: Project, image: str, moment: str, number: str) -> Stopped:
 
 
 @pytest.fixture(scope="module")
-def stops(image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[tuple[str, str], Future[Stopped]]]:
+def stops(
+    request: pytest.FixtureRequest, image: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[tuple[str, str], Future[Stopped]]]:
     """Some at a time: they have nothing to do with one another."""
     with ThreadPoolExecutor(4) as pool:
-        yield {case: pool.submit(stopped, project(tmp_path_factory.mktemp(case[0])), image, *case) for case in CASES}
+        yield {
+            case: pool.submit(stopped, project(tmp_path_factory.mktemp(case[0])), image, *case)
+            for case in chosen(request, "moment", "number")
+        }
 
 
-@pytest.mark.parametrize(("moment", "number"), CASES)
+@pytest.mark.parametrize(("moment", "number"), parts(CASES, quick=[("start", "SIGINT"), ("fault", "SIGTERM")]))
 def test_a_signal_at_any_moment_stops_everything(stops: dict[tuple[str, str], Future[Stopped]], moment: str, number: str) -> None:
     done = stops[moment, number].result()
     assert done.code == SIGNALS[number], done.text

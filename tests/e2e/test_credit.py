@@ -10,6 +10,7 @@ import pytest
 
 from tests.e2e.containers import needs_engine
 from tests.e2e.support import project
+from tests.parts import parts
 
 APP = """
 import time
@@ -49,7 +50,7 @@ CELLS: dict[str, dict[str, Any]] = {
 Bitten = dict[str, list[tuple[bool | None, str]]]
 
 
-@pytest.fixture(scope="module", params=["processes", "containers"])
+@pytest.fixture(scope="module", params=parts(["processes", "containers"], quick=["processes"]))
 def bitten(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bitten]:
     """Per scenario, what its faults say of themselves; one command, so that containers are started once."""
     if request.param == "containers":

@@ -10,7 +10,8 @@ import pytest
 
 from harness.model.exploration import Exploration
 from harness.reporting.exploration_files import Told, write_page
-from tests.e2e.test_report_page import WATCH, axe, browser, violations
+from tests.e2e.test_report_page import WATCH, WIDTHS, axe, browser, violations
+from tests.parts import parts
 from tests.unit.reporting import explored
 
 __all__ = ["axe", "browser"]  # fixtures
@@ -45,8 +46,7 @@ def opened(browser: Any, tmp_path: Path) -> Iterator[Callable[..., Any]]:
         page.close()
 
 
-@pytest.mark.parametrize("width", [1280, 400])
-@pytest.mark.parametrize("name", sorted(PAGES))
+@pytest.mark.parametrize(("name", "width"), parts([(name, width) for name in PAGES for width in WIDTHS], quick=[("all", 400)]))
 def test_it_is_quiet_offline_narrow_and_accessible(opened: Callable[..., Any], axe: str, name: str, width: int) -> None:
     page = opened(name, width)
     page.evaluate("document.querySelectorAll('details').forEach(e => { e.open = true; })")

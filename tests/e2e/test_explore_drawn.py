@@ -79,6 +79,7 @@ def test_a_model_is_drawn_from_a_hint_and_the_failure_shrunk_to_its_boundary(pro
     assert not (project / ".hypothesis").exists()
 
 
+@pytest.mark.exhaustive
 def test_each_set_of_a_strategy_is_certified(project: Path) -> None:
     status, out, err = explore("explore.yaml", "--task", "shop.pay", "--args", "draws:orders", "--time", "5m", cwd=project)
     assert (status, err) == (0, "")

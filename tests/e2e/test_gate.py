@@ -97,6 +97,8 @@ def test_overrides_are_refused_unless_allowed(shop: Project) -> None:
     assert allowed.returncode == 0, told(allowed)
 
 
+#: `make test` merges shards in test_ci_action.py and test_certify.py.
+@pytest.mark.exhaustive
 def test_four_shards_merged_equal_the_whole(shop: Project, whole: dict[str, Any]) -> None:
     parts = []
     for index in (1, 2, 3, 4):

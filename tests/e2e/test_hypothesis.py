@@ -19,6 +19,7 @@ from harness.testing.outcomes import Failed
 from harness.testing.plan_runner import shared_workshop
 from tests.e2e.hunts import HUNTS, ROOT, Hunt, with_budget
 from tests.e2e.pytest_support import run_pytest
+from tests.parts import parts
 
 _BY_APP = {hunt.broken: hunt for hunt in HUNTS}
 
@@ -56,7 +57,7 @@ def hunted(hunt: Hunt, reports: Path) -> Found:
     return Found(machine, raised.value)
 
 
-@pytest.mark.parametrize("app", ["orders_broken", pytest.param("importer_storm_broken", marks=pytest.mark.exhaustive)])
+@pytest.mark.parametrize("app", parts(["orders_early", "orders_broken", "importer_storm_broken"], quick=[]))
 def test_a_planted_bug_is_found_made_small_saved_and_replayed(app: str, tmp_path: Path) -> None:
     hunt = _BY_APP[app]
     found = hunted(hunt, tmp_path)
@@ -74,7 +75,7 @@ def test_a_planted_bug_is_found_made_small_saved_and_replayed(app: str, tmp_path
 
 def test_a_right_twin_passes(tmp_path: Path) -> None:
     hunt = _BY_APP["shipments_broken"]
-    machine = seed(1)(hunt.machine(hunt.right, tmp_path, with_budget(4)))
+    machine = seed(1)(hunt.machine(hunt.right, tmp_path, with_budget(2)))
     machine.TestCase.settings = settings(machine.TestCase.settings, database=None)  # type: ignore[attr-defined]
     run(machine)
     assert machine.trials is not None
@@ -131,7 +132,7 @@ def test_work(trial, tmp_path):
 """
 
 
-@pytest.mark.parametrize("late", [True, False], ids=["late acks", "early acks"])
+@pytest.mark.parametrize("late", parts([True, False], quick=[False]), ids=["late acks", "early acks"])
 def test_chaos_is_a_test_like_any_other(late: bool, tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").write_text(_PROJECT)
     (tmp_path / "shop.py").write_text(_SHOP.format(late=late))

@@ -7,8 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.e2e.pytest_support import copied, run_pytest
 from tests.e2e.support import processes_of
+
+#: `make test` has a planted bug and a right task through `@chaos` and a state machine, in test_hypothesis.py.
+pytestmark = pytest.mark.exhaustive
 
 _TEST = """
 import pytest

@@ -139,7 +139,7 @@ LOOKS: dict[str, Callable[[Any], tuple[set[str], dict[str, int]]]] = {"redis": i
     [
         # Early acks: what runs is acked and dies with the worker; what was prefetched stays.
         (False, 4, CONCURRENCY, 4 * CONCURRENCY),
-        (False, 1, CONCURRENCY, CONCURRENCY),
+        pytest.param(False, 1, CONCURRENCY, CONCURRENCY, marks=pytest.mark.exhaustive),
         # Late acks: nothing that was delivered is lost.
         (True, 1, 0, CONCURRENCY),
     ],

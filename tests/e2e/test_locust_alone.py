@@ -11,6 +11,7 @@ import pytest
 
 from tests.e2e.locust_support import ENOUGH, USERS, locust, redis_server, rows, shop_worker
 from tests.e2e.support import project
+from tests.parts import parts
 from tests.ports import free_port
 
 
@@ -23,8 +24,9 @@ def test_without_the_harness_nothing_is_sent_where_nobody_named_the_broker(tmp_p
     assert "name the broker by --host" in out
 
 
-@pytest.mark.parametrize("more", [(), ("--processes", "2")])
-def test_without_the_harness_on_the_broker_that_is_named(tmp_path: Path, redis_server_program: str, more: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("processes", parts([1, 2], quick=[1]))
+def test_without_the_harness_on_the_broker_that_is_named(tmp_path: Path, redis_server_program: str, processes: int) -> None:
+    more = ("--processes", "2") if processes > 1 else ()
     project(tmp_path, users=USERS.replace("constant(0.1)", "constant(0.02)") + ENOUGH)
     with redis_server(tmp_path, redis_server_program, free_port()) as url, shop_worker(tmp_path, url):
         options = ("-f", "users.py", "--headless", "-u", "8", "-r", "8", "-t", "80s", "--csv", "out", "--host", f"{url}/0")
@@ -47,7 +49,7 @@ INSISTS = {
 }
 
 
-@pytest.mark.parametrize("name", INSISTS)
+@pytest.mark.parametrize("name", parts(INSISTS, quick=["on a result backend"]))
 def test_an_app_that_insists_on_a_server_of_its_own_is_refused(tmp_path: Path, redis_server_program: str, name: str) -> None:
     line, said = INSISTS[name]
     project(tmp_path, users=USERS)
@@ -89,6 +91,7 @@ class Two(One):
 """
 
 
+@pytest.mark.exhaustive
 def test_a_second_app_of_the_same_name_is_held_against_the_servers_too(tmp_path: Path, redis_server_program: str) -> None:
     project(tmp_path, users=TWO_APPS)
     with redis_server(tmp_path, redis_server_program, free_port()) as url:

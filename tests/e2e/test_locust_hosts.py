@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import pytest
 
 from tests.e2e.hosts import Host, Network, listening, network
 from tests.e2e.locust_support import ENOUGH, REPOSITORY, SYSTEM, USERS, rows
@@ -119,6 +120,7 @@ def _file_named(said: str) -> str:
     return found[1]
 
 
+@pytest.mark.exhaustive
 def test_a_lost_worker_on_another_host_is_said(tmp_path: Path, network: Callable[..., Network], free_port: int) -> None:
     net = network(0)
     (host,) = net.hosts
@@ -156,6 +158,7 @@ def test_workers_that_do_not_come_are_the_environments_fault(tmp_path: Path, fre
     assert not processes_of(tmp_path)
 
 
+@pytest.mark.exhaustive
 def test_locust_alone_on_three_hosts(tmp_path: Path, network: Callable[..., Network], redis_server_program: str) -> None:
     """Master and broker on one, workers on two: the broker is one of the users' own, and the harness has no part in it."""
     net = network(0, 0, _DAY)

@@ -16,13 +16,14 @@ import pytest
 from tests.e2e.locust_support import SYSTEM, USERS, failures, of_all, rows, scenario
 from tests.e2e.support import processes_of, project, wait_until
 from tests.e2e.test_locust import SHAPE, agree, web_page
+from tests.parts import parts
 
 SPEC = {"file": "users.py", "users": 3, "for": "4s"}
 #: Locust counts a failed request as a failed run, and here requests may fail.
 TOLERANT = {**SPEC, "options": ["--exit-code-on-error=0"]}
 
 
-@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize("processes", parts([1, 2], quick=[1]))
 def test_users_of_an_encrypted_broker(tmp_path: Path, processes: int) -> None:
     made = project(tmp_path, users=USERS)
     tls = {"kind": "redis", "tls": True}
@@ -34,6 +35,7 @@ def test_users_of_an_encrypted_broker(tmp_path: Path, processes: int) -> None:
     assert "TLS" in result["environment"]["Broker"]
 
 
+@pytest.mark.exhaustive
 def test_users_do_not_send_to_a_broker_whose_certificate_is_for_somebody_else(tmp_path: Path) -> None:
     made = project(tmp_path, users=USERS)
     path = scenario(made, system={**SYSTEM, "broker": {"kind": "redis", "tls": "wrong_name"}}, locust=SPEC)
@@ -67,7 +69,7 @@ def of_phase(result: dict[str, Any], metric: str, phase: str) -> dict[str, Any]:
 KOMBUS_OWN = "'NoneType' object has no attribute 'client'"
 
 
-@pytest.mark.parametrize(("retries", "processes"), [(20, 2), (3, 1)])
+@pytest.mark.parametrize(("retries", "processes"), parts([(20, 2), (3, 1)], quick=[(20, 2)]))
 def test_publishes_that_a_reset_cuts_are_sent_again_or_counted_as_failed(tmp_path: Path, retries: int, processes: int) -> None:
     made = project(tmp_path, users=USERS)
     reset = {"at": "1s", "for": "1500ms", "fault": "net.partition", "between": ["producer", "broker"], "mode": "reset"}
@@ -106,6 +108,7 @@ def _listening(folder: Path) -> set[Any]:
     return {c.laddr for one in processes_of(folder) for c in one.net_connections("tcp") if c.status == psutil.CONN_LISTEN}
 
 
+@pytest.mark.exhaustive
 def test_the_page_answers_on_loopback_and_goes_with_the_run(tmp_path: Path, free_port: int) -> None:
     made = project(tmp_path, users=USERS)
     path = made.scenario(runtime="processes", system=SYSTEM)

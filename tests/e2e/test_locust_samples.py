@@ -16,6 +16,7 @@ import pytest
 from harness.assembly import registry
 from harness.errors import EnvironmentFault
 from tests.e2e.locust_support import REPOSITORY, failures, rows_by_task
+from tests.parts import chosen, parts
 
 _DB = {"DATABASE_URL": "${{ db.url }}"}
 _KEYED = {"http": {"idempotency_key": "Idempotency-Key"}}
@@ -117,7 +118,9 @@ def test_each_sample_app_has_a_ready_locustfile() -> None:
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory, redis_server_program: str) -> Iterator[dict[str, Future[tuple[Path, int, str]]]]:
+def runs(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, redis_server_program: str
+) -> Iterator[dict[str, Future[tuple[Path, int, str]]]]:
     """Name -> (folder of its reports, exit code, what it said); a few at a time, since most of it is waiting."""
 
     def run(name: str) -> tuple[Path, int, str]:
@@ -131,7 +134,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory, redis_server_program: str) ->
         return folder / "reports" / "latest", done.returncode, done.stdout + done.stderr
 
     with ThreadPoolExecutor(3) as pool:
-        yield {name: pool.submit(run, name) for name in SYSTEMS}
+        yield {name: pool.submit(run, name) for name in chosen(request, "name")}
 
 
 def document(name: str, system: dict[str, Any]) -> dict[str, Any]:
@@ -148,7 +151,7 @@ def document(name: str, system: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("name", SYSTEMS)
+@pytest.mark.parametrize("name", parts(SYSTEMS, quick=["importer"]))
 def test_a_ready_locustfile_loads_its_app(runs: dict[str, Future[tuple[Path, int, str]]], name: str) -> None:
     latest, code, said = runs[name].result()
     assert code == 0, said

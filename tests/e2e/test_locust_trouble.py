@@ -10,6 +10,7 @@ import pytest
 
 from tests.e2e.locust_support import USERS, a_sending_process, scenario
 from tests.e2e.support import processes_of, project, wait_until
+from tests.parts import parts
 
 
 def test_a_lost_worker_of_locust_is_said_and_makes_a_pass_inconclusive(tmp_path: Path) -> None:
@@ -25,6 +26,7 @@ def test_a_lost_worker_of_locust_is_said_and_makes_a_pass_inconclusive(tmp_path:
     assert "Locust lost its worker" in made.result()["generator"]["bottleneck"]
 
 
+@pytest.mark.exhaustive
 def test_a_worker_of_locust_that_is_lost_as_the_load_ends_is_said(tmp_path: Path) -> None:
     made = project(tmp_path, users=USERS + KILLS_A_WORKER)
     done = made.run("load", str(scenario(made, locust={"file": "users.py", "users": 4, "for": "3s", "processes": 2})))
@@ -59,6 +61,7 @@ def decide(environment, **_):
 """
 
 
+@pytest.mark.exhaustive
 def test_what_the_locustfile_decides_as_it_quits_undoes_a_pass(tmp_path: Path) -> None:
     made = project(tmp_path, users=USERS + VERDICT)
     done = made.run("load", str(scenario(made, locust={"file": "users.py", "users": 2, "for": "2s"})))
@@ -74,7 +77,7 @@ LISTENERS = {
 }
 
 
-@pytest.mark.parametrize("name", LISTENERS)
+@pytest.mark.parametrize("name", parts(LISTENERS, quick=["raises StopUser"]))
 def test_a_listener_of_the_locustfiles_that_ends_something_does_not_deafen_locust(tmp_path: Path, name: str) -> None:
     users = USERS + LISTENER.replace("DO", LISTENERS[name])
     made = project(tmp_path, users=users)
@@ -116,7 +119,7 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize("name", BAD)
+@pytest.mark.parametrize("name", parts(BAD, quick=["no such file", "fails to import", "unknown task", "no end"]))
 def test_a_locustfile_that_cannot_be_used_is_refused_before_anything_starts(tmp_path: Path, name: str) -> None:
     files, spec, said = BAD[name]
     made = project(tmp_path, **files)
@@ -142,7 +145,7 @@ def test_a_locust_that_dies_is_the_environments_fault(tmp_path: Path) -> None:
     assert not processes_of(tmp_path)
 
 
-@pytest.mark.parametrize("deaf", [False, True], ids=["two processes", "a process that hears nothing"])
+@pytest.mark.parametrize("deaf", parts([False, True], quick=[False]), ids=["two processes", "a process that hears nothing"])
 def test_ctrl_c_stops_all_and_leaves_a_partial_report(tmp_path: Path, deaf: bool) -> None:
     made = project(tmp_path, users=USERS)
     spec = {"users": 8} if deaf else {"users": 2, "processes": 2}

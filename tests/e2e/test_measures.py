@@ -85,7 +85,9 @@ def test_a_frozen_broker_is_not_omitted(shop: Project) -> None:
     assert "queue wait" in done.stdout and "queue wait" in (shop.folder / "reports/latest/summary.md").read_text()
 
 
-@pytest.mark.parametrize("broker", ["redis", pytest.param("rabbitmq", marks=pytest.mark.skipif(not _RABBITMQ, reason="no RabbitMQ"))])
+@pytest.mark.parametrize(
+    "broker", ["redis", pytest.param("rabbitmq", marks=[pytest.mark.exhaustive, pytest.mark.skipif(not _RABBITMQ, reason="no RabbitMQ")])]
+)
 def test_littles_law_holds(shop: Project, broker: str) -> None:
     shop.env["SHOP_SECONDS"] = "0.2"
     path = shop.scenario(

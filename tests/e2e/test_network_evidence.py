@@ -16,6 +16,7 @@ import pytest
 from tests.conformance.toxiproxy_support import real_program
 from tests.e2e.containers import needs_engine
 from tests.e2e.support import Project, project
+from tests.parts import chosen, parts
 
 APP = """
 import os, time, urllib.request
@@ -97,11 +98,11 @@ def begun(folder: Path, place: str) -> tuple[Project, subprocess.Popen[str]]:
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, list[Any]]]:
-    """Of three runs side by side: they wait most of the time."""
+def results(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, list[Any]]]:
+    """Of runs side by side: they wait most of the time."""
     needs_engine()
     folder = tmp_path_factory.mktemp("evidence")
-    running = {place: begun(folder / place, place) for place in ("embedded", "go", "containers")}
+    running = {place: begun(folder / place, place) for place in chosen(request, "place")}
     found = {}
     try:
         for place, (shop, process) in running.items():
@@ -116,7 +117,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, list
                 process.communicate(timeout=60)
 
 
-@pytest.mark.parametrize("place", ["embedded", "go", "containers"])
+@pytest.mark.parametrize("place", parts(["embedded", "go", "containers"], quick=["embedded", "containers"]))
 def test_evidence_is_true_where_it_bit_and_nowhere_else(results: dict[str, list[Any]], place: str) -> None:
     expected = [(name, parameters, may) for same in faults_of(place) for name, parameters, may in same]
     told = results[place]
@@ -133,4 +134,4 @@ def test_evidence_is_true_where_it_bit_and_nowhere_else(results: dict[str, list[
 def test_one_scenario_has_one_verdict_wherever_it_runs(results: dict[str, list[Any]]) -> None:
     """True or not True: that is what a verdict is made of."""
     bit = {place: [fault["bit"] is True for fault in told[: sum(map(len, FAULTS))]] for place, told in results.items()}
-    assert bit["embedded"] == bit["go"] == bit["containers"]
+    assert len(bit) > 1 and len({tuple(told) for told in bit.values()}) == 1

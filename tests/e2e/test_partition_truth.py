@@ -21,6 +21,7 @@ from tests.conformance.toxiproxy_support import real_program
 from tests.e2e.containers import needs_engine
 from tests.e2e.probes import FULL, QUIET, Line, Lines, Probe, Through, http_answers, started_in
 from tests.e2e.support import project
+from tests.parts import parts
 
 PLACES = ("embedded", "go", "containers")
 #: None of these ever begins: each pair that they name gets a link.
@@ -89,7 +90,8 @@ def started(folder: Path, runtime: str) -> Iterator[Any]:
         system.close()
 
 
-@pytest.fixture(scope="module", params=PLACES)
+#: The same Toxiproxy server runs in the containers as in `go`.
+@pytest.fixture(scope="module", params=parts(PLACES, quick=["embedded", "containers"]))
 def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     """One system for all tests of a place: each shows first that its connections work."""
     folder = tmp_path_factory.mktemp("place")

@@ -9,6 +9,7 @@ import pytest
 
 from tests.e2e.pytest_support import copied, run_pytest
 from tests.e2e.support import processes_of
+from tests.parts import parts
 
 _TESTS = """
 import pytest
@@ -29,6 +30,7 @@ def project(folder: Path, text: str = _TESTS) -> Path:
     return made
 
 
+@pytest.mark.exhaustive
 def test_xdist_gives_each_process_its_own_system(tmp_path: Path, redis_server_program: str) -> None:
     broken = _TESTS + "\n\ndef test_wrong(harness):\n    harness.send('shop.book_onse', 1)\n"
     made = project(tmp_path, broken)
@@ -61,6 +63,8 @@ def test_fixtures_of_pytest_celery_are_there(request, default_worker_app):
     assert not processes_of(made)
 
 
+#: `make test` has signals at any moment, in test_pytest_signals.py.
+@pytest.mark.exhaustive
 def test_a_test_that_is_cut_off_leaves_nothing(tmp_path: Path, redis_server_program: str) -> None:
     """By pytest-timeout's own alarm, which rings here once the test waits, and not when its time is up."""
     made = project(
@@ -81,7 +85,7 @@ def test_a_test_that_is_cut_off_leaves_nothing(tmp_path: Path, redis_server_prog
     assert not processes_of(made)
 
 
-@pytest.mark.parametrize("plugin", ["celery", "django", "randomly", "asyncio", "xdist"])
+@pytest.mark.parametrize("plugin", parts(["celery", "django", "randomly", "asyncio", "xdist"], quick=["celery", "django"]))
 def test_each_of_them_alone_loads_beside_ours(tmp_path: Path, plugin: str) -> None:
     made = project(tmp_path, "def test_plain():\n    pass\n")
     done = run_pytest(made, "test_shop.py", using=(plugin,))

@@ -69,12 +69,14 @@ def test_nothing_is_left_running(plain: Session) -> None:
     assert not processes_of(plain.folder)
 
 
+@pytest.mark.exhaustive
 def test_a_django_project(tmp_path: Path, redis_server_program: str) -> None:
     done = run_pytest(copied("django", tmp_path), using=("django",))
     assert list(done.outcomes.values()) == ["passed", "passed"], done.text
     assert done.status == 0
 
 
+@pytest.mark.exhaustive
 def test_a_fastapi_project_with_tests_that_are_coroutines(tmp_path: Path, redis_server_program: str) -> None:
     done = run_pytest(copied("fastapi", tmp_path), using=("asyncio",))
     assert done.outcomes == {
@@ -85,6 +87,7 @@ def test_a_fastapi_project_with_tests_that_are_coroutines(tmp_path: Path, redis_
     assert "POST /mails accepted again" in done.text
 
 
+@pytest.mark.exhaustive
 def test_the_plain_project_in_containers(tmp_path: Path) -> None:
     done = run_pytest(copied("plain", tmp_path), "--harness-runtime", "containers", "-k", "test_nothing_is_lost or test_twice", timeout=280)
     assert done.outcomes == {"test_nothing_is_lost": "passed", "test_twice": "failed"}, done.text

@@ -13,6 +13,7 @@ import pytest
 
 from tests.e2e.pytest_support import OTHERS, copied
 from tests.e2e.support import processes_of, wait_until
+from tests.parts import parts
 
 #: Told by the project itself, from where it is: in a test, in what prepares a world, in a task.
 _TOLD = "import os, pathlib, time\n\n\ndef tell():\n    pathlib.Path(os.environ['TOLD']).touch()\n"
@@ -100,9 +101,18 @@ _MOMENTS = {
 }
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 2), (signal.SIGTERM, 143)], ids=["SIGINT", "SIGTERM"])
-@pytest.mark.parametrize("moment", list(_MOMENTS))
-def test_nothing_is_left(tmp_path: Path, redis_server_program: str, moment: str, number: signal.Signals, status: int) -> None:
+_STATUS = {"SIGINT": 2, "SIGTERM": 143}
+_QUICK = [
+    ("in a test", "SIGINT"),
+    ("outside of our code", "SIGINT"),
+    ("while the system starts", "SIGTERM"),
+    ("in a scenario file", "SIGTERM"),
+    ("in a drawn plan", "SIGINT"),
+]
+
+
+@pytest.mark.parametrize(("moment", "number"), parts([(moment, number) for moment in _MOMENTS for number in _STATUS], quick=_QUICK))
+def test_nothing_is_left(tmp_path: Path, redis_server_program: str, moment: str, number: str) -> None:
     made, scratch, told = copied("plain", tmp_path), tmp_path / "scratch", tmp_path / "told"
     scratch.mkdir(mode=0o711)
     (made / "test_shop.py").unlink()
@@ -126,11 +136,11 @@ def test_nothing_is_left(tmp_path: Path, redis_server_program: str, moment: str,
         assert process.poll() is None, process.communicate()[0]
         assert processes_of(made)
         assert list(scratch.glob("celery-harness-*"))
-        process.send_signal(number)
+        process.send_signal(signal.Signals[number])
         text, _ = process.communicate(timeout=90)
     finally:
         process.kill()
         process.wait()
-    assert process.returncode == status, text
+    assert process.returncode == _STATUS[number], text
     wait_until(lambda: not processes_of(made), "no process is left")
     assert not list(scratch.iterdir()), text

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.support import Project, project
+from tests.parts import chosen, parts
 
 APP = """
 import os, signal, subprocess, sys, threading, time
@@ -53,7 +54,7 @@ def stays():
 """
 #: Task, pool -> what the run must say. The drain's limit is far longer than any of these should take, but for `stays`.
 LOSES = [("first", "solo"), ("first", "prefork"), ("first", "threads"), ("slowly", "solo")]
-PASSES = [("pooled", "prefork"), ("pooled", "threads"), ("calls", "solo"), ("stays", "solo")]
+WAITS = [("pooled", "prefork"), ("pooled", "threads")]
 
 
 def begun(folder: Path, task: str, pool: str) -> tuple[Project, subprocess.Popen[str]]:
@@ -70,10 +71,10 @@ def begun(folder: Path, task: str, pool: str) -> tuple[Project, subprocess.Popen
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[tuple[str, str], dict[str, Any]]]:
+def results(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[tuple[str, str], dict[str, Any]]]:
     """Two by two: they wait much of the time."""
     folder, found = tmp_path_factory.mktemp("quiet"), {}
-    wanted = LOSES + PASSES
+    wanted = chosen(request, "task", "pool")
     for pair in (wanted[n : n + 2] for n in range(0, len(wanted), 2)):
         running = {(task, pool): begun(folder / f"{task}-{pool}", task, pool) for task, pool in pair}
         try:
@@ -95,28 +96,30 @@ def drained(result: dict[str, Any]) -> tuple[float, str]:
     return one["seconds"], one["text"]
 
 
-@pytest.mark.parametrize("which", LOSES)
-def test_what_a_thread_publishes_later_is_part_of_the_run(results: dict[tuple[str, str], dict[str, Any]], which: tuple[str, str]) -> None:
-    result = results[which]
+@pytest.mark.parametrize(("task", "pool"), parts(LOSES, quick=[("first", "prefork")]))
+def test_what_a_thread_publishes_later_is_part_of_the_run(results: dict[tuple[str, str], dict[str, Any]], task: str, pool: str) -> None:
+    result = results[task, pool]
     assert result["verdict"] == "fail"
     assert {finding["word"] for check in result["checks"] for finding in check["findings"]} <= {"LOST", "STRANDED"}
     assert result["fates"]["succeeded"] == 1
 
 
-@pytest.mark.parametrize("which", PASSES[:2])
-def test_threads_that_only_wait_keep_nobody_waiting(results: dict[tuple[str, str], dict[str, Any]], which: tuple[str, str]) -> None:
-    assert results[which]["verdict"] == "pass"
-    assert drained(results[which])[0] < 5
+@pytest.mark.parametrize(("task", "pool"), parts(WAITS, quick=[("pooled", "prefork")]))
+def test_threads_that_only_wait_keep_nobody_waiting(results: dict[tuple[str, str], dict[str, Any]], task: str, pool: str) -> None:
+    assert results[task, pool]["verdict"] == "pass"
+    assert drained(results[task, pool])[0] < 5
 
 
-def test_with_processes_of_the_apps_the_longer_wait_holds(results: dict[tuple[str, str], dict[str, Any]]) -> None:
-    assert results["calls", "solo"]["verdict"] == "pass"
-    assert 0.4 < drained(results["calls", "solo"])[0] < 8
+@pytest.mark.parametrize(("task", "pool"), [("calls", "solo")])
+def test_with_processes_of_the_apps_the_longer_wait_holds(results: dict[tuple[str, str], dict[str, Any]], task: str, pool: str) -> None:
+    assert results[task, pool]["verdict"] == "pass"
+    assert 0.4 < drained(results[task, pool])[0] < 8
 
 
+@pytest.mark.parametrize(("task", "pool"), [("stays", "solo")])
 def test_a_thread_that_stays_is_waited_for_until_the_drains_end_and_the_run_says_so(
-    results: dict[tuple[str, str], dict[str, Any]],
+    results: dict[tuple[str, str], dict[str, Any]], task: str, pool: str
 ) -> None:
-    result = results["stays", "solo"]
+    result = results[task, pool]
     assert result["verdict"] == "pass"
     assert drained(result)[1] == "quiet, but for threads of the app's own in pay-1, waited for until the drain's end"

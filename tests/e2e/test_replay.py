@@ -93,6 +93,7 @@ def test_one_kill_of_what_was_acknowledged_early(project: Path) -> None:
     assert "CONFIRMED  real workers come to the same LOST" in done.stdout
 
 
+@pytest.mark.exhaustive
 def test_two_kills_one_after_another(project: Path) -> None:
     found = flaw(project, "shop.unlucky")
     assert [one["killed_at"] is None for one in found["path"]] == [False, False, True]

@@ -14,6 +14,7 @@ import pytest
 
 from harness.reporting import HtmlWriter
 from tests.e2e.support import wait_until
+from tests.parts import parts
 from tests.unit.reporting import sample
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -94,8 +95,11 @@ def violations(page: Any, axe: str) -> list[tuple[str, str, list[str]]]:
     return found
 
 
-@pytest.mark.parametrize("name", sorted(sample.ALL))
-@pytest.mark.parametrize("width", [1280, 400])
+WIDTHS = (1280, 400)
+QUICK = [("failing", 400), ("failing", 1280), ("large", 400), ("hostile", 1280), ("environment", 400), ("inconclusive", 1280)]
+
+
+@pytest.mark.parametrize(("name", "width"), parts([(name, width) for name in sorted(sample.ALL) for width in WIDTHS], quick=QUICK))
 def test_every_result_draws_quietly(opened: Callable[..., Any], name: str, width: int) -> None:
     page = opened(name, width)
     assert page.complaints == [] and page.evaluate("broken") == []
@@ -105,8 +109,10 @@ def test_every_result_draws_quietly(opened: Callable[..., Any], name: str, width
     assert page.locator("h1").inner_text() and page.evaluate("document.querySelectorAll('[style*=expression]').length") == 0
 
 
-@pytest.mark.parametrize("width", [1280, 400])
-@pytest.mark.parametrize("name", ["failing", "inconclusive", "environment", "one"])
+JUDGED = ("failing", "inconclusive", "environment", "one")
+
+
+@pytest.mark.parametrize(("name", "width"), parts([(name, width) for name in JUDGED for width in WIDTHS], quick=[("failing", 400)]))
 def test_axe_finds_nothing(opened: Callable[..., Any], axe: str, name: str, width: int) -> None:
     assert violations(opened(name, width), axe) == []
 

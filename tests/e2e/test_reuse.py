@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from tests.e2e.support import Project, processes_of, project
+from tests.parts import parts
 
 RUNTIMES = ("processes", "containers")
 FROM_BEFORE = "from the run before, emptied for this one"
@@ -157,7 +158,8 @@ def haunted(folder: Path, runtime: str) -> Project:
     return shop
 
 
-@pytest.fixture(params=RUNTIMES)
+#: In `make test` on processes; what is reused of containers has tests of its own in tests/conformance.
+@pytest.fixture(params=parts(RUNTIMES, quick=["processes"]))
 def runtime(request: pytest.FixtureRequest) -> str:
     if request.param == "containers":
         from tests.e2e.containers import needs_engine

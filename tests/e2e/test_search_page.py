@@ -9,14 +9,21 @@ import pytest
 
 from harness.model.searching import SearchResult
 from harness.reporting.capacity_files import write_search
-from tests.e2e.test_report_page import axe, browser, violations
+from tests.e2e.test_report_page import WIDTHS, axe, browser, violations
+from tests.parts import parts
 from tests.unit.reporting.searched import ALL
 
 __all__ = ["axe", "browser"]  # fixtures
 
 
-@pytest.mark.parametrize("width", [1280, 400])
-@pytest.mark.parametrize("one", ALL, ids=lambda one: f"{one.kind}-{one.exit_code}")
+QUICK = [(ALL[0], 400), (ALL[2], 1280)]
+
+
+@pytest.mark.parametrize(
+    ("one", "width"),
+    parts([(one, width) for one in ALL for width in WIDTHS], quick=QUICK),
+    ids=lambda one: f"{one.kind}-{one.exit_code}" if isinstance(one, SearchResult) else str(one),
+)
 def test_it_is_quiet_offline_narrow_and_accessible(browser: Any, axe: str, tmp_path: Path, one: SearchResult, width: int) -> None:
     _, page_file = write_search(one, tmp_path)
     page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme="light")

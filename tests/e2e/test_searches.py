@@ -6,11 +6,14 @@ import json
 import signal
 from pathlib import Path
 
+import pytest
+
 from tests.e2e.gate_support import told
 from tests.e2e.searches import found, shop
 from tests.e2e.support import end, processes_of, wait_until
 
 
+@pytest.mark.exhaustive
 def test_the_capacity_of_a_worker_is_found(tmp_path: Path) -> None:
     made = shop(tmp_path)
     done = made.run("load", "s.yaml", "--runtime", "processes", "--find-capacity", "--trial", "3s", "--precision", "30%", timeout=280)
@@ -50,6 +53,7 @@ def test_what_is_asked_for_is_decided(tmp_path: Path) -> None:
     assert events[-1]["result"]["capacity"]["high"] < 50 and "50/s is not reached" in events[-1]["result"]["headline"]
 
 
+@pytest.mark.exhaustive
 def test_a_signal_leaves_what_the_trials_say(tmp_path: Path) -> None:
     made = shop(tmp_path)
     process = made.command("load", "s.yaml", "--runtime", "processes", "--find-capacity", "--trial", "3s")

@@ -13,6 +13,7 @@ import pytest
 
 from tests.e2e.containers import needs_engine
 from tests.e2e.support import Project, processes_of, project, wait_until
+from tests.parts import parts
 
 
 def finished(shop: Project, runtime: str, scenarios: int) -> subprocess.Popen[str]:
@@ -59,8 +60,13 @@ def engine_has(pid: int) -> str:
     return told
 
 
-@pytest.mark.parametrize(("number", "again"), [(signal.SIGTERM, False), (signal.SIGINT, True)])
-@pytest.mark.parametrize("runtime", ["processes", "containers"])
+SIGNALS = [(signal.SIGTERM, False), (signal.SIGINT, True)]
+QUICK = [("processes", signal.SIGINT, True), ("containers", signal.SIGTERM, False)]
+
+
+@pytest.mark.parametrize(
+    ("runtime", "number", "again"), parts([(runtime, *one) for runtime in ("processes", "containers") for one in SIGNALS], quick=QUICK)
+)
 def test_nothing_is_left_of_what_was_kept(tmp_path: Path, runtime: str, number: signal.Signals, again: bool) -> None:
     if runtime == "containers":
         needs_engine()

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.support import APP, Project, end, processes_of, project, wait_until
+from tests.parts import parts
 
 
 @pytest.fixture
@@ -51,13 +52,16 @@ MOMENTS: dict[str, dict[str, object]] = {
 }
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-@pytest.mark.parametrize("phase", list(MOMENTS))
-def test_a_signal_at_any_moment_stops_everything(shop: Project, phase: str, number: int, status: int) -> None:
+STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143}
+QUICK = [("", signal.SIGINT), ("ready", signal.SIGTERM), ("run", signal.SIGINT), ("fault", signal.SIGTERM)]
+
+
+@pytest.mark.parametrize(("phase", "number"), parts([(phase, number) for phase in MOMENTS for number in STATUS], quick=QUICK))
+def test_a_signal_at_any_moment_stops_everything(shop: Project, phase: str, number: signal.Signals) -> None:
     before = temporary_folders()
     process = start_until(shop, phase, **MOMENTS[phase])
     end(process, number)
-    assert process.returncode == status
+    assert process.returncode == STATUS[number]
     stopped_clean(shop, before)
     if phase in ("run", "fault"):
         result = shop.result()
@@ -191,8 +195,7 @@ _PIPE = 1 << 16
 
 def test_parallel_jobs_do_not_block_on_what_they_say(shop: Project) -> None:
     """More JSON lines than a pipe holds."""
-    load = [{"send": "shop.work", "args": [1], "count": 400}]
-    files = [str(shop.scenario(name, load=load, system={"env": {"SHOP_SECONDS": "0"}}, drain={"timeout": "60s"})) for name in ("a", "b")]
+    files = [str(shop.scenario(name, description="word " * (_PIPE // 5 + 1))) for name in ("a", "b")]
     done = shop.run("run", *files, "-j", "2", "--keep", "--json", timeout=80)
     assert done.returncode == 0, done.stdout + done.stderr
     said = [line for line in done.stdout.splitlines(keepends=True) if '"event":"result"' in line]

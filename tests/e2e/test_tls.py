@@ -12,6 +12,7 @@ import pytest
 
 from tests.e2e.containers import needs_engine
 from tests.e2e.support import processes_of, project, wait_until
+from tests.parts import chosen, parts
 
 WRONG_NAME = "pay-1 cannot connect: the certificate is for wrong.example, not for {host}"
 EXPIRED = r"pay-1 cannot connect: the certificate expired on \d{4}-\d\d-\d\d \d\d:\d\d UTC"
@@ -43,7 +44,9 @@ class Done:
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory, redis_server_program: str) -> Iterator[dict[Any, Future[Done]]]:
+def runs(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, redis_server_program: str
+) -> Iterator[dict[Any, Future[Done]]]:
     """All of them, a few at a time: servers take their time to start, and need little meanwhile."""
 
     def run(runtime: str, broker: str, tls: Any, backend: Any = None) -> Done:
@@ -57,32 +60,37 @@ def runs(tmp_path_factory: pytest.TempPathFactory, redis_server_program: str) ->
         return Done(done.returncode, done.stdout + done.stderr, shop.result()["environment"])
 
     with ThreadPoolExecutor(4) as pool:
-        found = {("postgres", tls): pool.submit(run, "processes", "redis", False, {"kind": "postgres", "tls": tls}) for tls in POSTGRES}
-        found |= {place: pool.submit(run, *place, True, BACKENDS[place[0]][place[1]]) for place in PLACES}
-        yield found | {case: pool.submit(run, *case) for case in FLAWED}
+        backend: dict[str, Any] = {"kind": "postgres"}
+        flaws = chosen(request, "flaw")
+        found = {("postgres", tls): pool.submit(run, "processes", "redis", False, {**backend, "tls": tls}) for tls in flaws}
+        flawed = chosen(request, "runtime", "broker", "tls")
+        found |= {place: pool.submit(run, *place, True, BACKENDS[place[0]][place[1]]) for place in chosen(request, "place", "server")}
+        yield found | {case: pool.submit(run, *case) for case in flawed}
 
 
-@pytest.mark.parametrize("place", PLACES)
-def test_encrypted_it_works_as_in_the_clear(runs: dict[Any, Future[Done]], place: tuple[str, str]) -> None:
-    done = runs[place].result()
+@pytest.mark.parametrize(("place", "server"), parts(PLACES, quick=[("processes", "rabbitmq"), ("containers", "redis")]))
+def test_encrypted_it_works_as_in_the_clear(runs: dict[Any, Future[Done]], place: str, server: str) -> None:
+    done = runs[place, server].result()
     assert done.code == 0, done.text
     assert ", TLS, started by this run" in done.environment["Broker"]
     assert ", TLS, started by this run" in done.environment["Result backend"]
 
 
-@pytest.mark.parametrize("case", FLAWED)
-def test_a_bad_certificate_is_the_environments_fault_in_one_sentence(runs: dict[Any, Future[Done]], case: tuple[str, str, str]) -> None:
-    runtime, _, tls = case
-    done = runs[case].result()
+@pytest.mark.parametrize(("runtime", "broker", "tls"), parts(FLAWED, quick=[("containers", "redis", "wrong_name")]))
+def test_a_bad_certificate_is_the_environments_fault_in_one_sentence(
+    runs: dict[Any, Future[Done]], runtime: str, broker: str, tls: str
+) -> None:
+    done = runs[runtime, broker, tls].result()
     flat = " ".join(done.text.split())
     assert done.code == 3, done.text
     assert re.search(EXPIRED if tls == "expired" else re.escape(WRONG_NAME.format(host=HOSTS[runtime])), flat), done.text
     assert "docs/tls.md" in flat
 
 
-@pytest.mark.parametrize("tls", list(POSTGRES))
-def test_a_bad_certificate_of_a_postgres_backend(runs: dict[Any, Future[Done]], tls: str) -> None:
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("flaw", list(POSTGRES))
+def test_a_bad_certificate_of_a_postgres_backend(runs: dict[Any, Future[Done]], flaw: str) -> None:
     """Celery meets it when the producer asks for a result."""
-    done = runs["postgres", tls].result()
+    done = runs["postgres", flaw].result()
     assert done.code == 3, done.text
-    assert re.search(POSTGRES[tls], " ".join(done.text.split())), done.text
+    assert re.search(POSTGRES[flaw], " ".join(done.text.split())), done.text

@@ -63,6 +63,14 @@ def test_version_is_the_same_everywhere() -> None:
     assert 'dynamic = ["version"]' in project, "the version is written once, in harness/__init__.py"
 
 
+def test_no_folder_of_tests_is_left_out() -> None:
+    found = {
+        relative(path.parent).split("/")[1] for path in files() if path.name.startswith("test_") and relative(path).startswith("tests/")
+    }
+    testpaths = re.search(r"^testpaths = \[(.*?)\]", (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+    assert testpaths and {f'"tests/{name}"' for name in found - {"tidy"}} == set(testpaths[1].split(", "))
+
+
 def test_scripts_are_executable() -> None:
     for path in files():
         if path.suffix in ("", ".py") and path.read_bytes()[:2] == b"#!":

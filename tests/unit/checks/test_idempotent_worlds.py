@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
+import pytest
+
 from harness.model.finding import Word
 from tests.unit.checks.idempotence_kit import UNSENT, Db, Lab, Table, failed, judge, killed, lost, twice
 from tests.unit.checks.payments_lab import FAIL, INCONCLUSIVE, PASS, lab, tables
@@ -233,6 +235,7 @@ def test_a_call_that_was_never_sent_must_have_left_nothing() -> None:
 # --- size -------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.exhaustive
 def test_1500_calls_on_three_collections_are_judged_in_seconds() -> None:
     world = {
         "db.orders": Table(key=("id",), surrogate=("id",), rows=[{"id": n, "status": "new", "at": None} for n in range(1, 1501)]),

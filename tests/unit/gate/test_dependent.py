@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.gate.dependent import FEWEST_SECONDS, Bounds, Sample, quantile_bounds, quantile_of, ratio_bounds, share_bounds, student
+from tests.parts import parts
 from tests.unit.gate.compared import samples, slowness
 
 _ERROR = 0.05
@@ -31,7 +32,7 @@ def _false_alarms(found: Callable[[random.Random], Bounds], seed: int) -> int:
     return sum(not one.low <= 1 <= one.high for one in (found(chance) for _ in range(_RUNS)))
 
 
-@pytest.mark.parametrize(("seconds", "memory"), [(30, 0.0), (60, 0.6), (120, 0.9)])
+@pytest.mark.parametrize(("seconds", "memory"), parts([(30, 0.0), (60, 0.6), (120, 0.9)], quick=[(30, 0.0), (60, 0.6)]))
 @pytest.mark.parametrize("share", [0.50, 0.95])
 def test_a_against_a_alarms_no_more_often_than_stated(seconds: int, memory: float, share: float) -> None:
     def ratio(chance: random.Random) -> Bounds:

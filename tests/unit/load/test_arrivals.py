@@ -270,6 +270,7 @@ def test_load_seconds() -> None:
     assert load_seconds(counted, 4) == max(2.0, plan_calls(counted, 4)[-1].due)
 
 
+@pytest.mark.exhaustive
 def test_a_million_calls_are_planned_in_seconds() -> None:
     plan = plan_calls([item(rate="10000/s", **{"for": "100s"})], 0)
     assert (len(plan), plan[-1].number) == (1_000_000, 1_000_000)

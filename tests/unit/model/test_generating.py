@@ -148,6 +148,7 @@ def test_each_publisher_is_looked_at_by_itself() -> None:
     assert judged(halves).bottleneck == ""
 
 
+@pytest.mark.exhaustive
 def test_a_hundred_thousand_calls_are_judged_in_seconds() -> None:
     import time
 
