@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 import signal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -95,6 +96,7 @@ def _ask(host: ContainerHost, program: str, request: dict[str, Any], **options: 
 
 def test_a_question_is_answered_and_its_container_gone(host: ContainerHost, engine: Engine) -> None:
     answer = _ask(host, "call", {"call": "question:double", "args": [21]})
+    assert "question.py" in {Path(path).name for path in answer.pop("read")}
     assert answer == {"ok": True, "value": 42, "undeclared": []}
     assert "counting" in (host.folders.report / "logs" / "setup.log").read_text()
     assert not [name for name in left_of(engine, host.run_id)[0] if "-call-" in name]
