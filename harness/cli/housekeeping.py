@@ -25,7 +25,8 @@ def clean(dry_run: bool) -> None:
     """Remove processes, containers, networks and temporary folders of runs whose harness is gone. Reports stay."""
     from harness.runtimes.shared import leftovers
 
-    tried = [_cleaned(leftovers.leftovers, leftovers.remove, dry_run=dry_run), _containers_cleaned(dry_run=dry_run)]
+    # Containers first: an engine that is still starting one makes anew, empty, each folder that it is to see.
+    tried = [_containers_cleaned(dry_run=dry_run), _cleaned(leftovers.leftovers, leftovers.remove, dry_run=dry_run)]
     if "trouble" in tried:
         raise click.exceptions.Exit(3)
     if "found" not in tried:

@@ -118,6 +118,7 @@ class Oracle:
             self.seen.add(self.world())
         ending = self._deliver(len(kills), None)
         self.ends.add((self.world(), ending.outcome.value))
+        print(f"killed at {kills}: {ending.outcome.value} {ending.error}")  # shown where the test fails
         return len(ending.stops)
 
     def _deliver(self, number: int, kill: int | None) -> Any:

@@ -121,6 +121,8 @@ def test_a_right_task_gets_one_and_a_broken_one_gets_none(certified: tuple[Proje
 @pytest.mark.exhaustive
 def test_two_at_once_write_the_same_bytes_and_a_broken_task_loses_its_own_alone(shop: Project) -> None:
     both = [shop.command("certify", "scenarios/bills.yaml", *TIME, "--task", "shop.bill", "--folder", f) for f in ("one", "two")]
+    if not (shop.folder / "certificates").is_dir():  # by the first test, where that was asked for too
+        shop.run("certify", "scenarios/bills.yaml", *TIME, "--task", "shop.bill", timeout=280)
     (note,) = (shop.folder / "certificates").iterdir()
     made_up = json.loads(note.read_bytes())
     made_up["subject"]["task"] = "shop.note"

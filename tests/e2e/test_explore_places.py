@@ -70,6 +70,7 @@ def test_in_a_container_under_the_default_profile(container: Callable[..., Said]
         assert len(list((shop.folder / "certificates").iterdir())) == 1
 
 
+@pytest.mark.exhaustive
 def test_in_one_that_refuses_seccomp_lines_are_tried_and_nothing_is_certified(container: Callable[..., Said]) -> None:
     with shop_in("shop", "shop.added", "shop.paid") as shop:
         harness, only = " ".join(HARNESS), "--task shop.paid"

@@ -15,6 +15,9 @@ import pytest
 from harness.scenario.loader import load_scenarios
 from tests.parts import chosen, parts
 
+#: The first test of a file explores all of its tasks at once, at most two at a time.
+pytestmark = pytest.mark.timeout(1200)
+
 ROOT = Path(__file__).resolve().parents[2]
 SCENARIO = ROOT / "sample_tasks" / "crashes" / "explore.yaml"
 RESULTS = SCENARIO.with_name("results.yaml")
@@ -136,7 +139,7 @@ def explored(scenario: Path, tasks: list[str], folder: Path, *options: str) -> T
     copy = folder / scenario.name
     copy.write_text("\n".join([head, "explore:", *lines, ""]))
     command = [sys.executable, "-m", "harness.cli", "explore", str(copy), "--json", "--time", "10m", "--reports", str(folder / "reports")]
-    done = subprocess.run([*command, *options], cwd=ROOT, capture_output=True, text=True, timeout=60 + 60 * len(tasks), check=False)
+    done = subprocess.run([*command, *options], cwd=ROOT, capture_output=True, text=True, timeout=120 + 15 * len(tasks), check=False)
     assert done.stdout, done.stderr
     found = [json.loads(line) for line in done.stdout.splitlines()]
     assert [one["task"] for one in found] == [line.partition("task: ")[2].partition(",")[0] for line in lines], done.stderr
