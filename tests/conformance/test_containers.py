@@ -11,6 +11,7 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+import psutil
 import pytest
 
 from harness.errors import EnvironmentFault
@@ -97,10 +98,17 @@ def test_paused_nothing_runs_and_resumed_it_goes_on(host: ContainerHost) -> None
     assert process.kill() == (process.pid, child), "a frozen one can be killed too"
 
 
+def _one_is_stopped() -> bool:
+    """Of the processes that run PARENT, as the machine sees them: no other test stops one by a signal."""
+    running = (one.info for one in psutil.process_iter(["cmdline", "status"]))
+    return any(info["status"] == psutil.STATUS_STOPPED and PARENT in (info["cmdline"] or ()) for info in running)
+
+
 def test_resume_thaws_what_was_stopped_from_inside(host: ContainerHost) -> None:
     process, _ = parent(host, "stopped")
     process.tell("freeze")
     wrote(process, "heard freeze")
+    until(_one_is_stopped, "the signal that it sent itself has stopped all of its threads")
     process.tell("later")
     time.sleep(0.2)
     assert "heard later" not in process.log.read_text()
