@@ -4,8 +4,8 @@ N ?= 200
 SEED ?= 1
 RUNS ?= 20
 ARGS ?=
-# Two for each processor: a test of real servers and workers waits for them half of its time.
-JOBS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); echo $$((n > 4 ? 8 : 2 * n)))
+# Half as many again as processors: a test of real servers and workers waits for them a third of its time.
+JOBS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); echo $$((n > 5 ? 8 : (3 * n + 1) / 2)))
 # Where `make scenarios` runs them: processes-redis, processes-rabbitmq, containers-redis, containers-rabbitmq, joined by "or".
 GROUNDS ?= processes-redis
 
