@@ -11,30 +11,12 @@ from harness.errors import EnvironmentFault
 from harness.model.world import Row
 from harness.ports.broker import Endpoint
 from harness.ports.queues import Kept, Waiting
-from harness.ports.redis_content import CONTENT, calls_of, groups_of
+from harness.ports.redis_content import LOOK, calls_of, groups_of
 from harness.ports.redis_turns import RedisTurns
 from harness.ports.trust import wrapped
 
 __all__ = ["RedisQueues"]
 
-#: All databases at one moment: {number, keys: {key, type, milliseconds to live or -1, serialised, content}}.
-_LOOK = f"""{CONTENT}
-local all = {{}}
-for db in string.gmatch(redis.call('INFO', 'keyspace'), 'db(%d+):') do
-  redis.call('SELECT', db)
-  local rows = {{}}
-  for _, key in ipairs(redis.call('KEYS', '*')) do
-    local kind = redis.call('TYPE', key).ok
-    local value = content_of(key, kind)
-    if kind == 'set' then table.sort(value) end
-    if kind ~= 'none' then
-      rows[#rows + 1] = {{key, kind, redis.call('PTTL', key), redis.call('DUMP', key), value, groups_of(key, kind)}}
-    end
-  end
-  all[#all + 1] = {{tonumber(db), rows}}
-end
-return all
-"""
 #: `_kombu.binding.<exchange>`, and in newer versions `_kombu.binding_permanent.<exchange>` and `_kombu.binding_deadlines`.
 _BINDING = "_kombu.binding"
 
@@ -59,18 +41,20 @@ class RedisQueues:
 
     def look(self) -> Kept:
         """A list is a queue as far as its items are envelopes; routing is only part of the image."""
-        databases = sorted((int(db), sorted(entries, key=_name)) for db, entries in self._ask(lambda: self._connected().eval(_LOOK, 0)))
+        databases = sorted((int(db), sorted(entries, key=_name)) for db, entries in self._ask(lambda: self._connected().eval(LOOK, 0)))
         waiting: list[Waiting] = []
         rows: list[Row] = []
         for db, entries in databases:
-            for key, kind, lifetime, _, value, groups in entries:
+            for key, kind, lifetime, value, _, groups in entries:
                 name = _text(key)
                 messages = list(_messages(name, value)) if kind == b"list" and not db else []
                 if messages and len(messages) == len(value):
                     waiting += messages
                 elif not name.startswith(self._prefix + _BINDING):
                     rows.append(_row(name if not db else f"/{db} {name}", _text(kind), lifetime, value, groups))
-        image = tuple((db, tuple((bytes(key), int(life), bytes(dump)) for key, _, life, dump, *_ in entries)) for db, entries in databases)
+        image = tuple(
+            (db, tuple((bytes(key), int(life), bytes(dump)) for key, _, life, _, dump, _ in entries)) for db, entries in databases
+        )
         return Kept(tuple(waiting), tuple(rows), image)
 
     def restore(self, image: Any) -> None:
@@ -165,7 +149,7 @@ def _name(entry: Sequence[Any]) -> bytes:
 
 def _row(key: str, kind: str, lifetime: int, value: Any, groups: Sequence[Any]) -> Row:
     """A stream's ids are the time of day: its entries are shown without, and who has read how many of them."""
-    row: Row = {"key": key, "type": kind, "value": _content(value), "expires": lifetime >= 0}
+    row: Row = {"key": key, "type": kind, "value": _content(sorted(value) if kind == "set" else value), "expires": lifetime >= 0}
     if kind != "stream":
         return row
     readers = [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,9 +42,10 @@ def run_explorations(wanted: Wanted) -> int:
         loaded = loaded_scenario(wanted, folder)
         items = items_of(wanted, loaded)
         lanes = min(wanted.jobs or processors(), len(items))
-        explore = _side_by_side if lanes > 1 else _one_by_one
         with InterruptGuard() as guard, closing(Teller(wanted, folder)) as teller:
-            for item, found in zip(items, explore(wanted, loaded, items, run_id, folder, guard, teller, lanes), strict=True):
+            asked = _Asked(loaded, items, wanted.points, run_id, folder, guard, teller)
+            explored = asked.side_by_side(lanes) if lanes > 1 else asked.one_by_one()
+            for item, found in zip(items, explored, strict=True):
                 told = told_of(with_saved_flaws(found, loaded, item, folder), wanted)
                 teller.end(told)
                 report.add(told)
@@ -80,38 +82,32 @@ class _Report:
             self._written, self._at = len(self.told), time.monotonic()
 
 
-def _one_by_one(
-    wanted: Wanted,
-    loaded: LoadedScenario,
-    items: Sequence[ExploreItem],
-    run_id: str,
-    folder: Path,
-    guard: InterruptGuard,
-    teller: Teller,
-    lanes: int,
-) -> Iterator[Exploration]:
-    """In one system."""
-    with exploring(loaded, items, run_id, folder, wanted.points) as explorer:
-        for item in items:
-            teller.begin(item)
-            yield explorer.explore(item, say=teller.say, check=guard.check, tell=teller.tell)
+@dataclass(frozen=True)
+class _Asked:
+    """What is explored, for which run, and who hears of it."""
 
+    loaded: LoadedScenario
+    items: Sequence[ExploreItem]
+    points: str
+    run_id: str
+    folder: Path
+    guard: InterruptGuard
+    teller: Teller
 
-def _side_by_side(
-    wanted: Wanted,
-    loaded: LoadedScenario,
-    items: Sequence[ExploreItem],
-    run_id: str,
-    folder: Path,
-    guard: InterruptGuard,
-    teller: Teller,
-    lanes: int,
-) -> Iterator[Exploration]:
-    """So many at a time, each in a system of its own; told in order."""
-    from harness.cli.explore_lanes import Lanes
+    def one_by_one(self) -> Iterator[Exploration]:
+        """In one system."""
+        with exploring(self.loaded, self.items, self.run_id, self.folder, self.points) as explorer:
+            for item in self.items:
+                self.teller.begin(item)
+                yield explorer.explore(item, say=self.teller.say, check=self.guard.check, tell=self.teller.tell)
 
-    with closing(Lanes(loaded, items, lanes, run_id, folder, wanted.points, says=teller.is_seen)) as running:
-        for number, item in enumerate(items):
-            found = running.result(number, say=teller.say, check=guard.check)
-            teller.begin(item)
-            yield found
+    def side_by_side(self, lanes: int) -> Iterator[Exploration]:
+        """So many at a time, each in a system of its own; told in order."""
+        from harness.cli.explore_lanes import Lanes
+
+        running = Lanes(self.loaded, self.items, lanes, self.run_id, self.folder, self.points, says=self.teller.is_seen)
+        with closing(running):
+            for number, item in enumerate(self.items):
+                found = running.result(number, say=self.teller.say, check=self.guard.check)
+                self.teller.begin(item)
+                yield found

@@ -82,7 +82,7 @@ def load_plan(root: Path, settings: GateSettings, baseline: Baseline | None) -> 
             f"no scenario in {where} has the tag {' or '.join(settings.tags)}",
             hint="add `tags: [ci]` to a scenario, or name others with --tags",
         )
-    run = [(loaded, index) for loaded, index in found if not _only_explores(loaded)]
+    run = [(loaded, index) for loaded, index in found if not loaded.scenario.only_explores]
     keys = keys_of([loaded for loaded, _ in run], root)
     planned = [
         GateScenario(
@@ -96,11 +96,6 @@ def load_plan(root: Path, settings: GateSettings, baseline: Baseline | None) -> 
         for cell, one in planned_certificates(explored[path], root, settings, keys):
             planned.append(GateScenario(cell, explored[path], -1, one))
     return planned
-
-
-def _only_explores(loaded: LoadedScenario) -> bool:
-    scenario = loaded.scenario
-    return bool(scenario.explore) and not (scenario.load or scenario.schedule or scenario.locust)
 
 
 def _compares_worlds(loaded: LoadedScenario) -> bool:

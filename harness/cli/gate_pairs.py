@@ -107,11 +107,11 @@ class PairRuns:
             return
         pairs: dict[Measure, list[tuple[float, float]]] = {one.measure: [] for one in suspect.open}
         gone: Counter[Measure] = Counter()
-        why = self._run_pairs(suspect, tree, folder, pairs, gone)
+        ended = self._run_pairs(suspect, tree, folder, pairs, gone)
         for one in suspect.open:
-            if gone[one.measure] > 0:  # those that are left are the better ones of this tree: what they say is no answer
-                why = f"{plural(gone[one.measure], 'run')} more of this tree than of the baseline's commit had too few tasks for it"
-            found = None if gone[one.measure] > 0 else self._judged(one.measure, pairs[one.measure])
+            more = gone[one.measure]
+            why = f"{plural(more, 'run')} more of this tree than of the baseline's commit had too few tasks for it" if more > 0 else ended
+            found = self._judged(one.measure, pairs[one.measure], more)
             suspect.settle(one.measure, found or undecided(one.measure, pairs[one.measure], why, one))
 
     def _run_pairs(
@@ -134,7 +134,7 @@ class PairRuns:
                     values.append((one, other))
             if number == FEWEST_PAIRS:
                 for one in suspect.open:
-                    if gone[one.measure] <= 0 and (found := self._judged(one.measure, pairs[one.measure])):
+                    if found := self._judged(one.measure, pairs[one.measure], gone[one.measure]):
                         suspect.settle(one.measure, found)
                 if not suspect.open:
                     return ""
@@ -148,8 +148,9 @@ class PairRuns:
         before = self.runner.run_at(cell, tree, folder)
         return before, self.runner.run(cell, repetition=True)
 
-    def _judged(self, measure: Measure, pairs: Sequence[tuple[float, float]]) -> Comparison | None:
-        return from_pairs(measure, pairs, self.tolerance)
+    def _judged(self, measure: Measure, pairs: Sequence[tuple[float, float]], gone: int) -> Comparison | None:
+        """None where more of this tree's runs lack the figure: those that are left are the better ones, and what they say is no answer."""
+        return from_pairs(measure, pairs, self.tolerance) if gone <= 0 else None
 
 
 def elsewhere(loaded: LoadedScenario, tree: Path) -> str:

@@ -208,7 +208,7 @@ def _load(paths: list[Path], options: Options) -> list[Chosen]:
             runtimes = [wanted_runtime(cell, options.runtime) for cell in loaded]
             for cell, runtime in zip(loaded, runtimes, strict=True):
                 check_abilities(cell, known.runtimes[runtime])
-            if _only_explored(loaded[0]):
+            if loaded[0].scenario.only_explores:
                 if len(paths) > 1:
                     continue  # beside others, as in a folder, it is no mistake
                 raise _nothing_to_run(loaded[0])
@@ -226,10 +226,6 @@ def _load(paths: list[Path], options: Options) -> list[Chosen]:
         why = "--tags and -k leave none" if options.tags or options.select else "these files only say what to explore"
         raise UsageError("no scenario is left", hint=f"{why}; `celery-harness list` shows names and tags")
     return cells
-
-
-def _only_explored(loaded: LoadedScenario) -> bool:
-    return not loaded.scenario.load and loaded.scenario.locust is None
 
 
 def _nothing_to_run(loaded: LoadedScenario) -> HarnessError:

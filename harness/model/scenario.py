@@ -391,3 +391,8 @@ class Scenario(_Frozen):
     semantics: dict[str, Literal["at_least_once", "at_most_once"]] = Field(
         default={}, description="per task name or pattern; default from its acks"
     )
+
+    @property
+    def only_explores(self) -> bool:
+        """Is there nothing to run? The calls of a `schedule` are its `load` by now."""
+        return not self.load and self.locust is None

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["CONTENT", "NOT_SHOWN", "PUBLISHED", "calls_of", "groups_of"]
+__all__ = ["CONTENT", "LOOK", "NOT_SHOWN", "PUBLISHED", "calls_of", "groups_of"]
 
 #: Lua: what a key holds, as its type has it; serialised where no command shows it. And, of a stream: of each group its name, up to where
 #: it has read, and what is pending there: {id, consumer, idle, deliveries}.
@@ -32,6 +32,23 @@ local function groups_of(key, kind)
   end
   return found
 end
+"""
+#: Lua: all keys of all databases at one moment: {database, rows of {key, type, milliseconds to live or -1, content, serialised, groups}}.
+LOOK = f"""{CONTENT}
+local all = {{}}
+for db in string.gmatch(redis.call('INFO', 'keyspace'), 'db(%d+):') do
+  redis.call('SELECT', db)
+  local rows = {{}}
+  for _, key in ipairs(redis.call('KEYS', '*')) do
+    local kind = redis.call('TYPE', key).ok
+    if kind ~= 'none' then
+      local value, content = content_of(key, kind), redis.call('DUMP', key)
+      rows[#rows + 1] = {{key, kind, redis.call('PTTL', key), value, content, groups_of(key, kind)}}
+    end
+  end
+  all[#all + 1] = {{tonumber(db), rows}}
+end
+return all
 """
 PUBLISHED = "what is published (PUBLISH)"
 #: Command -> what of it no key shows, or what does not hold when a world is set back.

@@ -11,7 +11,7 @@ from pydantic import Field
 from harness.errors import EnvironmentFault
 from harness.model.world import Collection, Row, StoreState
 from harness.ports.broker import Endpoint
-from harness.ports.redis_content import CONTENT, calls_of, groups_of
+from harness.ports.redis_content import CONTENT, LOOK, calls_of, groups_of
 from harness.ports.redis_turns import RedisTurns
 from harness.ports.store import StoreHost, StoreParameters
 from harness.ports.trust import wrapped
@@ -28,22 +28,6 @@ for i, key in ipairs(redis.call('KEYS', '*')) do
   if kind ~= 'none' then rows[#rows + 1] = {{key, kind, redis.call('PTTL', key), value}} end
 end
 return rows
-"""
-#: Both, of all databases: {database, rows as `_READ` has them, each with its serialised value and its groups at the end}.
-_LOOK = f"""{CONTENT}
-local all = {{}}
-for db in string.gmatch(redis.call('INFO', 'keyspace'), 'db(%d+):') do
-  redis.call('SELECT', db)
-  local rows = {{}}
-  for i, key in ipairs(redis.call('KEYS', '*')) do
-    local kind = redis.call('TYPE', key).ok
-    local value = content_of(key, kind)
-    local content = redis.call('DUMP', key)
-    if content then rows[#rows + 1] = {{key, kind, redis.call('PTTL', key), value, content, groups_of(key, kind)}} end
-  end
-  all[#all + 1] = {{tonumber(db), rows}}
-end
-return all
 """
 _DUMP = """
 local rows = {}
@@ -150,7 +134,7 @@ class RedisStore:
 
     def look(self) -> tuple[StoreState, dict[int, list[tuple[bytes, int, bytes]]], tuple[Collection, ...]]:
         """See `LooksOnce`."""
-        found: dict[int, Sequence[Any]] = {0: [], **{int(db): entries for db, entries in self._eval(0, _LOOK)}}
+        found: dict[int, Sequence[Any]] = {0: [], **{int(db): entries for db, entries in self._eval(0, LOOK)}}
         state = self._state({db: [entry[:4] for entry in entries] for db, entries in sorted(found.items())})
         image = {db: [(key, lifetime, content) for key, _, lifetime, _, content, _ in entries] for db, entries in found.items()}
         return state, image, _beneath(found)

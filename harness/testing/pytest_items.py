@@ -33,7 +33,7 @@ class ScenarioFile(pytest.File):
             yield ScenarioItem.from_parent(self, name="cell", loaded=None, refused=exc)
             return
         for loaded in cells:
-            if not loaded.scenario.load and loaded.scenario.locust is None:
+            if loaded.scenario.only_explores:
                 continue  # it only says what to explore: `run` passes it over as well
             values = ", ".join(f"{name}={value}" for name, value in loaded.cell.items())
             yield ScenarioItem.from_parent(self, name=f"cell[{values}]" if values else "cell", loaded=loaded, refused=None)
