@@ -355,16 +355,20 @@ class Delivering:
         assert child.listener is not None
         family = Family(zygote.pid, child.pid, memory)
         poll = select.poll()
-        poll.register(child.listener, 0)  # no event but the hang-up: the last of those that have the filter is gone
+        poll.register(child.listener, 0)  # no event but the hang-up: all that have the filter end, and none starts another
         deadline = time.monotonic() + _KILL_SECONDS
         child.kill()
-        while True:
-            if child.forked:
+        hung_up = False
+        # Since Linux 6.12 a process lets go of its filter first, and of its memory, files and locks after that.
+        while not hung_up or child.is_there() or (child.forked and family.running(zygote.waiting())):
+            if child.forked and not hung_up:
                 family.kill(zygote.waiting())
-            if poll.poll(20):
-                return
             if time.monotonic() > deadline:
                 raise EnvironmentFault(f"processes of a task did not end within {_KILL_SECONDS:.0f} s of SIGKILL")
+            if hung_up:
+                child.wait(0.001)
+            else:
+                hung_up = bool(poll.poll(20))
 
     def _ending(self, outcome: Outcome) -> Ending:
         told = self._answer or {}

@@ -13,7 +13,7 @@ from pathlib import Path
 from harness.explore.proc import link, numbers
 from harness.explore.process_memory import ProcessMemory
 
-__all__ = ["Family"]
+__all__ = ["Family", "has_ended"]
 
 _NUMBERS = {
     "x86_64": {"wait4": 61, "waitid": 247, "futex": 202, "read": 0, "poll": 7, "ppoll": 271, "vfork": 58, "clone": 56, "clone3": 435},
@@ -46,8 +46,8 @@ class Family:
         return found
 
     def running(self, others: Collection[int]) -> list[int]:
-        """Those that have not ended, whether anybody has asked for their end or not."""
-        return [process for process in self.processes(others) if not _gone(process)]
+        """Those that have a thread that has not ended, whether anybody has asked for their end or not."""
+        return [process for process in self.processes(others) if not has_ended(process)]
 
     def threads(self, others: Collection[int]) -> list[int]:
         """Of all of them."""
@@ -96,6 +96,11 @@ class Family:
         for process in self.processes(others):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process, signal.SIGKILL)
+
+
+def has_ended(process: int) -> bool:
+    """Has each of its threads let go of all that it held?"""
+    return all(_gone(thread) for thread in numbers(f"/proc/{process}/task"))
 
 
 def _children(process: int) -> Iterator[int]:

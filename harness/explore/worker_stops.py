@@ -20,6 +20,7 @@ from typing import Any
 
 from harness.egress.listener import Call, Listener
 from harness.errors import EnvironmentFault
+from harness.explore.family import has_ended
 from harness.explore.process_memory import ProcessMemory
 from harness.explore.stops import Connection, Decoder, Doubt, Effect, Refusal, What
 from harness.explore.targets import Targets
@@ -292,7 +293,10 @@ class WorkerStops:
                 os.kill(child.pid, signal.SIGKILL)
         poll = select.poll()
         poll.register(child.listener, 0)  # no event but the hang-up
-        if not poll.poll(_GONE_SECONDS * 1000):
+        ended, deadline = bool(poll.poll(_GONE_SECONDS * 1000)), time.monotonic() + _GONE_SECONDS
+        while ended and not has_ended(child.pid) and time.monotonic() < deadline:  # its files and locks are left after its filter
+            time.sleep(0.001)
+        if not ended or not has_ended(child.pid):
             raise EnvironmentFault(f"a worker did not end within {_GONE_SECONDS:.0f} s of SIGKILL")
         record = {"k": "strike", "m": at, "fault": fault, "d": run.delivery, "id": run.id, "n": run.task}
         words = f"effect {child.number}: {effect.words}"

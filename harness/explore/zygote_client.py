@@ -134,14 +134,19 @@ class Child:
             return False
         return True
 
+    def wait(self, seconds: float) -> None:
+        """At most so long until it has ended; where nobody tells of that, all of it."""
+        if self.handle >= 0 and self.is_there():
+            select.select([self.handle], [], [], seconds)
+        else:
+            time.sleep(seconds)
+
     def end(self) -> None:
         """Kill it, wait until it is gone, and let go of it. For one that has started nothing."""
         self.kill()
-        if self.handle >= 0:
-            select.select([self.handle], [], [], _END_SECONDS)
         deadline = time.monotonic() + _END_SECONDS
         while self.is_there() and time.monotonic() < deadline:
-            time.sleep(0.001)
+            self.wait(_END_SECONDS if self.handle >= 0 else 0.001)
         self.close()
 
     def close(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import shutil
@@ -94,6 +95,17 @@ def test_all_processes_of_a_delivery_are_gone_after_a_kill(one: Mill) -> None:
     one.deliver(message, kill=2)
     left = wait_for(lambda: len(processes_of(one)) <= max(2, len(before)), "the delivery's processes to be gone", 5)
     assert left and not any("sh" in process.name() for process in processes_of(one))
+
+
+@pytest.mark.parametrize("task", ["hold_a_lock", "hold_a_lock_in_a_fork"])
+def test_no_lock_outlives_a_kill(one: Mill, task: str) -> None:
+    """The kernel tells that a process has no filter any more before it takes its memory, and then its files and locks, from it."""
+    message = one.publish(task)
+    last = len(one.deliver(message).stops)
+    for _ in range(3):
+        assert one.deliver(message, kill=last).outcome is Outcome.KILLED
+        with (one.data / "lock.txt").open("w") as lock:
+            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def test_what_looks_may_raise(one: Mill) -> None:

@@ -66,7 +66,12 @@ class Company(http.server.ThreadingHTTPServer):
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                length = int(self.headers["Content-Length"])
+                text = self.rfile.read(length)
+                if len(text) < length:
+                    self.close_connection = True  # its sender died: this was no request
+                    return
+                body = json.loads(text)
                 key = (self.path, self.headers.get("Idempotency-Key") or "")
                 if not key[1] or key not in company.keys:
                     company.taken.append(json.dumps(["request", self.path, body, key[1]], sort_keys=True))

@@ -2,6 +2,7 @@
 
 import asyncio
 import ctypes
+import fcntl
 import http.client
 import mmap
 import os
@@ -105,6 +106,34 @@ def in_a_fork():
     os.waitpid(child, 0)
     with open(path("fork.txt")) as stream:
         return stream.read()
+
+
+def hold(name):
+    """A lock, and memory that the kernel needs a while to take back."""
+    lock = os.open(path(name), os.O_WRONLY | os.O_CREAT)
+    fcntl.lockf(lock, fcntl.LOCK_EX)
+    memory = mmap.mmap(-1, 1 << 28, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    memory.madvise(15)  # MADV_NOHUGEPAGE: many small pages
+    memory[::4096] = b"x" * (1 << 16)
+    os.write(lock, b"held")
+    return memory
+
+
+@app.task
+def hold_a_lock():
+    held = hold("lock.txt")
+    append("lock.log", "x")
+    return len(held)
+
+
+@app.task
+def hold_a_lock_in_a_fork():
+    child = os.fork()
+    if child == 0:
+        hold("lock.txt")
+        append("lock.log", "x")
+        os._exit(0)
+    os.waitpid(child, 0)
 
 
 @app.task
