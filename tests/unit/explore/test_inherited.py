@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ctypes
-import mmap
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +20,30 @@ from harness.explore.zygote_client import Refused
 AGENT = str(Path(__file__).resolve().parents[3] / "harness" / "agent")
 
 
+#: Maps the file that it is given, first to read and then to write, and then no more; a line each when it has.
+MAPS = """
+import mmap, sys
+with open(sys.argv[1], "r+b") as stream:
+    for access in (None, mmap.PROT_READ, mmap.PROT_READ | mmap.PROT_WRITE, None):
+        mapped = access and mmap.mmap(stream.fileno(), 4096, prot=access)
+        print("mapped", flush=True)
+        sys.stdin.readline()
+"""
+
+
 def test_a_file_that_is_mapped_to_be_written(tmp_path: Path) -> None:
     targets, file = Targets({}, {tmp_path: "files"}, tmp_path / "log"), tmp_path / "map.bin"
     file.write_bytes(bytes(4096))
-    assert unseen_from_the_beginning(os.getpid(), targets) == ""
-    with file.open("r+b") as stream:
-        with mmap.mmap(stream.fileno(), 4096, prot=mmap.PROT_READ):
-            assert unseen_from_the_beginning(os.getpid(), targets) == "" and str(file) in shared_maps(os.getpid())
-        with mmap.mmap(stream.fileno(), 4096):
-            words = "the app maps map.bin into its memory while it is imported, where nobody can see it write"
-            assert unseen_from_the_beginning(os.getpid(), targets).replace(str(file), "map.bin") == words
-    assert unseen_from_the_beginning(os.getpid(), targets) == ""
+    found = []
+    # In a process of its own: another test may have left a mapped file in this one.
+    with subprocess.Popen([sys.executable, "-c", MAPS, str(file)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as app:
+        assert app.stdin is not None and app.stdout is not None
+        while app.stdout.readline():
+            found.append((str(file) in shared_maps(app.pid), unseen_from_the_beginning(app.pid, targets).replace(str(file), "map.bin")))
+            app.stdin.write("\n")
+            app.stdin.flush()
+    words = "the app maps map.bin into its memory while it is imported, where nobody can see it write"
+    assert found == [(False, ""), (True, ""), (True, words), (False, "")]
 
 
 def test_whether_a_descriptor_may_write(tmp_path: Path) -> None:
