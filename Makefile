@@ -4,8 +4,9 @@ N ?= 200
 SEED ?= 1
 RUNS ?= 20
 ARGS ?=
-# Half as many again as processors: a test of real servers and workers waits for them a third of its time.
-JOBS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); echo $$((n > 5 ? 8 : (3 * n + 1) / 2)))
+PYTHONS ?= python3.10 python3.11 python3.12 python3.13
+# Twice as many as processors: a test of real servers and workers waits for them half of its time.
+JOBS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); echo $$((n > 4 ? 8 : 2 * n)))
 # Where `make scenarios` runs them: processes-redis, processes-rabbitmq, containers-redis, containers-rabbitmq, joined by "or".
 GROUNDS ?= processes-redis
 
@@ -19,7 +20,7 @@ READY := $(VENV)/.ready
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test exhaustive check all scenarios bench soak leaks certificates lock clean
+.PHONY: help demo test exhaustive check all scenarios bench soak leaks certificates pythons lock clean
 
 help:
 	@echo "make demo    a broken task and its corrected twin on a real broker, in under a minute"
@@ -32,6 +33,7 @@ help:
 	@echo "make soak    N=$(N) SEED=$(SEED): kills by the hundred, into reports/soak/latest.json"
 	@echo "make leaks   RUNS=$(RUNS): runs in containers, in a row and four at a time, leave nothing at the engine"
 	@echo "make certificates   RUNS=$(RUNS): runs, and two at once, write the same bytes"
+	@echo "make pythons   PYTHONS=\"python3.10 python3.13\": right samples have the same worlds on each"
 	@echo "make lock    requirements.lock anew from pyproject.toml (needs the network)"
 	@echo "make clean   all that was built or reported"
 
@@ -80,6 +82,10 @@ leaks: $(READY)
 certificates: $(READY)
 	@tools/setup-servers broker
 	@N=$(RUNS) $(BIN)/python tests/bench/certificates.py
+
+pythons: $(READY)
+	@tools/setup-servers broker
+	@$(BIN)/python tests/bench/pythons.py $(PYTHONS)
 
 lock: $(READY)
 	@tools/lock
