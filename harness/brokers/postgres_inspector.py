@@ -89,7 +89,9 @@ class PostgresInspector:
         """Nothing."""
         return ()
 
-    def duplicate(self, queue: str, *, share: float, count: int | None, together: bool, rng: random.Random, seen: set[str]) -> int:
+    def duplicate(
+        self, queue: str, *, share: float, count: int | None, together: bool, rng: random.Random, seen: set[str], only: str = ""
+    ) -> int:
         """EnvironmentFault: there is nothing that could be delivered twice."""
         raise EnvironmentFault("PostgreSQL holds no messages", where=queue, hint="aim message faults at the broker")
 

@@ -31,6 +31,8 @@ _TRACE = "amq.rabbitmq.trace"
 _WAITS = 0.05  # seconds
 #: So long after its delivery the copy is made although the queue always had something unacked.
 _PATIENCE = 10.0  # seconds
+#: Publishes and deliveries that a tap keeps that is not read yet; each is read with one question, so it takes about a second.
+_REMEMBERED = 4000
 #: What a broker adds by itself, routes by, or checks against the login of whoever publishes.
 _NOT_COPIED = frozenset({"x-delivery-count", "CC", "BCC"})
 _PROPERTIES = (
@@ -76,14 +78,15 @@ class _Passing:
 class _Tap:
     """What is published to one queue and delivered from it, by others than us, from the moment in which it was opened."""
 
-    def __init__(self, client: AmqpClient, queue: str, monitor: str) -> None:
+    def __init__(self, client: AmqpClient, queue: str, monitor: str, limit: int | None = None) -> None:
         self._client, self._queue, self._monitor = client, queue, monitor
+        self._arguments = {"x-max-length": limit} if limit else {}  # the oldest goes first
         self._name = f"{TAP_PREFIX}tap.{uuid.uuid4()}"
         self._connection = client.connection()
         client.ask(self._declare)
 
     def _declare(self, channel: Any) -> None:
-        channel.queue_declare(self._name, exclusive=True, auto_delete=True)
+        channel.queue_declare(self._name, exclusive=True, auto_delete=True, arguments=self._arguments)
         for key in ("publish.#", f"deliver.{self._queue}"):
             channel.queue_bind(self._name, _TRACE, key)
 
@@ -110,14 +113,16 @@ class Copier:
         self._taps: dict[str, _Tap] = {}
         self._promised: dict[str, dict[str, _Passing]] = {}  # queue -> message id -> decided on, not yet copied
 
-    def duplicate(self, queue: str, *, share: float, count: int | None, together: bool, rng: random.Random, seen: set[str]) -> int:
+    def duplicate(
+        self, queue: str, *, share: float, count: int | None, together: bool, rng: random.Random, seen: set[str], only: str = ""
+    ) -> int:
         """Copies of messages of `queue` that are not in `seen` (each is decided on once, copies never); how many were made now.
 
         ``together``: at once when a message is seen, so that the copy lies right behind it and another worker gets it while the first
-        one runs; messages that waited before the first call are copied as they are delivered, to the far end. Otherwise one after
-        the other: the copy of a waiting message goes to the far end; that of one that a worker has is made by a later call, when
-        nothing of the queue is unacked (or 10 s later, if that never happens). ``count``: at most so many by this call and those
-        still to come.
+        one runs; messages that waited before the first call are copied as they are delivered, to the far end. ``only`` of this
+        task, where `watch` has seen it. Otherwise one after the other: the copy of a waiting message goes to the far end; that of
+        one that a worker has is made by a later call, when nothing of the queue is unacked (or 10 s later, if that never happens).
+        ``count``: at most so many by this call and those still to come.
         """
         promised = self._promised.setdefault(queue, {})
         draw = Draw(share, None if count is None else count - len(promised), rng, seen)
@@ -126,6 +131,8 @@ class Copier:
             made += sum(self._publish(queue, message) for message in self._waiting(queue) if draw(message.envelope()))
         for kind, message in self._taps[queue].events():
             envelope = message.envelope()
+            if only and envelope.task_id != only:
+                continue
             known = promised.get(envelope.message_id)
             if known is None and not draw(envelope):
                 continue
@@ -139,15 +146,19 @@ class Copier:
                 known.delivered = time.monotonic()
         return made + self._keep_promises(queue)
 
-    def _arm(self, queue: str) -> bool:
-        """Open the tap; was it closed?"""
+    def watch(self, queue: str) -> None:
+        """What passes from now on is remembered: the last few thousand messages."""
+        self._arm(queue, limit=_REMEMBERED)
+
+    def _arm(self, queue: str, limit: int | None = None) -> bool:
+        """Open the tap; was it closed? ``limit``: of what it holds while nobody reads."""
         known = self._taps.get(queue)
         if known is not None and known.open():
             return False
         first = known is None
         self._management.put(f"/api/vhosts/{VHOST}", {"tracing": True})
         self._client.ask(lambda channel: None)  # connected, on a connection that answers
-        self._taps[queue] = _Tap(self._client, queue, self._endpoint.user)
+        self._taps[queue] = _Tap(self._client, queue, self._endpoint.user, limit)
         return first
 
     def _waiting(self, queue: str) -> list[_Passing]:

@@ -176,9 +176,15 @@ class RabbitInspector:
 
     # --- doing --------------------------------------------------------------------------------------------------
 
-    def duplicate(self, queue: str, *, share: float, count: int | None, together: bool, rng: random.Random, seen: set[str]) -> int:
+    def duplicate(
+        self, queue: str, *, share: float, count: int | None, together: bool, rng: random.Random, seen: set[str], only: str = ""
+    ) -> int:
         """See `Copier.duplicate`."""
-        return self._copier.duplicate(queue, share=share, count=count, together=together, rng=rng, seen=seen)
+        return self._copier.duplicate(queue, share=share, count=count, together=together, rng=rng, seen=seen, only=only)
+
+    def watch(self, queue: str) -> None:
+        """See `WatchesMessages`."""
+        self._copier.watch(queue)
 
     def flush(self) -> int:
         """Purge the queues of tasks, delayed ones too; how many messages that were. What rests waits for nobody: it stays."""

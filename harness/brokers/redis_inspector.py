@@ -203,15 +203,24 @@ class RedisInspector:
         )
 
     def duplicate(
-        self, queue: str, *, share: float, count: int | None, together: bool, rng: random.Random, seen: set[str], redelivered: bool = False
+        self,
+        queue: str,
+        *,
+        share: float,
+        count: int | None,
+        together: bool,
+        rng: random.Random,
+        seen: set[str],
+        only: str = "",
+        redelivered: bool = False,
     ) -> int:
         """Copies of messages of `queue` that are not in `seen` (each is decided on once, copies never); how many were made now.
 
-        ``together``: of messages that a worker holds, next in turn, so that another worker has the same one at once. Otherwise
-        one after the other: the copy of a waiting message goes to the far end of the queue, behind the original; that of one
-        that a worker holds is made by a later call, when the broker no longer holds it (acks_late: when it has ended; early
-        acks: as it starts, or before). ``count``: at most so many by this call and those still to come. ``redelivered``:
-        flag the copies as kombu's restore does.
+        ``together``: of messages that a worker holds (``only`` of this task), next in turn, so that another worker has the same
+        one at once. Otherwise one after the other: the copy of a waiting message goes to the far end of the queue, behind the
+        original; that of one that a worker holds is made by a later call, when the broker no longer holds it (acks_late: when it
+        has ended; early acks: as it starts, or before). ``count``: at most so many by this call and those still to come.
+        ``redelivered``: flag the copies as kombu's restore does.
         """
         snapshot = self._snapshot("all", timeout=2.0)  # called in the run's own loop: a frozen broker must not stop that
         unacked = {entry.tag: entry for entry in snapshot.unacked()}
@@ -228,6 +237,8 @@ class RedisInspector:
             if wanted.open_to(self._names[item][1]) and wanted(envelope := Envelope.parse(item)):
                 made += self._copy(queue, envelope, last=True, redelivered=redelivered)
         for entry in sorted(unacked.values(), key=lambda entry: entry.since or 0.0):
+            if only and entry.envelope.task_id != only:
+                continue
             if snapshot.destination(entry.exchange, entry.routing_key) != queue or not wanted(entry.envelope):
                 continue
             if together:

@@ -85,6 +85,7 @@ class Idempotent:
         doubts.add(_unfinished(allowed, history, recorded.semantics), _MORE_TIME)
         doubts.add(_unjudged(recorded, allowed), _JUDGE_THEM)
         doubts.add(_silent(found, missing), "observe the services that these tasks write to")
+        numbers["doubts"] = float(len(doubts.words))
         named = findings(recorded, found.case, missing)
         return self._result(recorded, found, named, numbers, doubts, allowed)
 

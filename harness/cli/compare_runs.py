@@ -25,6 +25,7 @@ from harness.reporting.ink import Ink
 from harness.reporting.live_line import LiveLine
 from harness.reporting.words import printable
 from harness.run.signals import InterruptGuard
+from harness.runtimes.shared.leftovers import claim
 from harness.scenario import LoadedScenario, check_abilities
 
 __all__ = ["PairedRuns", "SidePlan"]
@@ -132,7 +133,7 @@ class PairedRuns:
         return runtime, root
 
     def _checkout(self, side: SidePlan, ends: contextlib.ExitStack) -> Checkout:
-        repository = Repository(self._root)
+        repository = Repository(self._root, claim)
         if repository.why:
             raise UsageError(f"--{side.label.lower()}-commit needs a git repository: {repository.why}")
         try:

@@ -28,6 +28,8 @@ _REPLACED = frozenset(
 _ALONE = {"replicas": 1, "pool": "prefork", "concurrency": 1, "prefetch_multiplier": 1}
 #: Else a retry would run in the process of the attempt before it, with that one's memory and connections.
 _FRESH = "--max-tasks-per-child=1"
+#: Where nobody has chosen a seed: what the task's own code asks `hash` for is another number in each worker.
+_HASH_VARIES = "CELERY_HARNESS_HASH_VARIES"
 _DRAIN = 60
 _ENDED = {"SUCCESS": "succeeded", "FAILURE": "failed"}
 
@@ -107,7 +109,9 @@ def _system(system: dict[str, Any], flaw: Flaw, rerun: Rerun) -> dict[str, Any]:
     for part in ("broker", "backend"):
         if isinstance(system.get(part), dict):
             system[part] = {key: value for key, value in system[part].items() if key != "proxy"}
-    env = {"PYTHONHASHSEED": "0", **(system.get("env") or {})}
+    env = dict(system.get("env") or {})
+    if "PYTHONHASHSEED" not in env:
+        env = {"PYTHONHASHSEED": "0", _HASH_VARIES: "1", **env}
     redelivery = {"redelivery": f"{math.ceil(rerun.redelivery)}s"} if rerun.redelivery else {}
     return {**system, "env": env, **redelivery, "workers": workers}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,30 @@ if TYPE_CHECKING:
 __all__ = ["gate"]
 
 
-@click.command()
+class _Gate(click.Command):
+    """A mistake in the command line leaves no report either, of an earlier gate neither."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """As ever."""
+        given = list(args)
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError:
+            words = [word for one in given for word in one.split("=", 1)]
+            _remove_reports(next((after for word, after in pairwise(words) if word == "--reports"), None))
+            raise
+
+
+def _remove_reports(asked: str | None) -> None:
+    """Of an earlier gate: nobody must take its pass for one that could not run."""
+    from harness.cli.gate_run import gate_folder
+    from harness.gate.settings import reports_of
+    from harness.reporting.gate_files import remove_gate_reports
+
+    remove_gate_reports(gate_folder(reports_of(Path.cwd().resolve(), asked)))
+
+
+@click.command(cls=_Gate)
 @click.argument("files", nargs=-1)
 @click.option("--tags", multiple=True, help="Scenarios with one of these tags; repeat, or separate by commas. [default: ci]")
 @click.option("--budget", help="Time for all of it, such as 5m: what does not fit is left out and listed. [default: 5m]")
@@ -38,6 +62,7 @@ def gate(files: tuple[str, ...], tags: tuple[str, ...], shard: str, as_json: boo
     from harness.gate.plan import parse_shard
     from harness.gate.settings import gate_settings
 
+    _remove_reports(given["reports"])
     asked = {name.replace("_", "-"): value for name, value in given.items()}
     root = Path.cwd().resolve()
     settings = gate_settings(root, {"files": files or None, "tags": ",".join(tags) if tags else None, **asked})

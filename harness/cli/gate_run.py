@@ -29,6 +29,7 @@ from harness.ports.machine import processor
 from harness.reporting.gate_files import remove_gate_reports, write_gate_reports
 from harness.reporting.words import plural
 from harness.run.signals import InterruptGuard
+from harness.runtimes.shared.leftovers import claim
 
 __all__ = ["gate_folder", "machine", "run_gate"]
 
@@ -59,7 +60,7 @@ def run_gate(root: Path, settings: GateSettings, shard: Shard | None, *, as_json
     cells = load_plan(root, settings, baseline)
     ordered = most_valuable_first(cell.planned for cell in cells)
     mine = shard_of(ordered, shard)
-    repository = Repository(root)
+    repository = Repository(root, claim)
     commit = repository.state(ignoring=[baseline_file, root / settings.reports])
     telling: Telling = GateJson() if as_json else GateConsole()
     gate = _Gate(root, settings, shard, ordered, {c.planned.key: c for c in cells}, baseline, repository, telling)

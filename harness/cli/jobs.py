@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -25,7 +27,7 @@ from harness.run.signals import InterruptGuard
 if TYPE_CHECKING:
     from harness.cli.run import Chosen, Options
 
-__all__ = ["run_in_parallel"]
+__all__ = ["end_with_parent", "run_in_parallel"]
 
 _STOP_SECONDS = 60.0
 
@@ -44,13 +46,26 @@ class _Job:
             stream.seek(0)
             texts.append(stream.read())
             stream.close()
+        if self.process.stdin is not None:
+            self.process.stdin.close()
         return texts[0], texts[1]
 
 
 def _command(one: Chosen, options: Options) -> list[str]:
     command = [sys.executable, "-m", "harness.cli", "run", str(one.loaded.path), "--json", "--reports", str(options.reports)]
-    command += ["--runtime", options.runtime, "--seed", str(one.loaded.scenario.seed), "--cell", str(one.index)]
+    command += ["--runtime", options.runtime, "--seed", str(one.loaded.scenario.seed), "--cell", str(one.index), "--lifeline"]
     return command + (["--keep"] if options.keep else [])
+
+
+def end_with_parent() -> None:
+    """SIGTERM for this process once nobody holds the other end of its input any more: a killed parent tells its children nothing."""
+
+    def wait() -> None:
+        while os.read(0, 1):  # not `sys.stdin`, whose lock a thread that waits would hold at our end
+            pass
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=wait, name="lifeline", daemon=True).start()
 
 
 def run_in_parallel(cells: Sequence[Chosen], options: Options) -> int:
@@ -83,7 +98,7 @@ def _started(one: Chosen, options: Options) -> _Job:
     with ExitStack() as opened:
         try:
             out, err = (opened.enter_context(tempfile.TemporaryFile("w+")) for _ in range(2))  # a pipe would fill and block the child
-            child = subprocess.Popen(_command(one, options), stdout=out, stderr=err, text=True)
+            child = subprocess.Popen(_command(one, options), stdin=subprocess.PIPE, stdout=out, stderr=err, text=True)
         except OSError as exc:
             hint = "fewer --jobs need less; the runs that had ended have their reports"
             raise EnvironmentFault(f"{one.title} cannot be started, so all runs were stopped: {exc}", hint=hint) from None

@@ -63,6 +63,7 @@ class Options:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line on standard output.")
 @click.option("--metrics", type=click.IntRange(0, 65535), help="OpenMetrics of the run on this port of loopback; 0: any free one.")
 @click.option("--cell", type=int, hidden=True, help="Only the n-th cell of the matrix (from 0): for --jobs.")
+@click.option("--lifeline", is_flag=True, hidden=True, help="Stop once the input ends: for --jobs.")
 def run(
     files: tuple[str, ...],
     runtime: str,
@@ -77,8 +78,13 @@ def run(
     as_json: bool,
     metrics: int | None,
     cell: int | None,
+    lifeline: bool,
 ) -> None:
     """Run scenarios (files or folders) and judge them."""
+    if lifeline:
+        from harness.cli.jobs import end_with_parent
+
+        end_with_parent()
     wanted = tuple(t for group in tags for t in group.split(",") if t)
     options = Options(runtime, reports, seed, jobs, wanted, select, repeat, keep, dry_run, as_json, cell)
     if metrics is None or dry_run:

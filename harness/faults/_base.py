@@ -12,7 +12,7 @@ from pydantic import Field
 from harness.errors import HarnessError, ScenarioError
 from harness.model.history import Evidence, FaultRecord, History
 from harness.model.quantities import Duration
-from harness.ports.fault import Begun, FaultParameters
+from harness.ports.fault import Begun, FaultParameters, Meanwhile
 from harness.ports.system import RunningSystem, Worker
 
 __all__ = ["BaseFault", "Restartable", "TargetParameters", "deaths_by", "died_evidence", "never_begun", "pick"]
@@ -44,7 +44,11 @@ class BaseFault:
         self.parameters = parameters
         self.rng = rng
         self.struck = ""  # the worker in which the event happened
+        self.struck_task = ""  # id of the task whose event it was
         self.lasts: float | None = getattr(parameters, "restart_after", None)
+
+    def armed(self, system: Any) -> None:
+        """Nothing."""
 
     def begin(self, system: Any) -> Begun:
         """Nothing."""
@@ -59,6 +63,15 @@ class BaseFault:
             with contextlib.suppress(HarnessError):
                 self.end(system)
             raise
+
+    @property
+    def takes_away(self) -> str:
+        """No worker."""
+        return ""
+
+    def holds(self, meanwhile: Meanwhile) -> bool:
+        """The task goes on as soon as the fault has begun."""
+        return False
 
     def tick(self, system: Any) -> None:
         """Nothing."""

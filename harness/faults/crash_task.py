@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import ClassVar
 
 from harness.faults.kill_worker import KillWorker
@@ -10,6 +11,8 @@ from harness.ports.fault import Begun
 from harness.ports.system import KillsWorkers
 
 __all__ = ["CrashTask"]
+
+_NAMED = re.compile(r" reaches (start|end|before_ack|after_ack),")
 
 
 class CrashTask(KillWorker):
@@ -28,6 +31,8 @@ class CrashTask(KillWorker):
         if record.begun is None:
             return Evidence(False, f"never begun: {record.note or 'the point was not reached'}")
         where = f" before {record.file}:{record.line}" if record.file and record.line else ""
+        if named := _NAMED.search(record.planned):  # the line is that of the task's `def` then
+            where = f" at {named[1]}"
         if not where and record.note.startswith("effect "):
             where = f" while a call was pending, {record.note}"
         return Evidence(True, f"the worker died in task {record.task_id[:8]}{where}")

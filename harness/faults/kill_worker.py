@@ -23,6 +23,11 @@ class KillWorker(BaseFault):
     _victim: str = ""
     _dying: frozenset[int] = frozenset()
 
+    @property
+    def takes_away(self) -> str:
+        """The one that was killed."""
+        return self._victim
+
     def begin(self, system: KillsWorkers) -> Begun:
         """Kill one worker of the target."""
         assert isinstance(system, RunningSystem)

@@ -30,6 +30,11 @@ class ScaleWorkers(BaseFault):
     needs: ClassVar[tuple[type[Any], ...]] = (ScalesWorkers,)
     _before: int | None = None
 
+    @property
+    def takes_away(self) -> str:
+        """Whom it may have sent away."""
+        return str(self.parameters.target)
+
     def begin(self, system: ScalesWorkers) -> Begun:
         """Scale."""
         self._before, after = system.scale(self.parameters.target, self.parameters.replicas)

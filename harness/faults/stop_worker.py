@@ -22,6 +22,11 @@ class StopWorker(BaseFault):
     _victim: Worker | None = None
     _pid: int = 0
 
+    @property
+    def takes_away(self) -> str:
+        """The one that was told to leave."""
+        return self._victim.name if self._victim is not None else ""
+
     def begin(self, system: StopsWorkers) -> Begun:
         """Ask one worker to leave."""
         assert isinstance(system, RunningSystem)

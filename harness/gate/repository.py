@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,10 +31,14 @@ class CheckoutFailed(Exception):
 
 
 class Repository:
-    """The repository around a folder. ``commit`` is '' where there is none (no git, no repository, no commit yet); `why` says which."""
+    """The repository around a folder. ``commit`` is '' where there is none (no git, no repository, no commit yet); `why` says which.
 
-    def __init__(self, root: Path) -> None:
+    ``claim``: writes into a temporary folder whose it is, so that `celery-harness clean` can tell when nobody's.
+    """
+
+    def __init__(self, root: Path, claim: Callable[[Path], None] = lambda folder: None) -> None:
         self.root = root.resolve()
+        self._claim = claim
         self.top = self.root
         self.commit, self.why = "", ""
         if shutil.which("git") is None:
@@ -74,6 +78,7 @@ class Repository:
         folder = Path(tempfile.mkdtemp(prefix="celery-harness-baseline-"))
         tree = folder / "tree"
         try:
+            self._claim(folder)
             # No hooks: they are the user's, for a checkout of the user's.
             added = self._git("-c", "core.hooksPath=/dev/null", "worktree", "add", "--detach", "--force", str(tree), commit)
             if added.returncode:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,7 +13,7 @@ from harness.errors import UsageError
 from harness.model.quantities import Duration, Share
 from harness.scenario.project import PROJECT_FILE, ProjectTable, project_table, unknown_key
 
-__all__ = ["RUNTIMES", "GateSettings", "gate_settings"]
+__all__ = ["RUNTIMES", "GateSettings", "gate_settings", "reports_of"]
 
 RUNTIMES = ("containers", "processes")
 
@@ -58,6 +59,13 @@ def gate_settings(root: Path, given: Mapping[str, Any]) -> GateSettings:
     if settings.runtime not in RUNTIMES:
         raise _unpinned(settings.runtime, table, on_command_line="runtime" in chosen)
     return settings
+
+
+def reports_of(root: Path, asked: str | None) -> Path:
+    """Where a gate writes, whatever else is wrong with its settings: where it was ``asked`` to, or the section says, or the default."""
+    with contextlib.suppress(UsageError):
+        asked = asked or project_table(root, "gate").values.get("reports")
+    return root / (asked if asked and isinstance(asked, str) else GateSettings.model_fields["reports"].default)
 
 
 def _refused(exc: ValidationError, table: ProjectTable, chosen: Mapping[str, Any]) -> UsageError:

@@ -23,6 +23,7 @@ __all__ = [
     "ShowsRules",
     "ShowsUse",
     "Tls",
+    "WatchesMessages",
 ]
 
 
@@ -119,10 +120,12 @@ class BrokerInspector(Protocol):
     def look(self, wall_offset: float) -> Sequence[Held]:
         """Every message that the broker holds. ``wall_offset``: wall seconds minus the history's clock. Atomic where the broker allows."""
 
-    def duplicate(self, queue: str, *, share: float, count: int | None, together: bool, rng: random.Random, seen: set[str]) -> int:
+    def duplicate(
+        self, queue: str, *, share: float, count: int | None, together: bool, rng: random.Random, seen: set[str], only: str = ""
+    ) -> int:
         """Copy messages (running ones too where ``together``) as true second deliveries; how many.
 
-        ``seen``: ids of messages that were decided on already; it grows.
+        ``seen``: ids of messages that were decided on already; it grows. ``only``: with ``together``, those of this task id.
         """
 
     def flush(self) -> int:
@@ -133,6 +136,14 @@ class BrokerInspector(Protocol):
 
     def close(self) -> None:
         """Drop connections."""
+
+
+@runtime_checkable
+class WatchesMessages(Protocol):
+    """An inspector of a broker that says nothing of messages that a worker has, but for those that it saw on their way."""
+
+    def watch(self, queue: str) -> None:
+        """From now on; the last few thousand are remembered."""
 
 
 @runtime_checkable

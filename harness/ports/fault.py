@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from harness.model.history import Evidence, FaultRecord, History
 from harness.ports.system import RunningSystem
 
-__all__ = ["Begun", "Fault", "FaultParameters", "NoFault"]
+__all__ = ["Begun", "Fault", "FaultParameters", "Meanwhile", "NoFault"]
 
 
 class FaultParameters(BaseModel):
@@ -30,11 +30,21 @@ class Begun:
     numbers: dict[str, float] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Meanwhile:
+    """What has happened while a task is held at the point that armed a fault."""
+
+    seconds: float  # since the fault has begun
+    copies_begun: int  # copies of messages that a worker began to run
+
+
 class Fault(Protocol):
     """One fault of the timeline. The runner calls begin once, tick while it lasts, end once, evidence after the run.
 
     ``strike``: what the agent does by itself when the fault is armed by an event: 'kill_group', 'kill_child',
     'pause_group'; '' means that the task is held at the point until the harness has begun the fault.
+    ``struck_task``: id of the task that reached the point at which it was armed; set before it begins.
+    ``takes_away``: the worker group, or the replica, that it takes away and starts again: it is healed when these are ready; '': none.
     ``lasts``: seconds until it is healed, where its parameters say so; the timeline's `for` goes before; None: the end of the load.
     """
 
@@ -44,14 +54,25 @@ class Fault(Protocol):
     needs: ClassVar[tuple[type[Any], ...]]
     strike: ClassVar[str]
     lasts: float | None
+    struck_task: str
 
     def __init__(self, parameters: Any, rng: random.Random) -> None: ...
+
+    def armed(self, system: Any) -> None:
+        """It waits for an event, which may happen from now on."""
+
+    @property
+    def takes_away(self) -> str:
+        """See above; may change when it begins."""
 
     def begin(self, system: Any) -> Begun:
         """Do it; returns soon (under a second), waiting is `tick`'s."""
 
     def adopt(self, system: Any, worker: str) -> None:
         """Armed faults: the agent in that worker has struck; remember what `end` must heal."""
+
+    def holds(self, meanwhile: Meanwhile) -> bool:
+        """Armed with strike '', and begun: must the task stay at the point? Asked at every turn until it need not."""
 
     def tick(self, system: Any) -> None:
         """Called about every 50 ms while the fault lasts."""
@@ -74,10 +95,15 @@ class NoFault:
     Parameters: ClassVar[type[FaultParameters]] = FaultParameters
     needs: ClassVar[tuple[type[Any], ...]] = ()
     strike: ClassVar[str] = ""
+    takes_away: ClassVar[str] = ""
 
     def __init__(self, parameters: Any, rng: random.Random) -> None:
         self.parameters = parameters
         self.lasts: float | None = None
+        self.struck_task = ""
+
+    def armed(self, system: RunningSystem) -> None:
+        """Nothing."""
 
     def begin(self, system: RunningSystem) -> Begun:
         """Nothing."""
@@ -85,6 +111,10 @@ class NoFault:
 
     def adopt(self, system: RunningSystem, worker: str) -> None:
         """Nothing."""
+
+    def holds(self, meanwhile: Meanwhile) -> bool:
+        """Never."""
+        return False
 
     def tick(self, system: RunningSystem) -> None:
         """Nothing."""

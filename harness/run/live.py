@@ -50,6 +50,8 @@ class LiveState:
     finished_tasks: int = 0
     connected: dict[int, bool] = field(default_factory=dict)
     resigned: set[int] = field(default_factory=set)  # pids that do not try again where their connection is lost: some are gone
+    copies: set[str] = field(default_factory=set)  # delivery ids of injected copies that nobody has begun to run
+    copies_begun: int = 0
     records: int = 0
     lingering: set[int] = field(default_factory=set)  # pids in which threads of the app's own outlived a task
     apart: bool = False  # the app does things beside its tasks of which nobody knows when they are over
@@ -121,8 +123,19 @@ class LiveState:
             self.open[r["d"]] = OpenDelivery(r["_pid"], r["msg"], r["id"], moment(r.get("eta")))
         elif r["msg"]:
             self.finished.add(r["msg"])
+        if r.get("copy"):
+            self.copies.add(r["d"])
+            if r["d"] in self.ended:
+                self._copy_runs(r["d"])
+
+    def _copy_runs(self, delivery: str) -> None:
+        """Where it is one. Of the journals of worker and pool child either may be read first, so its end will do as well."""
+        if delivery in self.copies:
+            self.copies.remove(delivery)
+            self.copies_begun += 1
 
     def _start(self, r: Mapping[str, Any]) -> None:
+        self._copy_runs(r["d"])
         delivery = self.open.get(r["d"])
         if delivery is None and (delivery := self.dropped.pop(r["d"], None)) is not None:
             self.open[r["d"]] = delivery  # it was on its way to a pool child already
@@ -133,6 +146,7 @@ class LiveState:
     def _end(self, r: Mapping[str, Any]) -> None:
         delivery = self.open.pop(r["d"], None) or self.dropped.pop(r["d"], None)
         self.ended.add(r["d"])
+        self._copy_runs(r["d"])
         self.finished_tasks += 1
         self._beside(r)
         if delivery is not None:

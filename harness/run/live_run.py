@@ -174,6 +174,12 @@ class LiveRun:
         with self._lock:
             return self._timeline.planned[index].record.begun is not None
 
+    def faults_on(self) -> list[str]:
+        """'worker.kill of pay-1', of every fault that has begun and is not healed."""
+        with self._lock:
+            on = [p.record for p in self._timeline.planned if p.state in ("active", "healing")]
+            return [f"{record.name} of {record.target}" if record.target else record.name for record in on]
+
     def _refuse_if_over(self) -> None:
         if self._over.is_set() or self._driver is None:
             raise UsageError("this run is over, or has not begun")

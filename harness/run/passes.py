@@ -252,6 +252,7 @@ class PassDriver:
         """Load and timeline, then heal, then drain."""
         outcome = self.outcome
         assert outcome is not None
+        timeline.armed(self.system)
         self.go()
         timeline.t0, timeline.clock = outcome.t0, self.now
         end = max(load_seconds, timeline.last_time())

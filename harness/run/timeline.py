@@ -11,7 +11,7 @@ from harness.errors import EnvironmentFault, HarnessError, ScenarioError
 from harness.model.history import Evidence, FaultRecord, History
 from harness.model.quantities import format_duration
 from harness.model.scenario import TimelineItem
-from harness.ports.fault import Fault
+from harness.ports.fault import Fault, Meanwhile
 from harness.ports.runtime import LiveSystem
 from harness.ports.system import StopsAtEffects
 from harness.run.live import LiveState
@@ -69,6 +69,15 @@ class Planned:
         self.record.note = "; ".join(filter(None, (self.record.note, text)))
 
 
+@dataclass(frozen=True)
+class _Held:
+    """A task that waits at the point that armed a fault."""
+
+    planned: Planned
+    since: float
+    copies: int  # that had begun to run before
+
+
 @dataclass
 class Timeline:
     """All faults of a pass. Times are on the history's clock: seconds since the load began."""
@@ -80,6 +89,7 @@ class Timeline:
     by_hand: bool = False  # a schedule's: a fault begins, or is armed, when `start` says so
     struck: int = 0
     waited: int = 0
+    held: list[_Held] = field(default_factory=list)
     news: list[tuple[str, Planned]] = field(default_factory=list)  # ("fault" | "healed", which) for whoever watches
 
     @classmethod
@@ -104,7 +114,14 @@ class Timeline:
         if p.item.when is None:
             self._begin(p, now, system)
         else:
+            p.fault.armed(system)
             system.arm(self.triggers())
+
+    def armed(self, system: LiveSystem) -> None:
+        """The load begins, and with it what faults wait for; those of a schedule are told by `start`."""
+        for p in self.planned:
+            if p.item.when is not None and not self.by_hand:
+                p.fault.armed(system)
 
     def heal(self, indices: Sequence[int], now: float) -> None:
         """Let those that are active end; those that were never struck are none."""
@@ -249,9 +266,15 @@ class Timeline:
             if p.state == "waiting":
                 before = (p.record.file, p.record.line, p.record.task_id)
                 p.fault.adopt(system, live.names.get(held["_pid"], ("", "", 0))[0])
+                p.fault.struck_task = held.get("id") or ""
                 self._begin(p, now, system)
                 p.record.file, p.record.line, p.record.task_id = before
-            system.release(held["fault"])
+            self.held.append(_Held(p, p.record.begun or now, live.copies_begun))
+        for waits in list(self.held):
+            p, since = waits.planned, self._time(now) - waits.since
+            if p.state != "active" or not p.fault.holds(Meanwhile(since, live.copies_begun - waits.copies)):
+                system.release(p.record.index)
+                self.held.remove(waits)
 
     def _take_misses(self, system: LiveSystem) -> None:
         """Effects that were not what was to be struck."""
@@ -278,9 +301,10 @@ class Timeline:
                 p.failed_to_heal(exc)
                 return
             p.trouble = None
-        # A worker that was started is not back before it says that it is ready; one that dies first is started again. This
+        # A worker that it took away is not back before it says that it is ready; one that dies first is started again. This
         # order matters: one that dies between the two looks is seen by the second.
-        booting = any(live.ready.get(w.name) != w.pid for w in system.workers())
+        gone = p.fault.takes_away
+        booting = bool(gone) and any(live.ready.get(w.name) != w.pid for w in system.workers(gone))
         if not booting and p.fault.healed(system):
             p.end(now)
             self.news.append(("healed", p))

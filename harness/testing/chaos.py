@@ -146,6 +146,7 @@ class _Chaos:
                 inner(*args, **kwargs)
 
         whole.__signature__ = self.signature  # type: ignore[attr-defined]
+        whole.__wrapped__ = self.test  # where pytest takes file and line from
         return whole
 
     def _given(self) -> Callable[..., None]:

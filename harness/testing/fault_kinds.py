@@ -14,7 +14,7 @@ from harness.errors import UsageError
 from harness.scenario.names import known, nearest
 from harness.testing.plans import PlannedFault
 
-__all__ = ["DEFAULT_KINDS", "DEFAULT_POINTS", "KINDS", "Aims", "fault_of"]
+__all__ = ["DEFAULT_KINDS", "DEFAULT_POINTS", "KINDS", "Aims", "fault_of", "made_of"]
 
 #: What happens to every system sooner or later, the plainest first. Not broker.restart: a worker of Celery 5.7 may end by itself when
 #: Redis goes while it runs a task (AttributeError in kombu/transport/redis.py), which says nothing about the task.
@@ -39,6 +39,12 @@ class Aims:
     lengths: tuple[str, ...]
     max_call: int
     tasks: int
+
+
+@st.composite
+def made_of(draw: st.DrawFn, strategy: SearchStrategy[Any], make: Callable[[Any], Any]) -> Any:
+    """As `strategy.map(make)`, but Hypothesis shows what comes of it by its own repr, and not by how it was made."""
+    return make(draw(strategy))
 
 
 _Parameters = Callable[[Aims], SearchStrategy[dict[str, Any]]]
@@ -71,7 +77,7 @@ def _between(*, by_mode: bool, **parameters: Any) -> _Parameters:
 
 def _copies(aims: Aims) -> SearchStrategy[dict[str, Any]]:
     """A copy of the message that runs now: there is always one, and where one slot is all there is it comes afterwards."""
-    copy = {"count": 1, "deliver": "together"}
+    copy = {"count": 1, "deliver": "next"}
     return st.sampled_from(aims.queues).map(lambda queue: {"queue": queue, **copy}) if aims.queues else st.just(copy)
 
 
@@ -122,4 +128,4 @@ def fault_of(kind: str | Mapping[str, Any], aims: Aims) -> SearchStrategy[Planne
         st.integers(0, aims.tasks - 1),
         st.just(own) if own else parameters(aims),
     )
-    return drawn.map(lambda those: PlannedFault(name, those[0], points[those[1] % len(points)], those[2], those[3]))
+    return made_of(drawn, lambda those: PlannedFault(name, those[0], points[those[1] % len(points)], those[2], those[3]))

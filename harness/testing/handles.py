@@ -28,7 +28,9 @@ class Call:
         """Until all that it caused has ended, however often it takes. TooLate where it has not within this time."""
         __tracebackhide__ = True
         if not self._harness.wait_until(lambda: self.ended, seconds):
-            raise TooLate(f"call {self.number} ({self.task}) did not end within {seconds:g} s")
+            on = self._harness.live.faults_on()
+            still = f"; still on: {', '.join(on)}, until `heal`" if on else ""
+            raise TooLate(f"call {self.number} ({self.task}) did not end within {seconds:g} s{still}")
         return self
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -210,6 +211,11 @@ class Harness:
     def assert_idempotent(self, task: Any, *args: Any, **options: Any) -> list[RunResult]:
         """See `assertions.assert_idempotent`."""
         __tracebackhide__ = True
+        possible = list(inspect.signature(assertions.assert_idempotent).parameters)[3:]
+        for name in options:
+            if name not in possible:
+                hint = f"those of the call go into kwargs={{'{name}': …}}; {known(possible)}"
+                raise UsageError(f"assert_idempotent has no option `{name}`{nearest(name, possible)}", hint=hint)
         return assertions.assert_idempotent(self, task, args, **options)
 
     def assert_retry_policy(self, task: Any, *args: Any, **options: Any) -> RunResult:

@@ -138,7 +138,7 @@ class HarnessMachine(RuleBasedStateMachine):
     @rule(queue=_drawn("queues"))
     def duplicate(self, queue: str) -> None:
         """The next call's message is delivered twice."""
-        self._strike("message.duplicate", {**({"queue": queue} if queue else {}), "count": 1, "deliver": "together"})
+        self._strike("message.duplicate", {**({"queue": queue} if queue else {}), "count": 1, "deliver": "next"})
 
     @_fault("scale")
     @rule(group=_drawn("groups"), replicas=st.integers(2, 3))

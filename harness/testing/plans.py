@@ -17,8 +17,15 @@ _DEFAULT_QUEUE = "celery"
 _BEFORE_HEALING = "300ms"
 
 
+class _Readable:
+    """Hypothesis shows dataclasses by their fields, whatever their repr; but for those that say how they want to be shown."""
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        printer.text(repr(self))
+
+
 @dataclass(frozen=True)
-class PlannedCall:
+class PlannedCall(_Readable):
     """One call. ``options``: further keys of a call in a schedule, such as queue or countdown."""
 
     task: str
@@ -42,7 +49,7 @@ class PlannedCall:
 
 
 @dataclass(frozen=True)
-class PlannedChord:
+class PlannedChord(_Readable):
     """A chord: the header's tasks in parallel, then the body once."""
 
     header: tuple[PlannedCall, ...]
@@ -62,7 +69,7 @@ class PlannedChord:
 
 
 @dataclass(frozen=True)
-class PlannedFault:
+class PlannedFault(_Readable):
     """One fault. ``call``: it strikes when this call (from 1, counted round where there are fewer) reaches its point; 0: at its place.
 
     ``task``: which of the call's tasks, counted round. ``parameters``: the fault's own keys, and `for`; what is left out and can
@@ -87,7 +94,7 @@ class PlannedFault:
 
 
 @dataclass(frozen=True)
-class Settle:
+class Settle(_Readable):
     """Wait until nothing is left to do."""
 
     def __repr__(self) -> str:
@@ -95,7 +102,7 @@ class Settle:
 
 
 @dataclass(frozen=True)
-class Heal:
+class Heal(_Readable):
     """End every fault that has begun."""
 
     def __repr__(self) -> str:
@@ -121,7 +128,7 @@ class Ground:
 
 
 @dataclass(frozen=True)
-class Plan:
+class Plan(_Readable):
     """Steps in their order. A fault that is bound to a call is armed just before it is made, wherever it stands."""
 
     steps: tuple[PlanStep, ...] = ()
@@ -154,7 +161,7 @@ class Plan:
     def schedule(self, ground: Ground) -> list[dict[str, Any]]:
         """As a scenario file has it. UsageError where a fault could mean several groups or queues."""
         calls = self.calls
-        bound = [(1 + (fault.call - 1) % len(calls), fault) for fault in self.faults if fault.call] if calls else []
+        bound = [(_at(fault.call, calls), fault) for fault in self.faults if fault.call] if calls else []
         steps: list[dict[str, Any]] = []
         number = 0
         for step in self.steps:
@@ -180,7 +187,16 @@ class Plan:
         return json.dumps(self.schedule(ground), sort_keys=True, ensure_ascii=True)
 
     def __repr__(self) -> str:
-        return f"Plan({'; '.join(map(repr, self.steps))})"
+        return f"Plan({'; '.join(repr(self._meant(step)) for step in self.steps)})"
+
+    def _meant(self, step: PlanStep) -> PlanStep:
+        """A fault with the call that it strikes in this plan."""
+        return replace(step, call=_at(step.call, self.calls)) if isinstance(step, PlannedFault) and step.call and self.calls else step
+
+
+def _at(call: int, calls: Sequence[Any]) -> int:
+    """Counted round."""
+    return 1 + (call - 1) % len(calls)
 
 
 def _moved_up(step: PlanStep, gone: int) -> PlanStep:

@@ -18,12 +18,17 @@ from hypothesis.strategies import SearchStrategy
 from pydantic import BaseModel, ValidationError
 
 from harness.errors import UsageError
-from harness.testing.fault_kinds import DEFAULT_KINDS, DEFAULT_POINTS, Aims, fault_of
+from harness.testing.fault_kinds import DEFAULT_KINDS, DEFAULT_POINTS, Aims, fault_of, made_of
 from harness.testing.plans import Plan, PlannedCall, PlannedChord, PlannedFault
 from harness.testing.points import lines_of
 
 __all__ = ["call_lists", "calls", "chords", "fault_plans", "lines_of", "plans"]
 
+_WHOLE = 2**63
+_PLAIN: Mapping[type, SearchStrategy[Any]] = {
+    float: st.floats(allow_nan=False, allow_infinity=False),
+    int: st.integers(-_WHOLE, _WHOLE - 1),
+}
 _CALL_OPTIONS = ("queue", "countdown", "eta", "expires", "priority")
 
 
@@ -42,15 +47,14 @@ def calls(task: Any, *args: Any, options: Mapping[str, Any] | None = None, **kwa
     positional = [_carried(_strategy(value), name, _position(names, index)) for index, value in enumerate(args)]
     named = {key: _carried(_strategy(value), name, key) for key, value in {**hinted, **kwargs}.items()}
     made = dict(options or {})
-    # Not `builds`, here and below: Hypothesis shows what was drawn by its own repr then, and not by how it was made.
     both = st.tuples(st.tuples(*positional), st.fixed_dictionaries(named))
-    return both.map(lambda drawn: PlannedCall(name, drawn[0], drawn[1], made))
+    return made_of(both, lambda drawn: PlannedCall(name, drawn[0], drawn[1], made))
 
 
 def chords(header: SearchStrategy[PlannedCall], body: SearchStrategy[PlannedCall], *, max_size: int = 3) -> SearchStrategy[PlannedChord]:
     """Chords of up to ``max_size`` header tasks."""
     both = st.tuples(st.lists(header, min_size=1, max_size=max_size), body)
-    return both.map(lambda drawn: PlannedChord(tuple(drawn[0]), drawn[1]))
+    return made_of(both, lambda drawn: PlannedChord(tuple(drawn[0]), drawn[1]))
 
 
 def call_lists(
@@ -63,7 +67,7 @@ def call_lists(
     """
     if not strategies:
         raise UsageError("call_lists() needs the calls that it is to list", hint="such as call_lists(calls(charge))")
-    return st.lists(st.one_of(*strategies), min_size=min_size, max_size=max_size, unique_by=unique_by).map(tuple)
+    return made_of(st.lists(st.one_of(*strategies), min_size=min_size, max_size=max_size, unique_by=unique_by), tuple)
 
 
 def fault_plans(
@@ -90,7 +94,7 @@ def fault_plans(
     """
     aims = Aims(tuple(points), tuple(groups), tuple(queues), tuple(parts), tuple(modes), tuple(lengths), max_call, tasks)
     one = st.one_of(*(fault_of(kind, aims) for kind in kinds))
-    some = st.lists(one, min_size=max(1, min_faults), max_size=max_faults, unique_by=_place).map(tuple)
+    some = made_of(st.lists(one, min_size=max(1, min_faults), max_size=max_faults, unique_by=_place), tuple)
     if max_faults == 0:
         return st.just(())
     if min_faults > 0:
@@ -102,7 +106,8 @@ def fault_plans(
 def plans(calls: SearchStrategy[Any], faults: SearchStrategy[tuple[PlannedFault, ...]] | None = None) -> SearchStrategy[Plan]:
     """Calls with faults. ``calls``: as `call_lists` has them, or single ones, which are made into lists of one."""
     several = calls.map(lambda drawn: drawn if isinstance(drawn, tuple) else (drawn,))
-    return st.tuples(fault_plans() if faults is None else faults, several).map(lambda drawn: Plan.of(drawn[1], drawn[0]))
+    both = st.tuples(fault_plans() if faults is None else faults, several)
+    return made_of(both, lambda drawn: Plan.of(drawn[1], drawn[0]))
 
 
 def _place(fault: PlannedFault) -> tuple[str, int, str, int]:
@@ -145,25 +150,30 @@ def _hinted(task: Any, given: int, named: set[str]) -> tuple[list[str], dict[str
 
 @st.composite
 def _from_type(draw: st.DrawFn, hint: Any) -> Any:
-    """As `st.from_type`, but at any depth JSON knows no infinity, and a model's own rules may refuse what its types allow."""
+    """As `st.from_type`, but at any depth JSON knows no infinity and no database a whole number of more than 64 bits, and a model's own
+    rules may refuse what its types allow.
+    """
     try:
-        value = draw(st.floats(allow_nan=False, allow_infinity=False) if hint is float else st.from_type(hint))
+        plain = _PLAIN.get(hint) if isinstance(hint, type) else None
+        value = draw(st.from_type(hint) if plain is None else plain)
     except ValidationError:
         reject()
-    if not _finite(value):
+    if not _fits(value):
         reject()
     return value
 
 
-def _finite(value: Any) -> bool:
-    """Is every number in it one that JSON knows?"""
+def _fits(value: Any) -> bool:
+    """Is every number in it one that JSON knows, and that a column can hold?"""
     if isinstance(value, float):
         return math.isfinite(value)
+    if isinstance(value, int):
+        return -_WHOLE <= value < _WHOLE
     if isinstance(value, BaseModel):
-        return _finite(dict(value))
+        return _fits(dict(value))
     if isinstance(value, Mapping):
-        return all(map(_finite, value)) and all(map(_finite, value.values()))
-    return all(map(_finite, value)) if isinstance(value, (list, tuple, set, frozenset)) else True
+        return all(map(_fits, value)) and all(map(_fits, value.values()))
+    return all(map(_fits, value)) if isinstance(value, (list, tuple, set, frozenset)) else True
 
 
 def _carried(strategy: SearchStrategy[Any], task: str, parameter: str) -> SearchStrategy[Any]:

@@ -53,7 +53,7 @@ MOMENTS: dict[str, dict[str, object]] = {
 
 
 STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143}
-QUICK = [("", signal.SIGINT), ("ready", signal.SIGTERM), ("run", signal.SIGINT), ("fault", signal.SIGTERM)]
+QUICK = [("", signal.SIGINT), ("fault", signal.SIGTERM)]
 
 
 @pytest.mark.parametrize(("phase", "number"), parts([(phase, number) for phase in MOMENTS for number in STATUS], quick=QUICK))
@@ -98,13 +98,6 @@ def test_clean_leaves_a_living_run_alone_also_one_with_another_temporary_folder(
     stopped_clean(shop, temporary_folders())
 
 
-def test_a_run_that_ends_leaves_nothing(shop: Project) -> None:
-    before = temporary_folders()
-    done = shop.run("run", str(shop.scenario()))
-    assert done.returncode == 0, done.stdout + done.stderr
-    stopped_clean(shop, before)
-
-
 def test_an_app_that_fails_in_mid_run_leaves_nothing(tmp_path: Path) -> None:
     shop = project(tmp_path, shop=_DYING)
     before = temporary_folders()
@@ -140,11 +133,12 @@ def create():
 )
 
 
-def test_what_the_setup_started_ends_with_it(tmp_path: Path) -> None:
+def test_a_run_that_ends_leaves_nothing_not_even_what_the_setup_started(tmp_path: Path) -> None:
     shop = project(tmp_path, shop=_SPAWNING)
+    before = temporary_folders()
     done = shop.run("run", str(shop.scenario(system={"setup": "shop:create"})))
     assert done.returncode == 0, done.stdout + done.stderr
-    wait_until(lambda: not processes_of(shop.folder), "no process is left")
+    stopped_clean(shop, before)
 
 
 _CRASHING = """
@@ -175,7 +169,7 @@ def test_a_worker_that_never_comes_back_is_no_pass(tmp_path: Path) -> None:
     file = shop.scenario(
         system={"workers": {"pay": {"replicas": 2, "concurrency": 1}}},
         timeline=[{"when": {"task": "shop.work", "call": 2}, "fault": "worker.kill", "restart_after": "200ms"}],
-        drain={"timeout": "6s"},
+        drain={"timeout": "4500ms"},
     )
     done = shop.run("run", str(file))
     assert done.returncode == 4, done.stdout + done.stderr
@@ -200,3 +194,14 @@ def test_parallel_jobs_do_not_block_on_what_they_say(shop: Project) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     said = [line for line in done.stdout.splitlines(keepends=True) if '"event":"result"' in line]
     assert len(said) == 2 and min(map(len, said)) > _PIPE
+
+
+def test_parallel_jobs_end_with_their_parent(shop: Project) -> None:
+    """A killed parent tells its children nothing: that nobody holds their input any more does."""
+    before = temporary_folders()
+    process = shop.command("run", *(str(shop.scenario(name, **LONG)) for name in ("a", "b")), "-j", "2")  # type: ignore[arg-type]
+    wait_until(lambda: processes_of(shop.folder), "a process of a run")
+    process.kill()
+    process.communicate()
+    wait_until(lambda: temporary_folders() <= before, "both runs have ended")
+    stopped_clean(shop, before)

@@ -13,6 +13,8 @@ from harness.ports.check import CleanPass, Recorded
 
 __all__ = ["some", "unreferenced", "unusable"]
 
+#: Letters of an exception's text.
+_TEXT = 120
 _RETRIED = "was retried"
 _AGAIN = "was delivered more than once"
 _CUT = "was cut short"
@@ -34,8 +36,18 @@ def unusable(clean: CleanPass, recorded: Recorded, number: int) -> tuple[str, st
     failed = [n for n, (allow, _) in states.items() if allow is not Allow.ALL]
     if failed:
         advice = "make the calls of the load succeed without faults; without that nobody knows what one clean execution leaves"
-        return f"call {some(failed)} did not succeed in {which} ({states[failed[0]][1]})", advice
+        return f"call {some(failed)} did not succeed in {which} ({states[failed[0]][1]}{_raised(history, failed[0])})", advice
     return None
+
+
+def _raised(history: History, call: int) -> str:
+    """': OverflowError: Python int too large', of the last execution of the call that says what it met; '' where none does."""
+    told = [d for message in history.calls[call].messages for d in message.deliveries if d.exception]
+    if not told:
+        return ""
+    last = max(told, key=lambda delivery: delivery.at)
+    text = last.text.strip().splitlines()[0][:_TEXT] if last.text.strip() else ""
+    return f": {last.exception}{f': {text}' if text else ''}"
 
 
 def unreferenced(passes: Iterable[CleanPass], recorded: Recorded) -> tuple[frozenset[int], str, str]:

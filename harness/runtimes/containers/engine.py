@@ -29,7 +29,7 @@ __all__ = ["Box", "Engine", "available", "log_lines"]
 #: Engine 20.10.
 _OLDEST_API = (1, 41)
 _CALL_SECONDS = 30.0
-_PING_SECONDS = 3.0
+_PING_SECONDS = 10.0
 _PIDS = 4096
 _TRANSPORT = (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, DockerException, OSError)
 _NO_ENGINE = "start Docker Engine 20.10 or later, or set DOCKER_HOST"

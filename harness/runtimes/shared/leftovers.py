@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import subprocess
 import tempfile
 import time
 from dataclasses import dataclass, field
@@ -19,6 +20,9 @@ from harness.runtimes.shared.segments import is_there, remove_segment, segments
 __all__ = ["Leftovers", "claim", "end_strays", "leftovers", "lives", "owner", "remove"]
 
 _FOLDER = re.compile(r"celery-harness-(\d{4}-\d{6}-[0-9a-f]{4})-")
+#: Made beside runs: they are ours where they say whose they are.
+_BESIDE = re.compile(r"celery-harness-(baseline|base|compare|go|step)-")
+_GIT_SECONDS = 30.0
 _GONE_SECONDS = 5.0
 _YOUNG_SECONDS = 10.0
 _OWNER = "owner"
@@ -68,8 +72,8 @@ def leftovers() -> Leftovers:
     """Processes and folders of runs whose harness is gone. Only this user's."""
     found = Leftovers()
     for folder in sorted(Path(tempfile.gettempdir()).glob("celery-harness-*")):
-        match = _FOLDER.match(folder.name)
-        if match and folder.is_dir() and folder.stat().st_uid == os.getuid() and not _owned(folder):
+        ours = _FOLDER.match(folder.name) or (_BESIDE.match(folder.name) and (folder / _OWNER).is_file())
+        if ours and folder.is_dir() and folder.stat().st_uid == os.getuid() and not _owned(folder):
             found.folders.append(folder)
     for process in psutil.process_iter(["pid"]):
         with contextlib.suppress(psutil.Error, OSError):
@@ -121,7 +125,25 @@ def remove(found: Leftovers) -> None:
     for folder in found.folders:
         for segment in segments(folder):
             remove_segment(segment)
+        repositories = [_repository(pointer) for pointer in folder.glob("*/.git")]
         remove_folder(folder)
+        for repository in filter(None, repositories):
+            _forget_worktrees(repository)
+
+
+def _repository(pointer: Path) -> Path | None:
+    """Of a git worktree, by its file `.git`: "gitdir: /shop/.git/worktrees/tree"."""
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        place = Path(pointer.read_text(encoding="utf-8").removeprefix("gitdir:").strip())
+        if place.parent.name == "worktrees":
+            return place.parent.parent
+    return None
+
+
+def _forget_worktrees(repository: Path) -> None:
+    """Those whose folders are gone; without git, or where it refuses, it does so itself some day (gc.worktreePruneExpire)."""
+    with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+        subprocess.run(["git", f"--git-dir={repository}", "worktree", "prune"], capture_output=True, timeout=_GIT_SECONDS, check=False)
 
 
 def end_strays(run_id: str) -> bool:

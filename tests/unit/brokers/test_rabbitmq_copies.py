@@ -123,6 +123,18 @@ def test_together_the_copy_lies_right_behind_its_original(rabbit: RabbitServer, 
     assert take(channel, 6) == [("t0", False), ("t0", True), ("t1", False), ("t1", True), ("t2", False), ("t2", True)]
 
 
+def test_together_what_was_delivered_before_is_copied_where_it_was_watched(
+    rabbit: RabbitServer, looker: RabbitInspector, channel: Any
+) -> None:
+    """And of all that was, the one that is asked for."""
+    app, seen = app_on(rabbit), set[str]()
+    looker.watch("pay")
+    send(app, 1, 2, 3)
+    take(channel, 3)
+    assert collect(looker, 1, together=True, seen=seen, count=1, only="t2") == 1
+    assert take(channel, 1) == [("t2", True)]
+
+
 def test_together_a_second_consumer_has_the_same_message_while_the_first_one_does(rabbit: RabbitServer, looker: RabbitInspector) -> None:
     app, seen = app_on(rabbit), set[str]()
     send(app, 1)

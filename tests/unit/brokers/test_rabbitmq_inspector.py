@@ -199,13 +199,13 @@ def test_depth_never_calls_a_broker_empty_that_holds_a_message(rabbit: RabbitSer
     mover.start()
     depths = []
     try:
-        deadline = time.monotonic() + 4.0
-        while time.monotonic() < deadline:
+        deadline = time.monotonic() + 60
+        while (moves[0] <= 150 or len(depths) <= 40) and mover.is_alive() and time.monotonic() < deadline:
             depths.append(looker.depth())
     finally:
         stop.set()
         mover.join()
-    assert not trouble and moves[0] > 100 and len(depths) > 20
+    assert not trouble and moves[0] > 150 and len(depths) > 40
     assert (0, 0) not in depths
     assert looker.flush() <= 2
 

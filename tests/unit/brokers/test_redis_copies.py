@@ -69,6 +69,18 @@ def test_together_copies_what_a_worker_holds_and_nothing_else(server: RedisServe
     assert next_in_turn["headers"]["id"] == "held"
 
 
+def test_together_copies_the_task_that_is_asked_for(server: RedisServer) -> None:
+    for number in "12":
+        producer(server).send_task("pay", task_id=number)
+    connections = [deliver(server), deliver(server)]
+    looker, seen = inspector(server), set[str]()
+    assert [duplicate(looker, together=True, seen=seen, count=1, only=task) for task in ("3", "2")] == [0, 1]
+    copy = json.loads(server.client().lindex("celery", -1))
+    for connection in connections:
+        connection.close()
+    assert copy["headers"]["id"] == "2"
+
+
 def test_a_held_message_is_copied_one_after_the_other(server: RedisServer) -> None:
     producer(server).send_task("pay", task_id="t1")
     connection = Connection(server.url())

@@ -128,9 +128,11 @@ def test_a_service_that_is_not_there() -> None:
 
 def test_clean_pass_with_a_failure() -> None:
     recorded = lab().record({2: killed(1)})
-    recorded.clean[1].history.calls[4].messages[0].deliveries[0].state = "FAILURE"
+    failed = recorded.clean[1].history.calls[4].messages[0].deliveries[0]
+    failed.state, failed.exception, failed.text = "FAILURE", "OverflowError", "int too large\nfor SQLite"
     result = judge(recorded)
-    assert (result.verdict, result.summary) == (INCONCLUSIVE, "call 4 did not succeed in clean pass 2 (failed)")
+    assert result.verdict is INCONCLUSIVE
+    assert result.summary == "call 4 did not succeed in clean pass 2 (failed: OverflowError: int too large)"
 
 
 def test_clean_pass_that_was_disturbed() -> None:

@@ -73,6 +73,7 @@ def test_each_crash_of_the_path_is_a_fault_with_its_address(folder: Path) -> Non
     assert workers.options == ("--max-tasks-per-child=1",)  # the retry, too, is to run in a fresh process
     assert scenario.foreseen is not None and scenario.foreseen.ended == "succeeded"
     assert scenario.system.redelivery == 5.0 and scenario.runtime == "processes"
+    assert dict(scenario.system.env) == {"PYTHONHASHSEED": "0", "CELERY_HARNESS_HASH_VARIES": "1"}  # `hash` as in the explorer's children
 
 
 @pytest.mark.parametrize(

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from harness.faults import FAULTS
 from harness.model.history import Delivery, FaultRecord, History, Message, ProcessLife
+from harness.ports.fault import Meanwhile
 
 PARAMETERS: dict[str, dict[str, Any]] = {
     "message.duplicate": {"queue": "q", "count": 1},
@@ -24,9 +26,9 @@ PARAMETERS: dict[str, dict[str, Any]] = {
 COUNTED = {"net.latency", "net.bandwidth", "net.partition", "broker.flush"}
 
 
-def fault(name: str) -> Any:
+def fault(name: str, **more: Any) -> Any:
     kind = FAULTS[name]
-    return kind(kind.Parameters.model_validate(PARAMETERS.get(name, {})), random.Random(1))
+    return kind(kind.Parameters.model_validate({**PARAMETERS.get(name, {}), **more}), random.Random(1))
 
 
 def record(**more: Any) -> FaultRecord:
@@ -94,6 +96,12 @@ def test_a_fault_that_never_began_did_not_bite(name: str) -> None:
     assert "never begun" in evidence.text
 
 
+@pytest.mark.parametrize(("point", "where"), [("before_ack", "at before_ack"), ("a.py:7", "before a.py:9")])
+def test_a_crash_at_a_named_point_is_told_by_its_name(point: str, where: str) -> None:
+    struck = record(planned=f"when t reaches {point}, the first time", file="a.py", line=9, task_id="t1")
+    assert fault("task.crash").evidence(struck, History()).text == f"the worker died in task t1 {where}"
+
+
 def test_a_kill_of_a_worker_that_only_held_messages_says_so() -> None:
     history, _ = one_delivery(died=1.0, died_by=0)
     evidence = fault("worker.kill").evidence(record(), history)
@@ -128,6 +136,54 @@ def test_a_copy_that_is_delivered_again_is_still_one_copy() -> None:
     struck._copied = 1
     found = struck.evidence(record(), history)
     assert (found.bit, found.text) == (True, "1 of 1 copies delivered a second time, 1 ran")
+
+
+@pytest.mark.parametrize(
+    ("starts", "bit", "says"), [(0.9, True, "1 beside another delivery"), (1.0, False, "two free slots"), (None, False, "0 ran")]
+)
+def test_together_bites_where_two_deliveries_of_a_message_did_overlap(starts: float | None, bit: bool, says: str) -> None:
+    history, delivery = one_delivery(start=0.6, end=1.0)
+    delivery.message.queue = "q"
+    copy = replace(delivery, id="copy", copy=1, at=0.7, start=starts, end=starts and starts + 0.4)
+    history.deliveries["copy"] = copy
+    delivery.message.deliveries.append(copy)
+    struck = fault("message.duplicate", deliver="together")
+    struck._copied = 1
+    assert struck.evidence(record(), history).bit is bit
+    assert says in struck.evidence(record(), history).text
+    anyway = fault("message.duplicate", deliver="next")
+    anyway._copied = 1
+    assert anyway.evidence(record(), history).bit is True
+
+
+def test_together_holds_the_task_until_a_copy_runs_but_not_for_ever() -> None:
+    together, other = fault("message.duplicate", deliver="together"), fault("message.duplicate", deliver="next")
+    together._copied = other._copied = 1
+    assert together.holds(Meanwhile(2.0, 0)) and not together.holds(Meanwhile(2.0, 1)) and not together.holds(Meanwhile(3.0, 0))
+    assert not other.holds(Meanwhile(0.0, 0))
+    together._copied = 0
+    assert together.holds(Meanwhile(0.4, 0)) and not together.holds(Meanwhile(0.6, 0))
+
+
+def test_what_an_event_struck_is_copied_before_anything_else_and_a_broker_that_forgets_is_told_to_watch() -> None:
+    asked: list[Any] = []
+
+    class Broker:
+        def watch(self, queue: str) -> None:
+            asked.append(queue)
+
+        def duplicate(self, queue: str, *, count: int, only: str, **more: Any) -> int:
+            asked.append((count, only))
+            return 1
+
+    struck = fault("message.duplicate", deliver="next", count=2)
+    system: Any = SimpleNamespace(broker=Broker)
+    struck.armed(system)
+    struck.struck_task = "t7"
+    struck.begin(system)
+    for _ in range(2):
+        struck.tick(system)
+    assert asked == ["q", (2, "t7"), (1, "")]
 
 
 def test_a_frozen_worker_is_not_bitten_by_what_another_one_does() -> None:

@@ -124,11 +124,34 @@ def test_an_environment_that_lets_nothing_run_is_every_cells_error(project: Path
     assert [case.get("type") for case in suites.iter("error")] == ["ENVIRONMENT"]
 
 
-@pytest.mark.parametrize("arguments", [["--tags", "none-such"], ["nowhere"]])
-def test_a_gate_that_is_refused_leaves_no_older_report(project: Path, arguments: list[str]) -> None:
-    _write(project, gate(cell("a")))
-    assert _run("gate", "--runtime", "processes", *arguments).exit_code == 2
-    assert list((project / "reports/gate").iterdir()) == []
+_MISTAKES = [
+    ["--tags", "none-such"],
+    ["nowhere"],
+    ["--budget", "x"],
+    ["--baseline", "no.json"],
+    ["--shard", "x"],
+    ["--seed", "x"],
+    ["--sed=1"],
+]
+
+
+@pytest.mark.parametrize("arguments", _MISTAKES, ids=" ".join)
+@pytest.mark.parametrize("reports", ["reports", "out"])
+def test_a_gate_that_is_refused_leaves_no_older_report(project: Path, arguments: list[str], reports: str) -> None:
+    """Wherever it would have written."""
+    _write(project, gate(cell("a")), f"{reports}/gate/gate.json")
+    asked = [] if reports == "reports" else [f"--reports={reports}"]
+    assert _run("gate", "--runtime", "processes", *asked, *arguments).exit_code == 2
+    assert list((project / reports / "gate").iterdir()) == []
+
+
+def test_a_gate_whose_section_is_wrong_leaves_no_older_report_and_help_leaves_all(project: Path) -> None:
+    _write(project, gate(cell("a")), "out/gate/gate.json")
+    section = project / "pyproject.toml"
+    section.write_text('[tool.celery-harness.gate]\nreports = "out"\nbugdet = "5m"\n')
+    assert _run("gate", "--help").exit_code == 0 and (project / "out/gate/gate.json").exists()
+    assert _run("gate", "--runtime", "processes").exit_code == 2
+    assert list((project / "out/gate").iterdir()) == []
 
 
 def test_accepting_samples_of_the_seed_that_the_gate_had(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

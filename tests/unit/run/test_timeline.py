@@ -9,7 +9,7 @@ import pytest
 from harness.errors import EnvironmentFault, ScenarioError
 from harness.model.history import Evidence, FaultRecord, History
 from harness.model.scenario import TimelineItem
-from harness.ports.fault import Begun, FaultParameters, NoFault
+from harness.ports.fault import Begun, FaultParameters, Meanwhile, NoFault
 from harness.run.live import LiveState
 from harness.run.timeline import Timeline, describe
 
@@ -44,7 +44,7 @@ class FakeSystem:
         self.running: list[SimpleNamespace] = []
 
     def workers(self, target: str = "") -> list[SimpleNamespace]:
-        return self.running
+        return [worker for worker in self.running if worker.name.startswith(target)]
 
     def release(self, fault: int) -> None:
         self.released.append(fault)
@@ -110,7 +110,7 @@ def test_a_task_held_at_a_point_is_released_after_the_fault_has_begun() -> None:
     live.feed([{"k": "waiting", "m": 1, "fault": 0, "id": "task-1", "_pid": 11}])
     plan.advance(0.5, system, live)  # type: ignore[arg-type]
     assert fault.log == ["adopt ", "begin"]
-    assert system.released == [0]
+    assert (system.released, fault.struck_task) == ([0], "task-1")
 
 
 def test_what_begins_after_the_load_is_healed_soon() -> None:
@@ -167,8 +167,38 @@ def test_the_plan_in_words(item: dict[str, Any], text: str) -> None:
     assert describe(TimelineItem.model_validate({"fault": "x", **item})) == text
 
 
+def test_a_fault_waits_for_the_workers_that_it_took_away_and_for_no_others() -> None:
+    fault, system = Recording(lasts=1.0), FakeSystem()
+    system.running = [SimpleNamespace(name="pay-1", pid=20), SimpleNamespace(name="mail-1", pid=30)]
+    for takes_away, healed in (("", True), ("pay-1", False), ("mail-1", True)):
+        fault.takes_away = takes_away  # type: ignore[misc]
+        plan, live = timeline(fault, at="1s"), LiveState(ready={"mail-1": 30})
+        for now in (1.0, 2.0):
+            plan.advance(now, system, live)  # type: ignore[arg-type]
+        assert (plan.planned[0].record.ended == 2.0) is plan.all_healed is healed
+
+
+def test_a_task_is_held_until_its_fault_need_not_hold_it_any_more() -> None:
+    """Or until the fault is over."""
+    fault = Recording()
+    seen: list[Meanwhile] = []
+    fault.holds = lambda meanwhile: seen.append(meanwhile) or not meanwhile.copies_begun  # type: ignore[method-assign,func-returns-value]
+    for copy_runs in (True, False):
+        plan, system, live = timeline(fault, when={"task": "t"}, **{"for": "1s"}), FakeSystem(), LiveState(copies_begun=7)
+        live.feed([{"k": "waiting", "m": 1, "fault": 0, "id": "task-1", "_pid": 11}])
+        plan.advance(0.5, system, live)  # type: ignore[arg-type]
+        assert (system.released, seen[-1]) == ([], Meanwhile(0.0, 0))
+        if copy_runs:
+            copy = {"d": "d2", "id": "task-1", "msg": "m1", "_pid": 12}
+            live.feed([{"k": "start", **copy}, {"k": "deliver", "copy": 1, **copy}, {"k": "end", **copy}])
+        for now in (1.4, 1.6, 1.7):
+            plan.advance(now, system, live)  # type: ignore[arg-type]
+            assert system.released == ([0] if copy_runs or now > 1.6 else [])
+
+
 def test_a_worker_that_was_started_heals_nothing_before_it_is_ready() -> None:
     fault = Recording(lasts=1.0)
+    fault.takes_away = "pay"  # type: ignore[misc]
     plan, system, live = timeline(fault, at="1s"), FakeSystem(), LiveState()
     system.running = [SimpleNamespace(name="pay-1", pid=20)]
     plan.advance(1.0, system, live)  # type: ignore[arg-type]

@@ -71,9 +71,30 @@ def test_idempotent_tries_each_crash_point_and_each_kind_of_copy() -> None:
         "copies-together",
     ]
     assert [entry[1]["when"]["reaches"] for entry in harness.of("task.crash")] == ["start", "before_ack", "after_ack"]
-    copies = [(entry[1]["when"]["reaches"], entry[1]["queue"]) for entry in harness.of("message.duplicate")]
-    assert copies == [("end", "payments"), ("start", "payments")]
+    copies = [(entry[1]["when"]["reaches"], entry[1]["queue"], entry[1]["deliver"]) for entry in harness.of("message.duplicate")]
+    assert copies == [("end", "payments", "next"), ("start", "payments", "together")]
     assert harness.of("expect")[0] == ("expect", {"idempotent": {}})
+
+
+@pytest.mark.parametrize(
+    ("workers", "changes"),
+    [
+        ({}, {}),
+        ({"pay": {"concurrency": 1, "replicas": 4}}, {"pay": {"concurrency": 2}}),
+        (
+            {"pay": {"concurrency": 1, "queues": ["payments", "x"]}, "mail": {"concurrency": 1, "queues": ["x"]}},
+            {"pay": {"concurrency": 2}},
+        ),
+        ({"pay": {"pool": "solo"}, "b": {"pool": "solo", "replicas": 2}}, {"pay": {"replicas": 2, "prefetch_multiplier": 1}}),
+    ],
+)
+def test_copies_that_run_beside_their_original_have_a_slot_to_run_in(workers: Any, changes: Any) -> None:
+    harness = FakeHarness(document={"system": {**SYSTEM, **({"workers": workers} if workers else {})}})
+    assert_idempotent(harness, "shop.book", (1,), crash_points=["start"])
+    asked = {entry[1]: entry[2] for entry in harness.of("another")}
+    together = asked.pop("copies-together")
+    assert together == ({"system": {"workers": changes}} if changes else {})
+    assert not any(asked.values())
 
 
 def test_several_calls_are_hit_each() -> None:
@@ -93,6 +114,19 @@ def test_the_first_run_that_is_no_pass_ends_it() -> None:
         assert_idempotent(harness, "shop.book", (1,))
     with pytest.raises(Inconclusive):
         assert_idempotent(FakeHarness(missed()), "shop.book", (1,))
+
+
+def test_a_run_in_which_nothing_came_again_is_none_that_fails_as_long_as_something_did_in_another() -> None:
+    def silent(**numbers: float) -> RunResult:
+        told = {"exercised": 0.0, "doubts": 0.0, **numbers}
+        return result(Verdict.INCONCLUSIVE, check(Verdict.INCONCLUSIVE, name="idempotent").model_copy(update={"numbers": told}))
+
+    assert len(assert_idempotent(FakeHarness(silent(), passed()), "shop.book", (1,))) == 5
+    with pytest.raises(Inconclusive, match=r"shop\.book never ran again, whatever assert_idempotent tried"):
+        assert_idempotent(FakeHarness(silent()), "shop.book", (1,))
+    for other in (silent(doubts=1.0), silent(exercised=1.0), silent().model_copy(update={"deaths": ("pay-1 died",)})):
+        with pytest.raises(Inconclusive, match="killed at start"):
+            assert_idempotent(FakeHarness(other, passed()), "shop.book", (1,))
 
 
 def test_idempotent_needs_something_to_look_at_and_a_queue() -> None:
@@ -168,6 +202,11 @@ def test_arguments_are_what_json_carries(value: object) -> None:
     with pytest.raises(UsageError, match="cannot be written into a plan"):
         plain([value], "an argument")
     assert plain((1, {"a": (2, None)}), "an argument") == [1, {"a": [2, None]}]
+
+
+def test_keywords_of_the_call_are_not_taken_for_options() -> None:
+    with pytest.raises(UsageError, match="no option `number`"):
+        FakeHarness().assert_idempotent("shop.book", number=7)
 
 
 def test_an_assertion_that_tries_nothing_is_refused() -> None:

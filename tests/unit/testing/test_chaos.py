@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import reproduce_failure, seed, settings
+from hypothesis import Phase, given, reproduce_failure, seed, settings
 from hypothesis import strategies as st
 
 from harness.errors import EnvironmentFault, UsageError
@@ -62,7 +62,22 @@ def test_a_bug_is_found_and_shrunk_to_one_fault_one_call_and_its_smallest_argume
     with pytest.raises(Failed) as raised:
         made.test()
     assert "Plan(task.crash when call 1 reaches start, restart_after 100ms; orders.charge(20)) failed twice running" in str(raised.value)
-    assert any("Failing test case" in note for note in raised.value.__notes__)
+    (example,) = [note for note in raised.value.__notes__ if "Failing test case" in note]
+    assert "trial=Plan(task.crash when call 1 reaches start, restart_after 100ms; orders.charge(20))" in example
+    assert inspect.unwrap(made.test).__code__.co_filename == __file__
+
+
+@settings(max_examples=1, database=None, phases=[Phase.generate])
+@given(calls=CALLS, faults=fault_plans(["worker.pause"], min_faults=1, max_faults=1))
+def _drawn(calls: Any, faults: Any) -> None:
+    raise ValueError
+
+
+def test_what_was_drawn_is_shown_as_what_it_is() -> None:
+    with pytest.raises(ValueError) as raised:
+        _drawn()
+    example = "".join(raised.value.__notes__)
+    assert "calls=(orders.charge(" in example and "faults=(worker.pause when call" in example
 
 
 def test_no_plan_is_run_more_than_twice(monkeypatch: pytest.MonkeyPatch) -> None:

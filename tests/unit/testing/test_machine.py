@@ -57,7 +57,7 @@ def test_a_bug_is_found_and_shrunk(monkeypatch: pytest.MonkeyPatch) -> None:
     cls, _ = new(monkeypatch, bug)
     with pytest.raises(Failed) as raised:
         run(seed(1)(cls))
-    assert "Plan(orders.charge(1); message.duplicate when call 1 reaches start, count 1, deliver together) failed" in str(raised.value)
+    assert "Plan(orders.charge(1); message.duplicate when call 1 reaches start, count 1, deliver next) failed" in str(raised.value)
     assert any(note.startswith("state.duplicate(") for note in raised.value.__notes__)
 
 

@@ -105,7 +105,7 @@ def test_every_kind_of_step_is_one_that_the_loader_takes(tmp_path: Path) -> None
 
 
 def test_a_plan_reads_like_what_it_does() -> None:
-    cut = PlannedFault("net.partition", 1, parameters={"between": ["pay", "broker"], "for": "1s"})
+    cut = PlannedFault("net.partition", 4, parameters={"between": ["pay", "broker"], "for": "1s"})
     assert repr(Plan((cut, ONE, Settle(), Heal()))) == (
         "Plan(net.partition when call 1 reaches start, between pay and broker, for 1s; orders.charge(1, 900); settle; heal)"
     )

@@ -45,7 +45,7 @@ def book(self: Any, day: datetime.date) -> None: ...
 
 
 @app.task(name="typed.weigh")
-def weigh(weights: list[float], limit: float | None, orders: list[Order]) -> None: ...
+def weigh(weights: list[float], limit: float | None, orders: list[Order], grams: int, more: list[int]) -> None: ...
 
 
 @app.task(name="typed.loose")
@@ -78,6 +78,7 @@ def test_models_keep_their_own_rules(call: PlannedCall) -> None:
 def test_numbers_that_json_does_not_know_and_models_that_refuse_are_drawn_at_no_depth(call: PlannedCall) -> None:
     json.dumps(call.kwargs, allow_nan=False)
     assert all(order["number"] % 2 == 1 for order in call.kwargs["orders"])
+    assert all(-(2**63) <= whole < 2**63 for whole in [call.kwargs["grams"], *call.kwargs["more"]])
 
 
 def test_what_is_given_is_not_drawn() -> None:

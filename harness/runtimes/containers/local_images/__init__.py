@@ -44,6 +44,7 @@ from harness.runtimes.containers.package_access import (
     environment_file,
     speaks_to_loopback,
 )
+from harness.runtimes.shared.leftovers import claim
 
 __all__ = ["LOCAL_NAMES", "TOXIPROXY_VERSION", "Built", "build_local", "keys", "local_tag", "remove_local"]
 
@@ -228,6 +229,7 @@ def _make_base(client: docker.DockerClient, source: DebianSource, key: str, say:
     program = _debootstrap()
     say(f"base: debootstrap {source.suite}")
     with tempfile.TemporaryDirectory(prefix="celery-harness-base-") as folder:
+        claim(Path(folder))
         root, archive = Path(folder, "root"), Path(folder, "base.tar")
         debootstrap = [program, "--variant=minbase", f"--components={source.components}", source.suite, str(root), source.mirror]
         _command([*_own_namespaces(), *debootstrap], "debootstrap could not make a base")
@@ -279,6 +281,7 @@ def _toxiproxy_server(say: Say) -> bytes:
     version = f"-X github.com/Shopify/toxiproxy/v2.Version={TOXIPROXY_VERSION}"
     package = f"github.com/Shopify/toxiproxy/v2/cmd/server@v{TOXIPROXY_VERSION}"
     with tempfile.TemporaryDirectory(prefix="celery-harness-go-") as folder:
+        claim(Path(folder))
         command = [go, "install", "-trimpath", "-ldflags", f"-s -w {version}", package]
         _command(command, "Toxiproxy's server could not be compiled", {"GOBIN": folder, "CGO_ENABLED": "0"})
         return Path(folder, "server").read_bytes()

@@ -172,7 +172,7 @@ def _watch(events: _Events, *names: str) -> tuple[Watcher, list[tuple[str, int, 
 
 
 def _until(condition: Callable[[], Any]) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)

@@ -48,10 +48,10 @@ class _Init:
 
     def ended(self) -> int:
         """Its exit status."""
-        return self.popen.wait(10)
+        return self.popen.wait(60)
 
 
-def _until(condition: Any, seconds: float = 10.0) -> Any:
+def _until(condition: Any, seconds: float = 60.0) -> Any:
     deadline = time.monotonic() + seconds
     while not (found := condition()):
         assert time.monotonic() < deadline

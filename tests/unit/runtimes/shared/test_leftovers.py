@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import tempfile
 from pathlib import Path
 
-from harness.runtimes.shared.leftovers import lives, owner
+import pytest
+
+from harness.gate.repository import Repository
+from harness.runtimes.shared.leftovers import claim, leftovers, lives, owner, remove
 
 
 def test_an_owner_is_known_by_pid_start_and_where_the_pid_means_something() -> None:
@@ -18,3 +23,30 @@ def test_one_in_a_container_is_left_alone() -> None:
     """What runs in there is seen from outside, under other pids: `clean` killed it."""
     assert Path("/proc/self/ns/pid").readlink() != Path("pid:[1]")
     assert lives("4194300 1.0 pid:[1]")
+
+
+def test_a_checkout_whose_gate_was_killed_goes_and_git_forgets_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def git(*arguments: str) -> str:
+        command = ["git", "-c", "user.name=Shop", "-c", "user.email=shop@example.invalid", *arguments]
+        return subprocess.run(command, cwd=shop, check=True, capture_output=True, text=True).stdout
+
+    def gone(folder: Path) -> None:
+        (folder / "owner").write_text("4194300 1.0")
+
+    (shop := tmp_path / "shop").mkdir()
+    (tmp := tmp_path / "tmp").mkdir()
+    git("init", "-q")
+    git("commit", "-q", "--allow-empty", "-m", "one")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp))
+    (notes := tmp / "celery-harness-baseline-notes").mkdir()  # somebody's own
+    with Repository(shop, claim).checkout("HEAD"):
+        assert leftovers().folders == [], "its gate lives"
+    kept = Repository(shop, gone).checkout("HEAD")
+    left = kept.__enter__().beside.parent
+    found = leftovers()
+    assert found.folders == [left]
+    found.processes = []
+    remove(found)
+    assert list(tmp.iterdir()) == [notes]
+    assert len(git("worktree", "list").splitlines()) == 1
+    kept.__exit__(None, None, None)
