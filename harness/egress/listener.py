@@ -13,7 +13,7 @@ from harness.errors import EnvironmentFault
 __all__ = ["Call", "Listener"]
 
 _RECEIVE, _SEND, _PUT, _SET_FLAGS = 0xC0502100, 0xC0182101, 0x40182103, 0x40082104
-_NOTIFICATION = struct.Struct("=QIIiIQ6Q")
+_NOTIFICATION = struct.Struct("=QI4xiI8x6Q")  # without flags, and without where the instruction is
 _ZEROS = bytes(_NOTIFICATION.size)
 _RESPONSE = struct.Struct("=QqiI")
 _DESCRIPTOR = struct.Struct("=QIIII")
@@ -38,7 +38,6 @@ class Listener:
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
-        self._buffer = bytearray(_NOTIFICATION.size)
         with contextlib.suppress(OSError):
             fcntl.ioctl(descriptor, _SET_FLAGS, _SYNC_WAKE_UP)
 
@@ -48,13 +47,12 @@ class Listener:
 
     def receive(self) -> Call | None:
         """The next one; None where its thread is gone meanwhile. OSError where there will be none any more."""
-        self._buffer[:] = _ZEROS  # the kernel wants it so
         try:
-            fcntl.ioctl(self._descriptor, _RECEIVE, self._buffer)
+            told = fcntl.ioctl(self._descriptor, _RECEIVE, _ZEROS)  # the kernel wants it so
         except (FileNotFoundError, InterruptedError):
             return None
-        found = _NOTIFICATION.unpack(self._buffer)
-        return Call(found[0], found[1], found[3], found[4], found[6:])
+        found = _NOTIFICATION.unpack(told)
+        return Call(found[0], found[1], found[2], found[3], found[4:])
 
     def go_on(self, call: Call) -> bool:
         """The kernel carries it out. False where nobody waits for it any more."""

@@ -8,14 +8,16 @@ from typing import Any
 
 from harness.explore.judge import looks_held
 from harness.model.exploration import Stop
+from harness.model.masks import number
 
-__all__ = ["UNSTORED", "fix_for"]
+__all__ = ["UNSTORED", "counted_again", "fix_for"]
 
 _GENERAL = "Let each effect be such that doing it again changes nothing, or record in the same transaction that it was done."
 _EARLY = (
     "Acknowledge late (acks_late=True, and task_reject_on_worker_lost=True) once the task is safe to run twice; or declare that it may be "
     "lost: semantics: at_most_once."
 )
+_REJECTED = "Reject a message for good only where the work is done, or was given to somebody else: that it comes again says neither."
 _BY_WORD = {
     "LOST": _EARLY,
     "STORM": "Bound the attempts (max_retries), and let what keeps failing go to a queue of its own.",
@@ -26,10 +28,18 @@ _BY_WORD = {
 }
 _LOCK = "Give what is held an expiry (SET key token NX EX seconds) longer than the work, or let the same message take it over."
 _TEMPORARY = "Write to a temporary name that is the same on every delivery, so that the next one takes it over, and rename it at the end."
+_LOCK_FILE = (
+    "Hold the file by flock, which ends with its process, rather than by its being there; or let the same message take it over, by what "
+    "stands in it."
+)
 _REQUEST = "Send an idempotency key that is the same on every delivery, made from the arguments alone."
 _READ = (
     "If the request changes nothing where it goes, say so in the scenario (`ignore_methods: [GET]` of that service); "
     "else send an idempotency key that is the same on every delivery."
+)
+#: A file by whose being there somebody holds something, rather than one that is half written.
+_LOCKS = re.compile(
+    r"(?<![^a-z]b)(?<![^a-z]c)lock|(?<!re)(?<!p)lease|mutex|semaphore|marker|[^a-z](?:pid|running|busy)(?:[^a-z]|$)", re.IGNORECASE
 )
 #: Methods that mostly only ask (RFC 9110, 9.2.1).
 _SAFE = re.compile(r"\b(?:GET|HEAD|OPTIONS)\b")
@@ -44,9 +54,17 @@ _COUNTER = (
     "Write what the value shall be instead of by how much it changes; or record in the same transaction which message was applied, "
     "and skip it the next time."
 )
+_TALLY = (
+    "Write what the value shall be instead of by how much it changes; or let each call count once: put its id into a set (SADD, ZADD) and "
+    "take the set's size. A limit of calls may do without that; then it is not certified."
+)
 _FILE = "Write the whole file under a temporary name and rename it: never append to it, and never leave half of it under its own name."
 _DAMAGE = (
     "Keep SQLite's journal on disk, or a write-ahead log (PRAGMA journal_mode=WAL): without one a crash in a commit damages the database."
+)
+_HELD = (
+    "Let nothing that a killed delivery leaves keep the next one from succeeding: give what is held an expiry (SET key token NX EX "
+    "seconds), or let the same message take it over."
 )
 _MARKER = "Something says that the work is done before it is: set that mark after the effect, or in one transaction with it."
 
@@ -57,28 +75,37 @@ UNSTORED = (
 )
 
 
-def fix_for(word: str, differences: Sequence[Mapping[str, Any]], effect: Stop | None) -> str:
-    """The pattern of the fix. ``effect``: the last call that changed something before the kill."""
+def fix_for(word: str, differences: Sequence[Mapping[str, Any]], effect: Stop | None, *, lost: bool = True) -> str:
+    """The pattern of the fix. ``effect``: the last call that changed something before the kill; ``lost``: where the word is LOST, did its
+    message die with its worker, rather than that it was rejected later?"""
+    if word == "LOST" and not lost:
+        return _REJECTED
     if word == "LEAK":
-        return _LOCK if not _of_files(differences) else _TEMPORARY
+        if not _of_files(differences):
+            return _LOCK
+        return _LOCK_FILE if any(_LOCKS.search(str(one.get("row"))) for one in differences) else _TEMPORARY
     if word in _BY_WORD:
         return _BY_WORD[word]
     extra = [one for one in differences if _more(one)]
     missing = [one for one in differences if _less(one)]
-    if any(looks_held(one) for one in extra) and missing:
+    if any(looks_held(one) for one in extra) and (missing or word == "PARTIAL"):
         return _LOCK
     if _is(extra, "damage"):
         return _DAMAGE
     for found, fix in ((_http_fix(extra), None), (_is(extra, "mails"), _MAIL)):
         if found:
             return fix or str(found)
+    if differences and len(missing) == len(differences):
+        return _MARKER if effect is not None else _GENERAL
     if _of_files(extra or differences):
         return _FILE
+    if any(counted_again(one) for one in differences):
+        return _TALLY
     if any(_number(one) for one in differences):
         return _COUNTER
-    if missing and not extra:
-        return _MARKER if effect is not None else _GENERAL
-    return _ROWS if extra else _GENERAL
+    if word == "PARTIAL" and _is(extra, "keys"):  # by a name that does not say that somebody holds it
+        return _HELD
+    return _ROWS if extra else _MARKER if missing and effect is not None else _GENERAL
 
 
 def _http_fix(extra: Sequence[Mapping[str, Any]]) -> str:
@@ -130,13 +157,28 @@ def _less(difference: Mapping[str, Any]) -> bool:
     return after == difference.get("before")
 
 
+def counted_again(difference: Mapping[str, Any]) -> bool:
+    """Is it a key of Redis whose number went further than one execution takes it?"""
+    after, expected = difference.get("after"), difference.get("expected")
+    is_key = str(difference.get("collection")).partition(".")[2].startswith("keys")
+    if not (is_key and isinstance(after, Mapping) and isinstance(expected, Mapping)):
+        return False
+    found, wanted = (str(side.get("value", "")) for side in (after, expected))
+    return found.isdigit() and wanted.isdigit() and int(found) > int(wanted)
+
+
 def _number(difference: Mapping[str, Any]) -> bool:
     """Is it one row whose number went too far?"""
-    before, after, expected = (difference.get(key) for key in ("before", "after", "expected"))
-    return all(_inner_numbers(value) for value in (before, after, expected))
+    after, expected = difference.get("after"), difference.get("expected")
+    return isinstance(after, Mapping) and isinstance(expected, Mapping) and after != expected and _in_numbers(after, expected)
 
 
-def _inner_numbers(value: Any) -> bool:
-    if isinstance(value, Mapping):
-        return any(isinstance(one, (int, float)) and not isinstance(one, bool) for one in value.values())
-    return False
+def _in_numbers(after: Any, expected: Any) -> bool:
+    """Do they differ in nothing but numbers?"""
+    if number(after) is not None and number(expected) is not None:
+        return True
+    if isinstance(after, Mapping) and isinstance(expected, Mapping):
+        return after.keys() == expected.keys() and all(_in_numbers(after[name], expected[name]) for name in after)
+    if isinstance(after, (list, tuple)) and isinstance(expected, (list, tuple)):
+        return len(after) == len(expected) and all(map(_in_numbers, after, expected))
+    return bool(after == expected)

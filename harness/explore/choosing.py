@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Any
 
 from harness.explore.line_points import LinePoints
-from harness.explore.mechanism import EffectStops
+from harness.explore.two_imports import TwoImports
 from harness.explore.zygote_client import Refused
 from harness.model.exploration import Ending
 from harness.ports.exploring import AtStop, Job, Launch, Mechanism
@@ -18,7 +18,7 @@ __all__ = ["EffectsOrLines", "mechanism_for"]
 def mechanism_for(points: str, launch: Launch) -> Mechanism:
     """``points``: auto, effects or lines."""
     if points == "effects":
-        return EffectStops(launch)
+        return TwoImports(launch)
     return LinePoints(launch) if points == "lines" else EffectsOrLines(launch)
 
 
@@ -30,7 +30,7 @@ class EffectsOrLines:
 
     def __init__(self, launch: Launch) -> None:
         self._launch = launch
-        self._used: EffectStops | LinePoints = EffectStops(launch)
+        self._used: TwoImports | LinePoints = TwoImports(launch)
         self.name, self.sampled = self._used.name, self._used.sampled
 
     def begin(self) -> None:
@@ -47,6 +47,15 @@ class EffectsOrLines:
             self._used = LinePoints(self._launch)
             self.name, self.sampled = self._used.name, self._used.sampled
             return MappingProxyType({**self._used.start(), "points_why": refused.why})
+
+    @property
+    def imports_anew(self) -> bool:
+        """See `ImportsAnew`."""
+        return isinstance(self._used, TwoImports) and self._used.imports_anew
+
+    def let_go(self) -> None:
+        """See `LetsGo`."""
+        self._used.let_go()
 
     def modules(self) -> Mapping[str, str]:
         """See `KnowsModules`."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -15,7 +16,7 @@ from harness.explore.rules import Limits
 from harness.explore.watching import watch
 from harness.model.exploration import Ending, Outcome, Stop
 from harness.model.undeclared import undeclared_services
-from harness.ports.exploring import Forgets, Job, Mechanism, NamesWorlds, Node, Surroundings
+from harness.ports.exploring import Forgets, ImportsAnew, Job, Mechanism, NamesWorlds, Node, Surroundings
 
 __all__ = ["Clean", "Learnt", "NoSuccess", "execute", "learn"]
 
@@ -67,9 +68,13 @@ def execute(
     *,
     wait: float = 0.0,
     lines: bool = False,
+    anew: bool = False,
     check: Callable[[], None] = lambda: None,
 ) -> Clean:
-    """From the node in which the message was published, ``wait`` seconds later. ScenarioError where it does not succeed."""
+    """From the node in which the message was published, ``wait`` seconds later. ScenarioError where it does not succeed.
+
+    ``anew``: in a process that has imported the app for itself.
+    """
     endings: list[Ending] = []
     seen: dict[tuple[int, int], Node] = {}
     node, original = first, first.pending[0].id
@@ -81,7 +86,7 @@ def execute(
         surroundings.take(node, number)
         keep = partial(_keep, seen, len(endings))
         watched = watch(
-            mechanism, surroundings, Job(lasting(message, wait), later=later, lines=lines), keep, stops=limits.stops, check=check
+            mechanism, surroundings, Job(lasting(message, wait), later=later, lines=lines, anew=anew), keep, stops=limits.stops, check=check
         )
         ending = watched.ending
         endings.append(ending)
@@ -94,6 +99,7 @@ def execute(
                 f"{message.task} goes on after {_MOST_DELIVERIES} deliveries without any crash: there is no end to compare with"
             )
         node, wait = watched.node, 0.0
+        seen[len(endings) - 1, len(ending.stops) + 1] = node  # what it has published is seen in no stop where that was its last effect
     if told not in (Outcome.SUCCESS, Outcome.IGNORED) and not endings[-1].returned:
         raise NoSuccess(
             f"a single clean execution of {first.pending[0].task} ends with {told.value if told else 'nothing'}, not with success"
@@ -135,10 +141,12 @@ def _refuse(ending: Ending, task: str) -> None:
 def learn(
     mechanism: Mechanism, surroundings: Surroundings, first: Node, limits: Limits, *, check: Callable[[], None] = lambda: None
 ) -> Learnt:
-    """Three clean executions from the same node, one with lines, one a day later; and what differs between their ends."""
+    """Three clean executions from the same node, one with lines, one a day later, and one where the app was imported anew; and what
+    differs between their ends.
+    """
 
-    def once(wait: float, *, lines: bool = False) -> Clean:
-        return execute(mechanism, surroundings, first, limits, wait=wait, lines=lines, check=check)
+    def once(wait: float, *, lines: bool = False, anew: bool = False) -> Clean:
+        return execute(mechanism, surroundings, first, limits, wait=wait, lines=lines, anew=anew, check=check)
 
     runs = [once(0.0), once(_LATER, lines=True), once(DAY)]
     names = DrawnNames(surroundings.plain) if isinstance(surroundings, NamesWorlds) else DrawnNames()
@@ -149,6 +157,8 @@ def learn(
     by_day = not different and _differ_by_day(surroundings.again, runs)
     _learn_from(surroundings, runs)
     by_season = 0.0
+    if not different and isinstance(mechanism, ImportsAnew) and mechanism.imports_anew:
+        different = _learn_anew(once(0.0, anew=True), surroundings, runs, names)
     if not different:
         by_season, different = _differs_by_season(once, surroundings, first, runs, names)
     before, goal = surroundings.again(first), surroundings.again(runs[0].end)
@@ -165,6 +175,21 @@ def _learn_from(surroundings: Surroundings, runs: Sequence[Clean]) -> None:
         if len(same) == len(runs):
             surroundings.learn(same)
     surroundings.learn([one.end for one in runs])
+
+
+def _learn_anew(anew: Clean, surroundings: Surroundings, runs: list[Clean], names: DrawnNames) -> str:
+    """What differs with the import varies. '' or how it differs otherwise; not by the order of what it does, which may be that of a set."""
+    if not _alike(runs[0], anew, names):
+        ours, others = (Counter(names.plain(stop.identity) for stop in clean.stops) for clean in (runs[0], anew))
+        if ours != others:
+            return _first_difference(runs, anew, "one after another import of the app", names)
+        anew = replace(anew, seen={})
+    runs.append(anew)
+    _learn_from(surroundings, runs)
+    goal = surroundings.again(runs[0].end)
+    if surroundings.differences(goal, surroundings.again(anew.end), goal):
+        return "a clean execution after another import of the app ends in a world that differs in more than values"
+    return ""
 
 
 def _differ_by_day(again: Callable[[Node], Node], runs: Sequence[Clean]) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from harness.errors import EnvironmentFault
 from harness.explore.queues import lasting
-from harness.explore.rules import Limits, TaskRules
+from harness.explore.rules import Limits, RulesOf
 from harness.explore.spots import Spot, Step
 from harness.explore.watching import Effect, run, trace
 from harness.model.exploration import Delivery, Ending, Message, Outcome, Stop
@@ -46,7 +46,7 @@ class Replayer:
         self,
         mechanism: Mechanism,
         surroundings: Surroundings,
-        rules: TaskRules,
+        rules: RulesOf,
         limits: Limits,
         publish: Callable[[float], None],
         check: Callable[[], None] = lambda: None,
@@ -112,7 +112,8 @@ class Replayer:
         killed = delivery.killed_at is not None
         if killed and ending.outcome is not Outcome.KILLED and delivery.killed_at != len(ending.stops) + 1:
             raise _ours(f"an execution that was to be killed at its crash point {delivery.killed_at} had {len(ending.stops)}")
-        comes_back = self._rules.acks_late if killed else self._rules.comes_back(ending)
+        rules = self._rules(message.task)
+        comes_back = rules.acks_late if killed else rules.comes_back(ending)
         if comes_back and not last:
             self._surroundings.put_back(replace(message, redelivered=True))
         if isinstance(self._surroundings, Forgets):

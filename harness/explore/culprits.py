@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness.explore.confirm import Replayed
+from harness.explore.identities import without_tokens
 from harness.explore.spots import Step
 from harness.explore.watching import Effect
 from harness.model.exploration import Ending, Place, Stop
+from harness.model.masks import FORMATS, masked
 from harness.ports.exploring import Node, Surroundings
 
 __all__ = ["culprit", "with_line"]
@@ -77,13 +79,23 @@ def _same(one: Stop, other: Stop) -> bool:
 
 
 def _made(effect: Effect, differences: Sequence[Mapping[str, Any]], surroundings: Surroundings, first: Node) -> bool:
-    """Did it change a row that differs?"""
+    """Did it change a row that differs?
+
+    In a collection that it has changed: who deletes the row whose number stands in a request has not made that request another.
+    """
+    was, there = effect.before.world.collections(), effect.after.world.collections()
     changed = surroundings.differences(effect.before, effect.after, first)
-    return any(_row(one) == _row(other) for one in changed for other in differences)
+    return any(_row(one) == _row(other) for one in changed if _differ(was, there, str(one.get("collection"))) for other in differences)
+
+
+def _differ(was: Mapping[str, Any], there: Mapping[str, Any], name: str) -> bool:
+    """Also where it is none of the services' own."""
+    return name not in was or was[name] != there.get(name)
 
 
 def _row(difference: Mapping[str, Any]) -> tuple[Any, str]:
-    return difference.get("collection"), repr(difference.get("row"))
+    """Without what is another in each walk of the path: the message's id, what is drawn, the time."""
+    return difference.get("collection"), str(masked(without_tokens(repr(difference.get("row"))), FORMATS))
 
 
 def _too_much(difference: Mapping[str, Any]) -> bool:

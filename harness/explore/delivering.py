@@ -112,14 +112,19 @@ class Delivering:
         poll.register(self._leading.server, select.POLLIN)
         listener, channel = self._listener.fileno(), self._child.channel.fileno()
         only_a_call, limit = [(listener, select.POLLIN)], self._job.limit
+        wait, one_call = poll.poll, self._one_call
         self._last = time.monotonic()
+        left = limit
         while True:
-            left = self._last + limit - time.monotonic()
-            found = poll.poll(left * 1000 if left > 0 and not self._held else 0)
+            found = wait(left * 1000 if left > 0 and not self._held else 0)
             if found == only_a_call:  # nearly always
-                self._one_call()
+                if one_call():
+                    left = limit
+                    continue
                 if self._killed or self._endless:
                     return Outcome.KILLED if self._killed else Outcome.ENDLESS
+            left = self._last + limit - time.monotonic()
+            if found == only_a_call:
                 continue
             events = dict(found)
             if events.pop(self._leading.server.fileno(), 0):
@@ -193,13 +198,17 @@ class Delivering:
 
     # --- one call ------------------------------------------------------------------------------------------------------
 
-    def _one_call(self) -> None:
+    def _one_call(self) -> bool:
+        """Whether it was an effect, after which the task goes on."""
         if self._held:
             self._deal_with(*self._held.pop(0))
-            return
+            return False
         call = self._listener.receive()
-        if call is not None:
-            self._deal_with(call, self._decoder.read(call))
+        if call is None:
+            return False
+        what = self._decoder.read(call)
+        self._deal_with(call, what)
+        return isinstance(what, Effect) and not (self._killed or self._endless)
 
     def _deal_with(self, call: Call, what: What) -> None:
         if isinstance(what, Effect):
@@ -235,16 +244,17 @@ class Delivering:
             return
         begun = time.monotonic_ns()
         decision = self._at_stop(stop)
+        over = time.monotonic_ns()
         if exact and self._sleeper is not None:
-            self._owed += time.monotonic_ns() - begun
+            self._owed += over - begun
             if self._owed > _UNNOTICED:
                 self._stood()  # before it goes on: it must not see its clock go back
+        self._last = over / 1e9
         if decision is Decision.KILL:
             self._killed = True
             self.end()
         elif not self._listener.go_on(call):
             self._stops.pop()  # a signal came before we had seen it: the call begins again, and is seen again
-        self._last = time.monotonic()
 
     def _stood(self) -> None:
         """The time that we look at it does not count for the task: else a slow machine would see it do other things."""

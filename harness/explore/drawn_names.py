@@ -17,6 +17,8 @@ _DRAWN = re.compile(r"[A-Za-z0-9_]+")
 _WORD = re.compile(r"([\w-]+)")
 _TEMPORARY = re.compile(r"[a-z0-9_]{8}")
 _HEX = re.compile(r"[0-9a-f]{8}")
+#: As `secrets.token_urlsafe` draws them: eleven and more, of which a hyphen may be one.
+_LONG = re.compile(r"(?=.*[a-z])(?=.*[A-Z])[A-Za-z0-9_-]{11,}")
 _ALNUM_AHEAD, _ALNUM_BEHIND = re.compile(r"[A-Za-z0-9]*"), re.compile(r"[A-Za-z0-9]*$")
 
 
@@ -41,8 +43,12 @@ def _drawn_part(one: str, other: str) -> _Part | None:
         end += 1
     while end - start < _LENGTH and start and _DRAWN.fullmatch(one[start - 1]):
         start -= 1
+    while exact and _LONG.fullmatch(one[start:end]) and end < len(one) and _DRAWN.fullmatch(one[end]):
+        end += 1  # the last character of a long one is one of a few
     parts = one[start:end], other[start:end]
-    if end - start < _LENGTH or not all(_DRAWN.fullmatch(part) for part in parts) or all(part.isdigit() for part in parts):
+    if end - start < _LENGTH or all(part.isdigit() for part in parts):
+        return None
+    if not (all(map(_DRAWN.fullmatch, parts)) or all(map(_LONG.fullmatch, parts))):
         return None
     return _Part(start, end, exact)
 
@@ -89,7 +95,8 @@ class DrawnNames:
 
     def _learn(self, word: str, part: _Part) -> None:
         before, after = word[: part.start], word[part.end :]
-        pattern = rf"(?<![\w-]){re.escape(before)}[A-Za-z0-9_]{{{part.end - part.start}}}{re.escape(after)}(?![\w-])"
+        letters = "[A-Za-z0-9_-]" if _LONG.fullmatch(word[part.start : part.end]) else "[A-Za-z0-9_]"
+        pattern = rf"(?<![\w-]){re.escape(before)}{letters}{{{part.end - part.start}}}{re.escape(after)}(?![\w-])"
         self._patterns[pattern] = re.compile(pattern), f"{before}<name>{after}"
 
     def plain(self, text: str) -> str:
@@ -105,10 +112,11 @@ class DrawnNames:
 
 
 class TemporaryNames:
-    """Keys of rows, mostly paths, of which `tempfile` has drawn a part."""
+    """Keys of rows, mostly paths, of which `tempfile` has drawn a part, or `secrets` a longer one."""
 
     def __init__(self) -> None:
         self._around: dict[tuple[str, str], bool] = {}  # what stands before and after -> is it certain where that ends?
+        self._long: dict[tuple[str, str], int] = {}  # likewise, of longer ones -> how long the whole is
 
     def learn(self, one: str, other: str) -> tuple[str, str] | None:
         """What stands before and after the part, of two names of the same thing; None where they are no such names."""
@@ -117,6 +125,8 @@ class TemporaryNames:
             return None
         drawn = one[part.start : part.end], other[part.start : part.end]
         around = one[: part.start], one[part.end :]
+        if any(around) and all(map(_LONG.fullmatch, drawn)):
+            return self._learn_long(around, len(one))
         if not any(around) or not all(map(_TEMPORARY.fullmatch, drawn)) or all(map(_HEX.fullmatch, drawn)):
             return None
         known = next((other for other in self._around if _overlap(around, other)), None)
@@ -126,8 +136,17 @@ class TemporaryNames:
             return around
         return known
 
+    def _learn_long(self, around: tuple[str, str], length: int) -> tuple[str, str]:
+        """What stands around it; less than that where a character beside the drawn part was equal by accident."""
+        before, after = around
+        for known in [one for one, whole in self._long.items() if whole == length and _within(one, around)]:
+            before, after = min(before, known[0], key=len), min(after, known[1], key=len)
+            del self._long[known]
+        self._long[before, after] = length
+        return before, after
+
     def holds(self, text: str) -> bool:
-        """Is it one of them?"""
+        """Is it one of `tempfile`'s?"""
         return any(
             text.startswith(before) and text.endswith(after) and _TEMPORARY.fullmatch(text[len(before) : len(text) - len(after)])
             for before, after in self._around
@@ -143,7 +162,19 @@ class TemporaryNames:
             begins = f"(?<={re.escape(outside[0])})" if outside[0] else "(?<![A-Za-z0-9_])"
             ends = f"(?={re.escape(outside[1])})" if outside[1] else "(?![A-Za-z0-9_])"
             found.append(f"{begins}{re.escape(head[0])}[a-z0-9_]{{8}}{re.escape(tail[0])}{ends}")
+        for (before, after), length in sorted(self._long.items()):
+            drawn = f"[A-Za-z0-9_-]{{{length - len(before) - len(after)}}}"
+            found.append(
+                f"(?<={re.escape(before)}){drawn}(?={re.escape(after)}(?![A-Za-z0-9_-]))"
+                if before
+                else f"(?<![\\w-]){drawn}(?={re.escape(after)})"
+            )
         return "|".join(found)
+
+
+def _within(one: tuple[str, str], other: tuple[str, str]) -> bool:
+    """Does the one's beginning begin as the other's does, and its end end so, as far as both go?"""
+    return (one[0].startswith(other[0]) or other[0].startswith(one[0])) and (one[1].endswith(other[1]) or other[1].endswith(one[1]))
 
 
 def _overlap(one: tuple[str, str], other: tuple[str, str]) -> bool:

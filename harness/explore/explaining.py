@@ -63,4 +63,4 @@ def _files(state: StoreState) -> Mapping[str, Row]:
 
 
 def _names(words: str, path: str) -> bool:
-    return path != "." and re.search(rf"(?<!\S){re.escape(path)}(?!\S)", words) is not None
+    return path != "." and path in words and re.search(rf"(?<!\S){re.escape(path)}(?!\S)", words) is not None

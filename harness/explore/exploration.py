@@ -11,39 +11,31 @@ from typing import Any
 
 from harness.errors import EnvironmentFault, ScenarioError
 from harness.explore.at_once import AtOnce
-from harness.explore.beside import kept_beside, left_beside
+from harness.explore.beside import kept_beside
+from harness.explore.callers import Callers, effects_of, plain
 from harness.explore.clean import Learnt, learn
 from harness.explore.confirm import Contradiction, Replayer
+from harness.explore.coverage import ATTEMPTS, OTHER_ARGUMENTS, by_design, coverage_of
 from harness.explore.drawn_names import DrawnNames
-from harness.explore.graph import AGED, AGELESS, FAR, FORKED, LATER, Graph, Survey, Suspicion
+from harness.explore.graph import Graph, Survey, Suspicion
 from harness.explore.judge import Judge
 from harness.explore.merging import Merging
-from harness.explore.out_of_sight import looks_at_ages, own_clocks, untold
+from harness.explore.out_of_sight import looks_at_ages, own_clocks
 from harness.explore.proof import covered, fingerprint_of_all
 from harness.explore.repeats import flaw_of_repeat
-from harness.explore.rules import Question, TaskRules, rules_of
+from harness.explore.rules import Question, RulesOf
 from harness.explore.story import flaw_of
 from harness.explore.wakes import wakes_of
-from harness.model.exploration import Coverage, Exploration, Flaw
+from harness.model.exploration import Exploration, Flaw
 from harness.model.undeclared import undeclared_services
-from harness.ports.exploring import CountsAttempts, Doubts, Mechanism, NamesWorlds, Node, SeesRepeats, Surroundings
+from harness.ports.exploring import AnswersFor, CountsAttempts, Doubts, Mechanism, NamesWorlds, Node, SeesRepeats, Surroundings
 
 __all__ = ["CERTIFIED", "CHANGES_NOTHING", "FAILS", "INCONCLUSIVE", "OTHER_ARGUMENTS", "explore", "resolve_task"]
 
 CERTIFIED, FAILS, INCONCLUSIVE = "certified", "fails", "inconclusive"
 
-_ATTEMPTS = 3  # of a task that retries for ever, before its attempts are alike
 _TOLD = 3
-OTHER_ARGUMENTS = "other arguments and first rows"
 CHANGES_NOTHING = "the task changes nothing that is observed, so there is nothing to prove"
-_EXCLUDED = (
-    "power loss: what the kernel had taken from the task counts as written",
-    "a single write torn in two",
-    "services other than as their stubs model them",
-    OTHER_ARGUMENTS,
-    "several deliveries at the same time",
-    "the memory that a process keeps of other calls, or of more than one execution of this one",
-)
 
 
 def explore(
@@ -102,18 +94,21 @@ class _Exploring:
     ) -> None:
         self._mechanism, self._surroundings, self._question, self._task = mechanism, surroundings, question, task
         self._facts, self._seed, self._say, self._check, self._now, self._begun = facts, seed, say, check, now, begun
-        self._rules = rules_of(facts["tasks"][task])
+        self._rules_of = RulesOf({**_celerys(facts), **facts["tasks"]}, {task: question.semantics, **question.declared})
+        self._rules = self._rules_of(task)
         self._tell: Callable[[Flaw], None] | None = tell  # None once it has heard
         self._told: tuple[Suspicion, Flaw] | None = None  # what it has heard
         self._swallowed: Flaw | None = None  # a request that was taken for a repeat in a clean execution
         self._no_clock = str(facts.get("no_clock") or "")
         self._walked = AtOnce(surroundings) if self._no_clock else surroundings
-        self._replayer = Replayer(mechanism, self._walked, self._rules, question.limits, self._publish, check)
+        self._replayer = Replayer(mechanism, self._walked, self._rules_of, question.limits, self._publish, check)
 
     def go(self) -> Exploration:
         """Clean executions, then the graph where it means something."""
+        if isinstance(self._surroundings, AnswersFor):
+            self._surroundings.answer_for({**_celerys(self._facts), **self._facts["tasks"]})
         if self._rules.max_retries is None and isinstance(self._surroundings, CountsAttempts):
-            self._surroundings.count_attempts_to(_ATTEMPTS)
+            self._surroundings.count_attempts_to(ATTEMPTS)
         self._say("clean executions")
         repeats = self._repeats()
         learnt = learn(self._mechanism, self._walked, self._first(), self._question.limits, check=self._check)
@@ -122,7 +117,7 @@ class _Exploring:
         if doubts:
             return self._exploration(INCONCLUSIVE, doubts[0], learnt, Survey(), doubts=doubts)
         if self._repeats() > repeats and isinstance(self._surroundings, SeesRepeats):
-            self._swallowed = flaw_of_repeat(self._replayer, self._surroundings)
+            self._swallowed = flaw_of_repeat(self._replayer, self._surroundings, self._callers(learnt).named)
         asked = own_clocks(stop for clean in learnt.clean for stop in clean.stops)
         if asked or self._no_clock:
             self._tell = None  # not each suspicion will count
@@ -161,12 +156,13 @@ class _Exploring:
     def _survey(self, learnt: Learnt) -> Survey:
         between = [node for clean in learnt.clean for node in clean.seen.values()]
         at_most_once = self._question.semantics == "at_most_once"
-        judge = Judge(self._surroundings, learnt.first, learnt.goal, at_most_once=at_most_once, between=between)
+        goals = [clean.end for clean in learnt.clean]
+        judge = Judge(self._surroundings, learnt.first, learnt.goal, at_most_once=at_most_once, between=between, goals=goals)
         graph = Graph(
             self._mechanism,
             self._walked,
             judge,
-            self._rules,
+            self._rules_of,
             self._question.limits,
             now=self._now,
             merging=_merging(learnt),
@@ -177,7 +173,9 @@ class _Exploring:
             check=self._check,
             say=lambda survey: self._follow(survey, learnt),
         )
-        return graph.explore(learnt.first)
+        survey = graph.explore(learnt.first)
+        survey.unseen += judge.excludes()
+        return survey
 
     def _follow(self, survey: Survey, learnt: Learnt) -> None:
         """Between two of its worlds, where replaying something disturbs nothing."""
@@ -205,12 +203,14 @@ class _Exploring:
             return self._exploration(FAILS, flaws[0].headline + more, learnt, survey, flaws=flaws)
         doubts = [*filter(None, [self._mechanism.sampled]), *survey.doubts]
         doubts += undeclared_services(survey.undeclared)
+        if self._facts.get("imports_anew") is False:
+            survey.unseen.append("what the app draws while it is imported, and the order of sets: it could not be imported a second time")
         kept = kept_beside(learnt, survey.beside)
         doubts += [f"what the task keeps in {path} is not seen: none of the services holds it" for path in kept]
         if isinstance(self._surroundings, Doubts):
             doubts += self._surroundings.doubts()
             survey.unseen += self._surroundings.excludes()
-        doubts += [f"the bound of {bound} left out {count:,}" for bound, count in survey.left.items() if not _by_design(bound)]
+        doubts += [f"the bound of {bound} left out {count:,}" for bound, count in survey.left.items() if not by_design(bound)]
         try:
             replayed = self._replay(survey)
         except Contradiction as exc:
@@ -247,9 +247,15 @@ class _Exploring:
 
     def _confirmed_flaw(self, suspicion: Suspicion, learnt: Learnt, alike: int) -> Flaw:
         """Contradiction where true kills lead elsewhere."""
-        replayed = self._replayer.same(suspicion.spot, lines=True)
-        effects = self._replayer.effects(suspicion.spot.path)
+        callers = self._callers(learnt)
+        walked = self._replayer.same(suspicion.spot, lines=True)
+        effects = callers.effects(self._replayer.effects(suspicion.spot.path))
+        replayed = callers.replayed(walked)
         return _without_drawn(flaw_of(suspicion, replayed, effects, self._surroundings, learnt.first, alike=alike), learnt.names)
+
+    def _callers(self, learnt: Learnt) -> Callers:
+        modules = self._facts.get("modules") or {}
+        return Callers(modules, self._facts["tasks"][self._task], effects_of(learnt.clean[1]))
 
     def _replay(self, survey: Survey) -> int:
         """Nodes of a graph that passes, reached again with true kills."""
@@ -280,10 +286,10 @@ class _Exploring:
             kwargs=dict(question.kwargs),
             verdict=verdict,
             headline=headline,
-            coverage=_coverage(learnt, survey, self._rules, question.semantics, replayed, self._no_clock),
+            coverage=coverage_of(learnt, survey, self._rules, question.semantics, replayed, self._no_clock),
             flaws=flaws,
             doubts=tuple(doubts),
-            first=learnt.clean[1].stops,
+            first=plain(learnt.clean[1].stops),
             wakes=wakes_of(survey.trail, _wrong(survey), self._surroundings, learnt.first, len(learnt.clean[0].stops)),
             seconds=round(self._now() - self._begun, 3),
             environment={
@@ -291,6 +297,10 @@ class _Exploring:
                 **{name: str(self._facts[name]) for name in ("python", "celery", "arch", "points_why") if name in self._facts},
             },
         )
+
+
+def _celerys(facts: Mapping[str, Any]) -> Mapping[str, Any]:
+    return facts.get("celerys") or {}
 
 
 def _wrong(survey: Survey) -> list[tuple[Hashable, str, Sequence[Mapping[str, Any]]]]:
@@ -319,11 +329,6 @@ def _waited(suspicion: Suspicion) -> bool:
     return any(step.delivery.wait for step in suspicion.spot.steps)
 
 
-def _by_design(bound: str) -> bool:
-    """Left out for good, and said beside each certificate, rather than for want of time."""
-    return bound == FORKED
-
-
 def _doubts_of_clean(learnt: Learnt) -> list[str]:
     doubts = [learnt.different] if learnt.different else []
     if not learnt.changes:
@@ -333,10 +338,11 @@ def _doubts_of_clean(learnt: Learnt) -> list[str]:
 
 
 def _rank(suspicion: Suspicion) -> tuple[int, ...]:
-    """What is told first: few kills, few deliveries, all of them in fresh processes; a wrong world before a wrong answer."""
+    """What is told first: few kills, few deliveries, all of them in fresh processes; a wrong world before a wrong answer, or none."""
     spot = suspicion.spot
     warm = sum(step.delivery.warm for step in spot.steps)
-    return (spot.kills, len(spot.steps), warm, suspicion.fault.word == "STATE")
+    only_told = suspicion.fault.word == "STATE" or (suspicion.fault.word == "LOST" and not spot.lost)
+    return (spot.kills, len(spot.steps), warm, only_told)
 
 
 def _kind(suspicion: Suspicion, names: DrawnNames) -> tuple[str, ...]:
@@ -360,39 +366,3 @@ def _without_drawn(flaw: Flaw, names: DrawnNames) -> Flaw:
     if rerun is not None and not rerun.refused and names.among(str(one.get("row")) for one in flaw.differences):
         rerun = replace(rerun, refused="the name of what it leaves is drawn at random")
     return replace(flaw, stops=stops, rerun=rerun)
-
-
-def _coverage(learnt: Learnt, survey: Survey, rules: TaskRules, semantics: str, replayed: int, no_clock: str) -> Coverage:
-    excluded = [*_EXCLUDED]
-    if no_clock:
-        excluded.insert(0, f"deliveries later than at once, since the task's clock cannot be set: {no_clock}")
-    if not rules.acks_late:
-        excluded.insert(0, "a second delivery: its message is acknowledged before it runs, so a crash loses the call")
-    elif not rules.on_worker_lost:
-        excluded.append(
-            "the death of a pool child alone, under a worker that lives: its message is acked (task_reject_on_worker_lost is off)"
-        )
-    if rules.max_retries is None:
-        excluded.append(f"what a task does with the number of its attempt, from the {_ATTEMPTS}rd on: its retries have no limit")
-    if survey.gave_up:
-        excluded.append(f"what a call leaves that gives up, as more than {rules.max_retries} crashes have used up its retries")
-    excluded += [what for what, so in ((FAR, survey.far), (LATER, AGED in survey.waits), (AGELESS, survey.ageless)) if so]
-    excluded += untold(learnt.clean[0].stops)
-    excluded += [f"what becomes of {path}, which none of the services holds" for path in left_beside(learnt, survey.beside)]
-    excluded += survey.unseen
-    if survey.beyond_chain:
-        excluded.append("crashes late in a long chain of retries")
-    excluded += [f"{bound} ({count:,} left out)" for bound, count in survey.left.items() if _by_design(bound)]
-    if semantics == "at_most_once":
-        excluded.append("whether the call is done at all: semantics at_most_once allows that any part of it is missing after a crash")
-    return Coverage(
-        worlds=len(survey.spots),
-        deliveries=survey.deliveries,
-        stops=len(learnt.clean[0].stops) + (1 if rules.acks_late else 0),
-        kills=max((spot.kills for spot in survey.spots), default=0),
-        unvisited=sum(survey.left.values()),
-        bounds=tuple(survey.left),
-        waits=tuple(sorted(survey.waits)),
-        excluded=tuple(excluded),
-        replayed=replayed,
-    )

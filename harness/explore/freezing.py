@@ -16,7 +16,7 @@ from typing import Any
 from harness.explore.canonical import Atom, Frozen
 from harness.explore.deadlines import left_until, moments
 from harness.explore.habits import Habit
-from harness.explore.leaves import Path, inner_json, leaves
+from harness.explore.leaves import Path, inner, leaves
 from harness.explore.reckoned import Reckoned, moment_of
 from harness.explore.varying import Collections, Varying, telling
 from harness.model.world import Collection, Row
@@ -29,6 +29,10 @@ _AHEAD = 64
 #: Characters of a text that may be one random token.
 _TOKEN_LENGTHS = (8, 200)
 _NUMBER = re.compile(r"(?<!\d)\d{1,18}(?!\d)")
+#: As Python writes clocks and random numbers: how many digits it takes is a matter of luck.
+_DECIMAL = re.compile(r"(\d{1,9})\.\d{3,}")
+#: From here on it may be seconds that run on, of which few executions saw the same by chance.
+_CHANGES_SLOWLY = 1000
 #: What stands before an id's sign; and how a row's text shows that it has one.
 _ID = "~id"
 _WITH_ID = json.dumps(_ID)
@@ -175,10 +179,12 @@ class Freezer:
                     or (path == ("sha256",) and not self.varying.copies)
                 ):
                     continue
+                if isinstance(value, str) and _DECIMAL.fullmatch(value):
+                    continue
                 parts = self.varying.tokens(value) if isinstance(value, str) else ["", str(value), ""] if _long(value) else []
                 for place in habit.free(parts):
                     token = parts[2 * place + 1]
-                    if telling(token) and token not in self.varying.known and self._when(token) is None:
+                    if telling(token) and token not in self.varying.known and self._when(token, habit.time_at(parts, place)) is None:
                         self._carried.add(token)
 
     def _row(self, change: Change) -> Frozen:
@@ -209,13 +215,15 @@ class Freezer:
             ]
         if isinstance(value, (list, tuple)):
             return ["l", [self._value(change, kind, (*path, n), item, atoms) for n, item in enumerate(value)]]
-        if isinstance(value, str) and (inner := inner_json(value)) is not None:
-            return ["j", inner[0], self._value(change, kind, (*path, "$"), inner[1], atoms)]
+        if isinstance(value, str) and (inside := inner(value)) is not None:
+            return ["j", inside[0], self._value(change, kind, (*path, "$"), inside[1], atoms)]
         habit = None if value is None or isinstance(value, bool) or value == "" else self.varying.habit(change.name, kind, path)
         if habit is None or (habit.only_uuids and not isinstance(value, str)):
             return self._constant(value, path, atoms)
         if isinstance(value, str):
             parts = self.varying.tokens(value)
+            if (decimal := _DECIMAL.fullmatch(value)) and 1 in (free := set(habit.free(parts))):
+                return ["~", "some number", *([] if 0 in free or int(decimal[1]) >= _CHANGES_SLOWLY else [decimal[1]])]
             if habit.shapeless(parts):
                 return self._shapeless(value, habit.outline(value), atoms)
             return self._text(value, set(habit.free(parts)), path, atoms, habit)
@@ -328,7 +336,12 @@ class Freezer:
     # --- times --------------------------------------------------------------------------------------------------
 
     def _when(self, value: Any, known: Reckoned | None = None) -> list[Any] | None:
-        """The sign for a time that varies; None for what is no time. What one execution would not write is another one."""
+        """The sign for a time that varies; None for what is no time. What one execution would not write is another one.
+
+        A long number, such as a hash, may look like a time by chance: it is none where there was not always one.
+        """
+        if known is not None and not known.known:
+            return None
         now = self.now if self.now is not None else self.span[1] if self.span else time.time()
         found = moment_of(value, now)
         if found is None:

@@ -141,10 +141,16 @@ class FromZygote(ABC):
         if job.warm and self._warm is not None:
             child, self._warm = self._warm, None
             return child
-        self._end_warm()
+        self.end_warm()
         return self._zygote.take()
 
-    def _end_warm(self) -> None:
+    def let_go(self) -> None:
+        """See `LetsGo`."""
+        if self._warm is not None:
+            self._warm.kill()
+
+    def end_warm(self) -> None:
+        """No process that has run a task is left: the next delivery will be in a fresh one, or somewhere else."""
         child, self._warm = self._warm, None
         if child is not None:
             self._end(child)
@@ -154,7 +160,7 @@ class FromZygote(ABC):
     def close(self) -> None:
         """See `Mechanism`."""
         with contextlib.suppress(EnvironmentFault):
-            self._end_warm()
+            self.end_warm()
         self._zygote.close()
         self._forget()
         if self._page is not None:

@@ -16,12 +16,13 @@ from harness.explore.deadlines import LONG_AGO
 from harness.explore.judge import Fault, Judge
 from harness.explore.merging import Merging
 from harness.explore.queues import lasting
-from harness.explore.rules import Limits, TaskRules
+from harness.explore.returns import Returning
+from harness.explore.rules import Limits, RulesOf
 from harness.explore.spots import FINAL, Spot, Step
 from harness.explore.wakes import Trail
 from harness.explore.watching import Watched, run, watch
 from harness.model.exploration import Delivery, Ending, Message, Outcome, Stop
-from harness.ports.exploring import Job, Mechanism, Node, Surroundings
+from harness.ports.exploring import Job, LetsGo, Mechanism, Node, Surroundings
 
 __all__ = ["AGED", "AGELESS", "DAY", "EXPIRED", "FAR", "FORKED", "LATER", "MONTH", "YEAR", "Graph", "Survey", "Suspicion", "place_of"]
 
@@ -68,6 +69,7 @@ class Survey:
     unseen: list[str] = field(default_factory=list)  # what was done that nobody could see, and that is no doubt
     gave_up: bool = False  # it failed where crashes had used up its retries
     ageless: bool = False  # it starts programs, so that nothing was tried that is told by its age
+    excused: set[str] = field(default_factory=set)  # tasks beside the one that is explored of which a call was lost, as they are declared
     far: bool = False  # something expires so late that nobody waited for it
     beyond_chain: bool = False  # crashes were left out in what a chain of retries does after `Limits.chain` of them
 
@@ -88,7 +90,7 @@ class Graph:
         mechanism: Mechanism,
         surroundings: Surroundings,
         judge: Judge,
-        rules: TaskRules,
+        rules: RulesOf,
         limits: Limits,
         *,
         now: Callable[[], float],
@@ -101,6 +103,7 @@ class Graph:
         say: Callable[[Survey], None] = lambda survey: None,
     ) -> None:
         self._mechanism, self._surroundings, self._judge = mechanism, surroundings, judge
+        self._lets_go = mechanism if isinstance(mechanism, LetsGo) else None
         self._rules, self._limits, self._at_once = rules, limits, at_once
         self._by_day, self._by_season = by_day, by_season
         self._file_ages, self._programs = file_ages, False
@@ -112,7 +115,7 @@ class Graph:
         self._arrived: set[Hashable] = set()
         self._again: set[Hashable] = set()  # of which a process that lives gets the message again
         self._came_as: dict[Hashable, Hashable] = {}  # key of a spot whose message was to come back -> its key with that in the queue
-        self._end = 0.0
+        self._end, self._returning = 0.0, Returning(surroundings)
         self.survey = Survey()
 
     def explore(self, first: Node) -> Survey:
@@ -157,9 +160,7 @@ class Graph:
         """The spot with its message back in the queue; None where the same was visited by another way, or a bound is reached."""
         left = spot.key
         if spot.back is not None:
-            later = self._surroundings.restore(spot.node)
-            self._surroundings.put_back(spot.back)
-            spot = replace(spot, node=self._surroundings.look(later), back=None)
+            spot = replace(spot, node=self._returning.back(spot.node, spot.back), back=None)
             self._came_as[left] = spot.key
             self._merging.check(spot.node)
             self.survey.trail.lead(left, spot.key)
@@ -218,9 +219,13 @@ class Graph:
         Judging moves the world, so nothing is judged before the delivery is over.
         """
         left: list[Spot] = []
+        rules = self._rules(message.task)
+        back = replace(message, redelivered=True) if rules.acks_late else None
 
         def changed(stop: Stop, node: Node, effect: Stop | None) -> None:
-            left.append(self._killed(spot, replace(delivery, killed_at=stop.number), message, node, stop, effect))
+            if not left or not _is_the_same(left[-1].node, node):
+                killed = replace(delivery, killed_at=stop.number)
+                left.append(_killed(spot, killed, message, back, node, stop, effect, excused=rules.may_be_lost))
 
         seen = watch(
             self._mechanism,
@@ -230,6 +235,8 @@ class Graph:
             stops=self._limits.stops,
             check=self._check,
         )
+        if self._lets_go is not None:
+            self._lets_go.let_go()
         self.survey.deliveries += 1
         self._programs |= any(stop.call.startswith("execve") for stop in seen.ending.stops)
         self._note(seen.ending)
@@ -241,9 +248,10 @@ class Graph:
         if spot.undisturbed >= self._limits.chain:
             self.survey.beyond_chain = True
             return ended, None
+        self.survey.excused |= {message.task for one in left if one.excused}
         for one in left:
             self._offer(one)
-        if not self._rules.acks_late or seen.ending.outcome in (Outcome.DIED, Outcome.ENDLESS):
+        if not rules.acks_late or seen.ending.outcome in (Outcome.DIED, Outcome.ENDLESS):
             return ended, None
         lost_ack = replace(delivery, killed_at=len(seen.ending.stops) + 1)
         forked = len(seen.node.pending) >= spot.waiting
@@ -280,20 +288,15 @@ class Graph:
 
     # --- what it leads to ---------------------------------------------------------------------------------------
 
-    def _killed(self, spot: Spot, delivery: Delivery, message: Message, left: Node, stop: Stop, effect: Stop | None) -> Spot:
-        step = Step(delivery, message, stop, effect, None, forked=len(left.pending) >= spot.waiting, origin=spot.key)
-        back = replace(message, redelivered=True) if self._rules.acks_late else None
-        return Spot(left, (*spot.steps, step), back, spot.ends, lost=back is None)
-
     def _ended(self, spot: Spot, delivery: Delivery, message: Message, seen: Watched) -> Spot:
         step = Step(delivery, message, None, seen.effect, seen.ending, origin=spot.key)
-        back = replace(message, redelivered=True) if self._rules.comes_back(seen.ending) else None
+        back = replace(message, redelivered=True) if self._rules(message.task).comes_back(seen.ending) else None
         ends = dict(spot.ends)
         if seen.ending.error == EXPIRED:
             ends.pop(message.id, None)  # the caller is told of no end
         elif seen.ending.outcome in FINAL and back is None:
             ends[message.id] = seen.ending.outcome
-        return Spot(seen.node, (*spot.steps, step), back, ends, spot.lost)
+        return Spot(seen.node, (*spot.steps, step), back, ends, spot.lost, spot.excused)
 
     def _offer(self, spot: Spot) -> bool:
         """Queue it, or judge it where nothing will happen any more. Whether it is new, and will be visited."""
@@ -350,7 +353,7 @@ class Graph:
             self._suspect(self._judge.endless(spot.node), spot)
         elif self._gave_up(spot):
             self.survey.gave_up = True
-        elif fault := self._judge.judge(spot.node, spot.ends.values(), lost=spot.lost, killed=bool(spot.kills)):
+        elif fault := self._judge.judge(spot.node, spot.ends.values(), lost=spot.lost, killed=bool(spot.kills), excused=spot.excused):
             self._suspect(fault, spot)
 
     def _gave_up(self, spot: Spot) -> bool:
@@ -358,13 +361,27 @@ class Graph:
 
         With as many, one attempt was left that no crash disturbed: that it failed is the task's own doing.
         """
-        most, last = self._rules.max_retries, spot.steps[-1] if spot.steps else None
+        last = spot.steps[-1] if spot.steps else None
+        most = self._rules(last.message.task).max_retries if last is not None else None
         if not most or last is None or last.ending is None or last.ending.outcome is not Outcome.FAILURE:
             return False
         return last.message.retries >= most and spot.kills > most
 
     def _suspect(self, fault: Fault, spot: Spot) -> None:
         self.survey.suspicions.append(Suspicion(fault, spot))
+
+
+def _killed(
+    spot: Spot, delivery: Delivery, message: Message, back: Message | None, left: Node, stop: Stop, effect: Stop | None, *, excused: bool
+) -> Spot:
+    step = Step(delivery, message, stop, effect, None, forked=len(left.pending) >= spot.waiting, origin=spot.key)
+    lost, excused = back is None and not excused, back is None and excused
+    return Spot(left, (*spot.steps, step), back, spot.ends, spot.lost or lost, spot.excused or excused)
+
+
+def _is_the_same(one: Node, other: Node) -> bool:
+    """Of two stops of one delivery: is it one world, row by row? A transaction makes many such stops."""
+    return one.key == other.key and one.world == other.world
 
 
 def _may_come_next(message: Message, pending: Sequence[Message]) -> bool:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.explore.proof import Plain
-from harness.model.certificate import Grounds, kind_of
+from harness.model.certificate import ABSENT, Grounds, kind_of
 from harness.model.scenario import ExploreItem
 from harness.scenario import LoadedScenario
 
@@ -25,6 +25,8 @@ _LOCKS = (
 _SECRET = re.compile(r"pass(word|wd)?$|secret|token|credential|api_?key", re.IGNORECASE)
 #: Of an address: a name, a password, or both.
 _USER = re.compile(r"(?<=://)[^\s/]*@")
+#: Names that are drawn, or are of a day.
+_DRAWN = re.compile(r"\d{4}|[0-9a-f]{8}|^tmp")
 #: Where the task stands says nothing about it: its module's hash does.
 _PLACE = ("file", "line")
 
@@ -61,6 +63,7 @@ class Seen:
     _hashes: dict[Path, str] = field(default_factory=dict)
     _locks: dict[Path, str] | None = None
     _late: dict[Path, None] = field(default_factory=dict)
+    _absent: set[Path] = field(default_factory=set)
 
     def look(self, files: Iterable[str]) -> None:
         """Lock files with the first ones. What was written between the beginning and now may have been imported before that."""
@@ -72,10 +75,16 @@ class Seen:
                 self._late[path] = None
 
     def look_at_data(self, files: Iterable[str]) -> tuple[str, ...]:
-        """As `look`, for other files of the project: those of them that are no product of this run."""
+        """As `look`, for other files and folders of the project, also such as are not there: those of them that are no product of this
+        run. Of a name that looks drawn nothing follows where there is none.
+        """
         root, known = self.root.resolve(), []
         for path in sorted({Path(file).resolve() for file in files}):
             if path.is_relative_to(root) and (path in self._hashes or _changed_at(path) <= self.since):
+                if not path.exists():
+                    if _DRAWN.search(path.name):
+                        continue
+                    self._absent.add(path)
                 known.append(str(path))
         self.look(known)
         return tuple(known)
@@ -93,7 +102,10 @@ class Seen:
     def changed(self) -> Iterator[str]:
         """What is another one now, or was written meanwhile, each in words."""
         for path, digest in sorted(self._hashes.items()):
-            if not digest:
+            if path in self._absent:
+                if path.exists():
+                    yield f"{kind_of(path.name)} {_relative(path, self.root)} came while it was explored"
+            elif not digest:
                 yield f"module {_relative(path, self.root)} cannot be read"
             elif path in self._late or _hash(path) != digest:
                 yield f"{kind_of(path.name)} {_relative(path, self.root)} changed while it was explored"
@@ -109,10 +121,12 @@ def grounds_of(
     files = {*app.modules.values(), *(str(seen.root / file) for file in ran)}
     hashes = {_relative(Path(file), seen.root): seen.hash_of(Path(file)) for file in files}
     own = {name: value for name, value in app.tasks.get(item.task, {}).items() if name not in _PLACE}
+    if loaded.scenario.semantics:  # of what it publishes too
+        own |= {"semantics": dict(loaded.scenario.semantics)}
     if item.is_drawn:
         own |= {"examples": item.examples, "seed": loaded.scenario.seed}
     return Grounds(
-        modules={name: digest for name, digest in sorted(hashes.items()) if digest},
+        modules={name: digest or ABSENT for name, digest in sorted(hashes.items())},
         settings=without_secrets(plain.of(app.settings)),
         task=plain.of(own),
         first_world=dict(first_world),
@@ -170,8 +184,11 @@ def _changed_at(path: Path) -> int:
 
 
 def _hash(path: Path) -> str:
-    """'' for a file that is not there."""
+    """'' for a file that is not there. Of a folder: of the names in it."""
     try:
+        if path.is_dir():
+            names = sorted(one.name for one in path.iterdir() if one.name != "__pycache__" and not one.name.startswith("."))
+            return hashlib.sha256("\n".join(names).encode(errors="surrogateescape")).hexdigest()
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError:
         return ""

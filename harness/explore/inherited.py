@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Sequence
 
 from harness.explore.proc import link, numbers, shared_maps
 from harness.explore.targets import Targets
@@ -21,8 +22,10 @@ def is_index(path: str) -> bool:
     return path.startswith(_SEMAPHORES) or (path.endswith("-shm") and os.path.exists(path[:-4] + "-wal"))  # noqa: PTH110
 
 
-def unseen_from_the_beginning(process: int, targets: Targets) -> str:
-    """'' or, in words, why nothing is proven; a fork has all of it."""
+def unseen_from_the_beginning(process: int, targets: Targets, connected: Sequence[str] = ()) -> str:
+    """'' or, in words, why nothing is proven; a fork has all of it. ``connected``: paths of other programs' sockets, as it has told."""
+    if connected:
+        return f"the app is connected to {connected[0]} since it was imported, and nobody sees what a task sends there"
     for descriptor in numbers(f"/proc/{process}/fd"):
         with contextlib.suppress(OSError):
             if link(f"/proc/{process}/fd/{descriptor}") == _RING:

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from harness.explore.differences import brief
+from harness.explore.drawn_names import look_drawn
 from harness.explore.judged import is_new_schema
+from harness.explore.ordering import out_of_order
+from harness.explore.prolonged import Prolonged
 from harness.model.exploration import Outcome
 from harness.model.masks import template
-from harness.ports.exploring import KnowsLives, KnowsTemporary, Node, Surroundings
+from harness.ports.exploring import KnowsLives, KnowsOrder, KnowsTemporary, Node, Surroundings
 
 __all__ = ["Fault", "Judge", "looks_held"]
 
+#: No block, clock, release or "please".
 _HOLDS = re.compile(
-    r"lock|lease|mutex|semaphore|marker|(?:^|[^a-z])tmp|(?:^|[^a-z])(?:temp|part|partial|wip|pid|running|busy)(?:[^a-z]|$)", re.IGNORECASE
+    r"(?<![^a-z]b)(?<!nb)(?<![^a-z]c)lock|(?<!re)(?<!p)lease|mutex|semaphore|marker"
+    r"|(?:^|[^a-z])tmp|(?:^|[^a-z])(?:temp|part|partial|wip|pid|running|busy)(?:[^a-z]|$)",
+    re.IGNORECASE,
 )
+#: Collections of what was sent, which nobody holds.
+_SENT = (".requests", ".mails", ".messages")
 #: Beside these, what only says for a while that somebody is at work, or was.
 _FOR_A_WHILE = re.compile(
     r"in[-_ ]?flight|in[-_ ]?progress|processing|claim|owner|leader|heartbeat|cool[-_ ]?down|back[-_ ]?off|throttl", re.IGNORECASE
@@ -43,33 +52,72 @@ class Judge:
     """Compares with what a clean execution leaves.
 
     ``goal``: its end, ``before``: the first world, both looked at after the surroundings had learnt what varies. ``at_most_once``: any part
-    of the effects may be missing, once a delivery was killed. ``between``: what clean executions left at their stops.
+    of the effects may be missing, once a delivery was killed: each row is as before, as after, or as at some moment between.
+    ``between``: what clean executions left at their stops; ``goals``: the ends of all of them.
     """
 
-    def __init__(self, surroundings: Surroundings, before: Node, goal: Node, *, at_most_once: bool, between: Iterable[Node] = ()) -> None:
+    def __init__(
+        self,
+        surroundings: Surroundings,
+        before: Node,
+        goal: Node,
+        *,
+        at_most_once: bool,
+        between: Iterable[Node] = (),
+        goals: Iterable[Node] = (),
+    ) -> None:
         self._surroundings, self._before, self._goal = surroundings, before, goal
         self._at_most_once = at_most_once
         self._lives = surroundings.lives if isinstance(surroundings, KnowsLives) else _none
-        passing = {_kind(place) for node in between for place in self._lives(node)}
+        self._between = tuple(between)
+        self._prolonged = Prolonged(surroundings, before, (goal, *goals), self._between)
+        self._knows_order = surroundings if isinstance(surroundings, KnowsOrder) else None
+        self._order = self._knows_order.orders(goal) if self._knows_order else {}
+        self._disordered = {name for name in self._order if not goal.world.collections()[name].key}  # no key of a world has their order
+        self._staged = _staged(self._between, (before, goal))
+        passing = {_kind(place) for node in self._between for place in self._lives(node)}
         self._passing = passing - {_kind(place) for place in self._lives(goal)}
 
-    def judge(self, node: Node, ends: Collection[Outcome], *, lost: bool, killed: bool) -> Fault | None:
-        """Of a node without pending messages. ``ends``: of all its calls; ``lost``: an acknowledged message died with its worker."""
+    def judge(self, node: Node, ends: Collection[Outcome], *, lost: bool, killed: bool, excused: bool = False) -> Fault | None:
+        """Of a node without pending messages. ``ends``: of all its calls; ``lost``: an acknowledged message died with its worker;
+        ``excused``: one did of which that may be."""
         undone = self._from_before(node)
         done = self._from_goal(node)
         if not done:
+            self._note_order(node)
             told = bool(ends) and all(end not in _DONE for end in ends)
-            return Fault("STATE", (), "done") if told and undone and not lost else None
-        if self._at_most_once and killed:
-            extra = tuple(one for one in done if not _missing(one))
-            return Fault("EFFECT", brief(extra), "done") if extra else None
+            return Fault("STATE", (), "done") if told and undone and not lost else self._lives_longer(node)
+        if (self._at_most_once and killed) or (excused and not lost):
+            extra = self._never_between(node, [one for one in done if not _missing(one)])
+            return Fault("EFFECT", brief(extra), "done") if extra else self._lives_longer(node)
         if lost:
             return Fault("LOST", brief(done), "done")
         if any(end in _DONE for end in ends):
             return Fault(self._leak(done) or "EFFECT", brief(done), "done")
         if not undone:
-            return None
+            in_vain = bool(ends) and all(end is Outcome.REJECTED for end in ends)  # nobody is told of that: there is no result
+            return Fault("LOST", brief(done), "done") if in_vain and killed else None
         return Fault(self._leak(undone) or "PARTIAL", brief(undone), "undone")
+
+    def excludes(self) -> tuple[str, ...]:
+        """In words: what a world that is allowed has in another way than the right one."""
+        return tuple(f"in which order the rows of {name} came: after a crash it may be another" for name in sorted(self._disordered))
+
+    def _note_order(self, node: Node) -> None:
+        if self._knows_order and self._order and not self._order.keys() <= self._disordered:
+            self._disordered |= out_of_order(self._order, self._knows_order.orders(node))
+
+    def _lives_longer(self, node: Node) -> Fault | None:
+        longer = self._prolonged.of(node)
+        return Fault("EFFECT", brief(longer), "done") if longer else None
+
+    def _never_between(self, node: Node, differences: Sequence[Mapping[str, Any]]) -> Differences:
+        """Those of rows that no clean execution had like that at any of its stops: of two equal requests one may be missing."""
+        left = {_row_of(one): one for one in differences}
+        for moment in self._between if left else ():
+            unlike = {_row_of(one) for one in self._surroundings.differences(moment, node, self._before, whole=True)}
+            left = {row: one for row, one in left.items() if row in unlike}
+        return tuple(left.values())
 
     def endless(self, node: Node) -> Fault:
         """Of one that does not come to an end: what keeps it from that is there beside the first world, or the right one."""
@@ -119,11 +167,28 @@ class Judge:
     def _left_over(self, difference: Mapping[str, Any]) -> bool:
         if difference.get("expected") not in _EMPTY or difference.get("after") in _EMPTY:
             return False
-        return looks_held(difference) or self._is_temporary(difference.get("row"))
+        return looks_held(difference) or self._is_temporary(difference.get("row")) or self._is_staged(difference)
+
+    def _is_staged(self, difference: Mapping[str, Any]) -> bool:
+        """A file under a name that is drawn, as clean executions make one and take it away, or rename it."""
+        known = self._staged.get(str(difference.get("collection")), ())
+        return any(look_drawn(one, _place(difference)[1]) for one in known)
 
     def _is_temporary(self, row: Any) -> bool:
         known = self._surroundings
         return isinstance(known, KnowsTemporary) and isinstance(row, Mapping) and any(known.is_temporary(str(key)) for key in row.values())
+
+
+def _staged(between: Iterable[Node], lasting: Iterable[Node]) -> Mapping[str, Collection[str]]:
+    """Collection of files -> paths that were there only in between."""
+    kept = [node.world.collections() for node in lasting]
+    found: dict[str, set[str]] = defaultdict(set)
+    for node in between:
+        for name, collection in node.world.collections().items():
+            if name.endswith(".files"):
+                there = {str(row.get("path")) for one in kept if name in one for row in one[name].rows}
+                found[name] |= {str(row.get("path")) for row in collection.rows} - there
+    return found
 
 
 def _none(node: Node) -> Mapping[tuple[str, str], float]:
@@ -141,6 +206,10 @@ def _kind(place: tuple[str, str]) -> tuple[str, str]:
     return place[0], template(place[1])
 
 
+def _row_of(difference: Mapping[str, Any]) -> str:
+    return repr((difference.get("collection"), difference.get("row")))
+
+
 def _missing(difference: Mapping[str, Any]) -> bool:
     """Is it an effect that is not there, rather than one too many or another?"""
     return bool(difference.get("after") == difference.get("before"))
@@ -148,4 +217,5 @@ def _missing(difference: Mapping[str, Any]) -> bool:
 
 def looks_held(difference: Mapping[str, Any]) -> bool:
     """A lock, a lease, a marker or a temporary file, by its name."""
-    return bool(_HOLDS.search(f"{difference.get('collection', '')} {difference.get('row', '')}"))
+    collection = str(difference.get("collection", ""))
+    return not collection.endswith(_SENT) and bool(_HOLDS.search(f"{collection} {difference.get('row', '')}"))

@@ -5,12 +5,17 @@ broker's own Redis.
 from __future__ import annotations
 
 import re
+import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from harness.explore.queues import keys_of
+from harness.explore.freezing import Change
+from harness.explore.leaves import leaves
+from harness.explore.queues import keys_of, sent_of
+from harness.explore.varying import Varying
+from harness.model.masks import number
 from harness.model.world import Collection, Row
 from harness.ports.exploring import Node
 from harness.ports.queues import Kept
@@ -27,14 +32,15 @@ TIMES = ".~times"
 _FOR_DELIVERIES = ("~given", ".~links")
 #: Keys of Celery's results and of kombu's own, in whatever database, below whatever prefix.
 _CELERYS = re.compile(r"celery-task(?:set)?-meta-|(?:^|[^a-z])(?:_kombu\.|unacked(?:_index|_mutex)?$)")
-_KEYS = tuple(f"{server}.keys" for server in ("broker", "backend"))
+_KEYS = tuple(f"{server}.{name}" for server in ("broker", "backend") for name in ("keys", "messages"))
 
 
 def judged(node: Node) -> dict[str, Collection]:
-    """Messages and results are not among them, nor what expires where nobody moves the time on: see `Unseen`."""
+    """Results are not among them, nor messages that will be delivered, nor what expires where nobody moves the time on: see `Unseen`."""
     found = dict(node.world.collections())
     found.update((name, _fixed(name, one)) for name, one in node.image.beneath.items() if not name.endswith(_FOR_DELIVERIES))
     for server, kept in node.image.servers.items():
+        found.update([sent_of(server, kept, node.pending)])
         name, collection = keys_of(server, [row for row in _own(kept) if not row["expires"]])
         found[name] = collection
     return found
@@ -60,14 +66,21 @@ class Unseen:
         self._everyone = {name: one for name, one in everyone.items() if isinstance(one, KnowsUnseen)}
         self._before: dict[str, Counter[str]] = {}
         self._expiring: set[str] = set()
+        self._begun = time.monotonic()
+        self._running: set[str] = set()  # collections that hold what it showed since
 
     def begin(self) -> None:
         """What was done up to now was the setup's."""
-        self._before = self._counts()
+        self._before, self._begun = self._counts(), time.monotonic()
 
     def note(self, server: str, kept: Kept) -> None:
         """A server of queues holds this."""
         self._expiring.update(f"{server}: {row['key']}" for row in _own(kept) if row["expires"])
+
+    def note_clock(self, varying: Varying, listed: Iterable[Change]) -> None:
+        """A world differs so from the first one."""
+        come = [one for one in listed if one.sign == "+" and one.name.partition(".")[0] not in self._servers and "~" not in one.name]
+        self._running.update(one.name for one in come if _keeps_running(varying, one, self._begun))
 
     def excludes(self) -> tuple[str, ...]:
         """In words: kombu publishes on the broker too, such as events, so that nothing follows from it there. Results are published on
@@ -79,6 +92,10 @@ class Unseen:
     def doubts(self) -> tuple[str, ...]:
         """In words."""
         told = [f"the task keeps {key}, which expires, and time is moved on for services alone" for key in sorted(self._expiring)]
+        told += [
+            f"the task keeps what time.monotonic() shows in {name}: no time passes for that here but what is slept"
+            for name in sorted(self._running)
+        ]
         for name, counts in self._counts().items():
             done = counts - self._before.get(name, Counter())
             told += [f"nothing shows, in {name}, {words}" for words in sorted(done) if not (words == PUBLISHED and name in self._servers)]
@@ -107,3 +124,16 @@ def told_once(listed: Sequence[Mapping[str, Any]]) -> tuple[Mapping[str, Any], .
 
 def _row(difference: Mapping[str, Any]) -> tuple[str, str]:
     return str(difference.get("collection")).partition(".")[0], repr(difference.get("row"))
+
+
+def _keeps_running(varying: Varying, change: Change, since: float) -> bool:
+    """Is anything in it that varies what time.monotonic() showed between ``since`` and now, in seconds or nanoseconds?"""
+    kind = varying.kind(change.name, change.collection, change.row)
+    for path, value in leaves(change.row):
+        shown = number(value)
+        if shown is None or isinstance(value, bool) or varying.habit(change.name, kind, path) is None:
+            continue
+        seconds = shown if shown % 1 else shown / 1e9  # whole seconds may be anything
+        if since <= seconds <= time.monotonic():
+            return True
+    return False

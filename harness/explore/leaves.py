@@ -1,4 +1,4 @@
-"""A row taken apart: scalars by their paths, also inside JSON that a store keeps as text."""
+"""A row taken apart: scalars by their paths, also inside JSON that a store keeps as text, and inside of what is encoded."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from harness.explore.encoded import decoded
 from harness.model.masks import template
 from harness.model.world import Collection, Row
 
-__all__ = ["Path", "inner_json", "kind_of", "leaves"]
+__all__ = ["Path", "inner", "kind_of", "leaves"]
 
-#: Column, then keys and positions; "$" steps into JSON inside a text.
+#: Column, then keys and positions; "$" steps into JSON inside a text, or into what it encodes.
 Path = tuple[Any, ...]
 
 _LONGEST = 65_536
@@ -23,7 +24,12 @@ _FORMS: tuple[dict[str, Any], ...] = (
 )
 
 
-def inner_json(text: str) -> tuple[int, Any] | None:
+def inner(text: str) -> tuple[int | str, Any] | None:
+    """(how it is written, what it says) of a text that is JSON or that encodes something (see `decoded`); None of any other."""
+    return _inner_json(text) or decoded(text)
+
+
+def _inner_json(text: str) -> tuple[int, Any] | None:
     """(how it is written, what it says) of a text that is a JSON object or list; None where writing it again would give another text."""
     if text[:1] not in ("{", "[") or len(text) > _LONGEST:
         return None
@@ -45,8 +51,8 @@ def leaves(value: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
     elif isinstance(value, (list, tuple)) and value:
         for position, item in enumerate(value):
             yield from leaves(item, (*path, position))
-    elif isinstance(value, str) and (inner := inner_json(value)) is not None:
-        yield from leaves(inner[1], (*path, "$"))
+    elif isinstance(value, str) and (inside := inner(value)) is not None:
+        yield from leaves(inside[1], (*path, "$"))
     else:
         yield path, value
 

@@ -17,9 +17,9 @@ from harness.errors import EnvironmentFault
 from harness.explore.endings import ending_of
 from harness.explore.family import Family
 from harness.explore.process_memory import ProcessMemory
-from harness.explore.shared_page import SharedPage
+from harness.explore.shared_page import Called, SharedPage
 from harness.explore.zygote_client import Child, Closed, Pages, Zygote
-from harness.model.exploration import Ending, Outcome, Place, Stop
+from harness.model.exploration import Ending, Outcome, Stop
 from harness.ports.exploring import AtStop, Decision, Job
 
 __all__ = ["LineDelivery", "end_of"]
@@ -131,7 +131,9 @@ class LineDelivery:
 
     def _stop(self, told: Mapping[str, Any]) -> Decision:
         where = f"{told['module']}.{told['function']}".replace(".<locals>", "").removesuffix(".<module>")
-        place = Place(told["module"], told["function"], self._page.relative(told["file"]), told["line"], told["hit"])
+        known = self._page.place(told["thread"], told["thread"])
+        by = known.by if known is not None and known.line == told["line"] else ()
+        place = Called(told["module"], told["function"], self._page.relative(told["file"]), told["line"], told["hit"], by=by)
         line = f"line {place.line} of {where.removeprefix(told['module'].rpartition('.')[0] + '.')}"
         stop = Stop(
             number=len(self._stops) + 1,

@@ -44,7 +44,8 @@ class EffectStops(FromZygote):
         if why := told["no_filter"] or told["no_reaper"]:
             raise Refused(why)
         self._leading = Leading(self._launch.names)
-        self._decoder = Decoder({int(number): name for number, name in told["calls"].items()}, self._targets, self._memory)
+        names = {int(number): name for number, name in told["calls"].items()}
+        self._decoder = Decoder(names, self._targets, self._memory, self._zygote.pid)
         try:
             first = self._zygote.take()
             self._zygote.spare = first  # nothing has been done with it
@@ -54,7 +55,10 @@ class EffectStops(FromZygote):
             self._zygote.demand_life()
             raise
         self._memory.forget()
-        self.sampled = unseen_from_the_beginning(self._zygote.pid, self._targets)
+        self.sampled = unseen_from_the_beginning(self._zygote.pid, self._targets, told["connected"])
+        if not self.sampled and (asked := told.get("asked_at_import")):
+            what = f"the app reads {self._targets.of_file(asked[0])} while it is imported"
+            self.sampled = f"{what}, and a worker that is started again reads it in another world"
 
     def files(self) -> Sequence[str]:
         """See `KnowsFiles`."""

@@ -27,7 +27,7 @@ class Merging:
     def __init__(self, alike: Sequence[Sequence[Node]]) -> None:
         self._varying: dict[str, set[str]] = {}
         self._seen: dict[Hashable, str] = {}
-        self._told: dict[int, tuple[Collection, list[str]]] = {}  # by identity: most worlds share most of what they are made of
+        self._told: dict[int, tuple[Collection, str]] = {}  # by identity: most worlds share most of what they are made of
         for nodes in alike:
             for other in nodes[1:]:
                 self._learn(nodes[0], other)
@@ -56,13 +56,17 @@ class Merging:
             if known is None or known[0] is not collection:
                 if len(self._told) > _REMEMBERED:
                     self._told.clear()
-                known = self._told[id(collection)] = (collection, self._words(name, collection))
+                known = self._told[id(collection)] = (collection, _digest(self._words(name, collection)))
             told.append((name, known[1]))
-        return hashlib.blake2b(repr(told).encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
+        return _digest(told)
 
     def _words(self, name: str, collection: Collection) -> list[str]:
         aside = {*collection.surrogate, *collection.references, *self._varying.get(name, ())}
         return sorted(json.dumps([[c, _text(row[c])] for c in sorted(row) if c not in aside]) for row in collection.rows)
+
+
+def _digest(value: object) -> str:
+    return hashlib.blake2b(repr(value).encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
 
 
 def _values(collection: Collection, column: str) -> list[str]:

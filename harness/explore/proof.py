@@ -107,7 +107,7 @@ def _of_spot(spot: Spot, fingerprint: Callable[[Any], str]) -> str:
     back = spot.back and (spot.back.task, spot.back.retries, spot.back.redelivered)
     waiting = {message.id for message in spot.node.pending} | ({spot.back.id} if spot.back else set())
     ends = sorted(outcome.value for message, outcome in spot.ends.items() if message not in waiting)
-    return repr((fingerprint(spot.node), back, ends, spot.lost, spot.kills_after_fork))
+    return repr((fingerprint(spot.node), back, ends, spot.lost or spot.excused, spot.kills_after_fork))
 
 
 def first_world(stores: Mapping[str, Store], plain: Plain) -> dict[str, str]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
+from harness.explore.changing import Listed
 from harness.explore.deadlines import REACH, moments
 from harness.explore.freezing import Change
 from harness.explore.leaves import leaves
@@ -30,14 +30,14 @@ class Recalled:
         self._ids: set[str] = set()
         self._made: dict[bytes, tuple[str, str]] = {}
 
-    def of(self, listed: Sequence[Change]) -> tuple[str, str] | None:
+    def of(self, listed: Listed) -> tuple[str, str] | None:
         """(key, dated) of the world that differs so from the first one; None where they have to be made."""
-        return self._made.get(_content(listed)) if self._made else None
+        return self._made.get(listed.content)
 
-    def keep(self, listed: Sequence[Change], key: str, dated: str, now: float) -> None:
+    def keep(self, listed: Listed, key: str, dated: str, now: float) -> None:
         """They have been made, at this time of the task's clock."""
-        if not any(self._names_time(one, now) for change in listed for one in _scalars(change)):
-            self._made[_content(listed)] = key, dated
+        if not any(self._names_time(one, now) for change in listed.changes for one in _scalars(change)):
+            self._made[listed.content] = key, dated
 
     def name_ids(self, ids: Iterable[str]) -> None:
         """Of messages: see `Varying.name_id`."""
@@ -63,9 +63,3 @@ def _scalars(change: Change) -> Iterator[object]:
     for path, value in leaves(change.row):
         yield value
         yield from path
-
-
-def _content(listed: Sequence[Change]) -> bytes:
-    """Equal for the same rows, each of the same collection."""
-    told = [(one.sign, one.name, one.collection.key, one.collection.surrogate, one.collection.references, one.row) for one in listed]
-    return hashlib.blake2b(repr(told).encode("utf-8", "surrogateescape"), digest_size=16).digest()

@@ -73,6 +73,11 @@ class Reckoned:
         for span in [self.ever, *([self.at_once] if at - begun < _AT_ONCE else [])]:
             span[:] = [min([*span, ahead]), max([*span, ahead])]
 
+    @property
+    def steady(self) -> bool:
+        """Is it from now that they are reckoned, or has nobody seen otherwise? Else they are held only against what was written at once."""
+        return not (self.known and self.ever) or self.ever[1] - self.ever[0] <= _STEADY
+
     def beyond(self, value: Any, begun: float, until: float) -> list[Any]:
         """How far it lies outside of all that can have been written between the two; empty where it does not, or nobody can tell."""
         found = moment_of(value, until)

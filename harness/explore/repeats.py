@@ -12,12 +12,14 @@ from typing import Any
 
 from harness.explore.confirm import Replayer
 from harness.explore.freezing import Change, Freezer
+from harness.explore.story import at
 from harness.model.exploration import Delivery, Flaw, Outcome, Place, Rerun, Stop
-from harness.model.world import Row
+from harness.model.masks import template
+from harness.model.world import Collection, Row
 from harness.ports.exploring import Repeat, SeesRepeats
 from harness.ports.store import LogsEffects, Store
 
-__all__ = ["flaw_of_repeat", "repeats_among"]
+__all__ = ["flaw_of_repeat", "keys_of_two", "repeats_among"]
 
 _FIX = (
     "Make the key of all that tells one request from another: where a call charges twice, of what is charged too, not of the order alone."
@@ -43,14 +45,33 @@ def repeats_among(stores: Mapping[str, Store], freezer: Callable[[], Freezer]) -
     return found
 
 
+def keys_of_two(collections: Mapping[str, Collection]) -> list[str]:
+    """Of requests to different places under one key: the stub takes both, where a service that knows a key everywhere takes the first."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for name, collection in collections.items():
+        for row in collection.rows if name.endswith(".requests") else ():
+            if row.get("key"):
+                places = found.setdefault((name.partition(".")[0], str(row["key"])), [])
+                places.append(f"{row.get('method')} {template(row.get('path'))}")
+    told = {
+        f"a {service} that knows a key wherever it comes: {' and '.join(dict.fromkeys(places))} had the same"
+        for (service, _), places in found.items()
+        if len(set(places)) > 1
+    }
+    return sorted(told)
+
+
 @dataclass(frozen=True, slots=True)
 class _Swallowed:
     repeat: Repeat
     stop: Stop | None
 
 
-def flaw_of_repeat(replayer: Replayer, surroundings: SeesRepeats) -> Flaw | None:
-    """Of the first one in the first delivery of a clean execution, which is walked once more for that. None where there is none."""
+def flaw_of_repeat(replayer: Replayer, surroundings: SeesRepeats, named: Callable[[Stop], Stop]) -> Flaw | None:
+    """Of the first one in the first delivery of a clean execution, which is walked once more for that. None where there is none.
+
+    ``named``: a stop, at the line that is told of it.
+    """
     known = len(surroundings.repeats())
     stops: list[Stop] = []
     found: list[_Swallowed] = []
@@ -68,12 +89,12 @@ def flaw_of_repeat(replayer: Replayer, surroundings: SeesRepeats) -> Flaw | None
     if not found:
         return None
     first = found[0]
-    return _flaw(first.repeat, first.stop.place if first.stop else None, replayed.endings[0].outcome)
+    return _flaw(first.repeat, named(first.stop).place if first.stop else None, replayed.endings[0].outcome)
 
 
 def _flaw(repeat: Repeat, place: Place | None, end: Outcome) -> Flaw:
     row, service = repeat.row, repeat.collection.partition(".")[0]
-    where = f" ({place.file}:{place.line}, {place.function})" if place else ""
+    where = at(place)
     what = f"{row['method']} {row['path']}"
     differs = _difference(repeat.row, repeat.first)
     return Flaw(

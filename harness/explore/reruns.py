@@ -51,6 +51,8 @@ def _refusal(suspicion: Suspicion, replayed: Replayed) -> str:
         return "it needs two messages at a time, whose order no real broker promises"
     if (hidden := next(filter(is_beneath, suspicion.fault.differences), None)) is not None:
         return f"it differs in {hidden.get('collection')}, which checks of real workers do not compare"
+    if any("@celery-harness" in str(one) for one in suspicion.fault.differences):
+        return "it takes another worker's name (self.request.hostname), and a worker that is started again there has the same"
     if odd := next((e for step, e in zip(steps, endings, strict=True) if step.delivery.killed_at is None and e.outcome not in _ENDS), None):
         return f"a delivery of it ends as {odd.outcome.value} without a crash of ours"
     return ""

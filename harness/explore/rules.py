@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from harness.model.exploration import Ending, Outcome
 from harness.model.scenario import ExploreItem
 
-__all__ = ["Limits", "Question", "TaskRules", "question_of", "rules_of"]
+__all__ = ["Limits", "Question", "RulesOf", "TaskRules", "question_of", "rules_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,23 +35,28 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One task with one set of arguments. ``semantics``: '' for what its acks give, at_least_once, at_most_once."""
+    """One task with one set of arguments. ``semantics``: '' for what its acks give, at_least_once, at_most_once.
+
+    ``declared``: patterns of names -> semantics, of the tasks that it publishes too.
+    """
 
     task: str
     args: tuple[Any, ...] = ()
     kwargs: Mapping[str, Any] = field(default_factory=dict)
     limits: Limits = Limits()
     semantics: str = ""
+    declared: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class TaskRules:
-    """Of one task. ``max_retries`` None: it retries for ever."""
+    """Of one task. ``max_retries`` None: it retries for ever. ``may_be_lost``: so it is declared."""
 
     acks_late: bool
     on_failure: bool  # acks_on_failure_or_timeout: acked although it failed; else rejected, and gone from its queue just the same
     on_worker_lost: bool  # reject_on_worker_lost: back into the queue where a child dies by itself under a living worker
     max_retries: int | None
+    may_be_lost: bool = False
 
     def comes_back(self, ending: Ending) -> bool:
         """Does the broker deliver this very message again after it ended so?
@@ -64,12 +69,30 @@ class TaskRules:
         return ending.outcome is Outcome.DIED and self.acks_late and self.on_worker_lost
 
 
+class RulesOf:
+    """Of each of the app's tasks by its name: what a task publishes is acknowledged as its own task has it."""
+
+    def __init__(self, tasks: Mapping[str, Mapping[str, Any]], declared: Mapping[str, str] | None = None) -> None:
+        self._tasks, self._declared = tasks, declared or {}
+        self._known: dict[str, TaskRules] = {}
+
+    def __call__(self, task: str) -> TaskRules:
+        """Of a task that nobody here knows: as Celery has it where nothing is said."""
+        if task not in self._known:
+            may_be_lost = _declared(task, self._declared) == "at_most_once"
+            self._known[task] = replace(rules_of(self._tasks.get(task) or {}), may_be_lost=may_be_lost)
+        return self._known[task]
+
+
 def question_of(item: ExploreItem, semantics: Mapping[str, str]) -> Question:
     """A scenario's item, with what it declares of tasks (patterns -> semantics). Of one whose arguments are drawn, without any."""
-    declared = next((value for pattern, value in semantics.items() if fnmatch.fnmatchcase(item.task, pattern)), "")
     limits = Limits(worlds=item.limit.worlds, seconds=item.limit.time, kills=item.limit.kills)
     args = () if isinstance(item.args, str) else tuple(item.args)
-    return Question(item.task, args, dict(item.kwargs), limits, item.semantics or declared)
+    return Question(item.task, args, dict(item.kwargs), limits, item.semantics or _declared(item.task, semantics), semantics)
+
+
+def _declared(task: str, semantics: Mapping[str, str]) -> str:
+    return next((value for pattern, value in semantics.items() if fnmatch.fnmatchcase(task, pattern)), "")
 
 
 def rules_of(settings: Mapping[str, Any]) -> TaskRules:

@@ -6,18 +6,31 @@ import mmap
 import os
 import struct
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from harness.model.exploration import Place
 
-__all__ = ["SharedPage"]
+__all__ = ["Called", "SharedPage"]
 
 _SIZE = 1 << 20
 _CLOCKS = struct.Struct("<qqqq")
-_PLACES, _PLACE, _PLACE_COUNT = 128, struct.Struct("<IIII"), 64
-_END_OF_TEXTS, _TEXTS = 2048, 2052
+_DEPTH = 8
+_PLACES, _PLACE, _PLACE_COUNT = 128, struct.Struct(f"<{1 + 3 * _DEPTH}I"), 64
+_END_OF_TEXTS, _TEXTS = 8192, 8196
 _LENGTH = struct.Struct("<I")
 _SECOND = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Called(Place):
+    """A line, and the lines of the user's from which its function was called, innermost first; some of them, where there are many."""
+
+    by: tuple[Place, ...] = ()
+
+    def plain(self) -> Place:
+        """The line alone."""
+        return Place(self.module, self.function, self.file, self.line, self.hit)
 
 
 class SharedPage:
@@ -52,7 +65,7 @@ class SharedPage:
     def _show(self) -> None:
         _CLOCKS.pack_into(self._memory, 0, *divmod(self.wall, _SECOND), *divmod(self.running, _SECOND))
 
-    def place(self, thread: int, main: int) -> Place | None:
+    def place(self, thread: int, main: int) -> Called | None:
         """The user's innermost line of a thread; of one that runs none, or of another program, that of the main thread."""
         found = None
         for number in range(_PLACE_COUNT):
@@ -65,8 +78,13 @@ class SharedPage:
                     break
         if found is None:
             return None
-        module, function, file = self._text(found[1])
-        return Place(module, function, self.relative(file), found[2], found[3])
+        places = [self._line(*found[at : at + 3]) for at in range(1, len(found), 3) if found[at]]
+        first = places[0]
+        return Called(first.module, first.function, first.file, first.line, first.hit, by=tuple(places[1:]))
+
+    def _line(self, code: int, line: int, hit: int) -> Place:
+        module, function, file = self._text(code)
+        return Place(module, function, self.relative(file), line, hit)
 
     def relative(self, file: str) -> str:
         """To the project's folder, where it lies below it."""

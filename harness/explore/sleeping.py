@@ -17,6 +17,8 @@ _FUTEX_CLOCK_REALTIME = 256
 _TIMESPEC = struct.Struct("=qq")
 #: Argument that holds how long: a struct timespec, or timeval.
 _TIMESPECS = {"nanosleep": 0, "clock_nanosleep": 2, "pselect6": 4, "ppoll": 2, "epoll_pwait2": 3}
+#: Nanoseconds: sleeps from so long on are rounded up to multiples of so much.
+_ROUNDED = ((500_000_000, 50_000_000), (20_000_000, 10_000_000), (2_000_000, 1_000_000))
 
 
 class Sleeper:
@@ -47,7 +49,7 @@ class Sleeper:
         nanoseconds = found[0] * _SECOND + found[1]
         if name == "clock_nanosleep" and call.arguments[1] & _TIMER_ABSTIME:
             clock = call.arguments[0] & 0xFFFFFFFF
-            return nanoseconds - self._page.now(clock) if clock in (time.CLOCK_REALTIME, time.CLOCK_MONOTONIC, 7) else None
+            return _asked(nanoseconds - self._page.now(clock)) if clock in (time.CLOCK_REALTIME, time.CLOCK_MONOTONIC, 7) else None
         return nanoseconds
 
     def _timespec(self, call: Call, where: int) -> tuple[int, int] | None:
@@ -65,3 +67,13 @@ class Sleeper:
         if found is not None:
             moment = max(0, found[0] * _SECOND + found[1] - ahead)
             self._memory.write(call.thread, where, _TIMESPEC.pack(*divmod(moment, _SECOND)))
+
+
+def _asked(nanoseconds: int) -> int:
+    """Of a sleep until a moment, the time is missing that the task, and we, have needed since it looked at its clock for that.
+
+    It is rounded up, as a sleep may always last longer: else a slow machine sees many short sleeps end before a key has expired, and
+    a fast one after that.
+    """
+    grain = next((grain for least, grain in _ROUNDED if nanoseconds > 0.98 * least), 1)
+    return -(-nanoseconds // grain) * grain

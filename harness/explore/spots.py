@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from harness.model.exploration import Delivery, Ending, Message, Outcome, Stop
 from harness.ports.exploring import Node
@@ -31,11 +32,12 @@ class Step:
     origin: Hashable = None  # key of the spot in which it was delivered
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Spot:
     """``back``: the message that the broker gives back, not yet in the node's queue. ``ends``: task id -> how it ended last.
 
-    ``lost``: the last delivery was killed after its message had been acknowledged.
+    ``lost``: a delivery was killed after its message had been acknowledged. ``excused``: likewise, of a task that is declared to be
+    lost like that, which is not the one that is explored.
     """
 
     node: Node
@@ -43,6 +45,7 @@ class Spot:
     back: Message | None = None
     ends: Mapping[str, Outcome] = field(default_factory=dict)
     lost: bool = False
+    excused: bool = False
 
     @property
     def path(self) -> tuple[Delivery, ...]:
@@ -79,7 +82,7 @@ class Spot:
         killed = [n for n, step in enumerate(self.steps, 1) if step.delivery.killed_at is not None]
         return self.steps[killed[-1] if killed else 0 :]
 
-    @property
+    @cached_property
     def key(self) -> Hashable:
         """Equal only for spots that no delivery could tell apart, and that would be judged alike.
 
@@ -88,4 +91,4 @@ class Spot:
         open_ids = {message.id for message in self.node.pending} | ({self.back.id} if self.back else set())
         ends = frozenset((i, outcome) for i, outcome in self.ends.items() if i not in open_ids)
         back = self.back and (self.back.id, self.back.retries, self.back.redelivered, repr(sorted(self.back.raw.items(), key=str)))
-        return (self.node.key, back, ends, self.lost, self.kills_after_fork)
+        return (self.node.key, back, ends, (self.lost, self.excused), self.kills_after_fork)

@@ -18,6 +18,7 @@ from harness.explore.inherited import is_index
 from harness.explore.payloads import HEAD, Conversations
 from harness.explore.proc import is_writable, polled, shared_maps
 from harness.explore.process_memory import ProcessMemory
+from harness.explore.strange_calls import SIGNALS, STRANGE, signalled, strangers
 from harness.explore.targets import Address, Target, Targets, address_of
 
 __all__ = ["PASS", "Connection", "Decoder", "Doubt", "Effect", "Forks", "Refusal", "Sleep", "What"]
@@ -133,13 +134,16 @@ _MOST_DATAGRAMS, _MMSGHDR = 1024, 64
 _MOST_KNOWN = 4096
 _MOST_ARGUMENTS = 64
 _POLLS = ("epoll_wait", "epoll_pwait", "epoll_pwait2")
-_QUEUES = ("msgsnd", "mq_timedsend")
 
 
 class Decoder:
-    """For one zygote and its children. ``names``: number -> call, of this machine."""
+    """For one zygote and its children. ``names``: number -> call, of this machine.
 
-    def __init__(self, names: Mapping[int, str], targets: Targets, memory: ProcessMemory) -> None:
+    ``above``: the process below which all of the task's stand; 0 where signals to others are of no interest.
+    """
+
+    def __init__(self, names: Mapping[int, str], targets: Targets, memory: ProcessMemory, above: int = 0) -> None:
+        self._above = above
         self._targets = targets
         self._memory = memory
         self._conversations = Conversations()
@@ -152,7 +156,8 @@ class Decoder:
             **dict.fromkeys(_PROGRAMS, self._program),
             **dict.fromkeys(_SLEEPS, lambda call, name: Sleep(name)),
             **dict.fromkeys(_POLLS, self._wait_for_events),
-            **dict.fromkeys(_QUEUES, lambda call, name: _effect(name, Target("other", "", "a queue of the kernel"), "message put into {}")),
+            **dict.fromkeys(STRANGE, lambda call, name: Doubt(STRANGE[name])),
+            **dict.fromkeys(SIGNALS, self._signal),
             **dict.fromkeys(("clone", "clone3", "fork", "vfork"), lambda call, name: _FORKS),
             "openat2": self._openat2,
             "connect": self._connect,
@@ -161,7 +166,6 @@ class Decoder:
             "socket": lambda call, name: Refusal(strange(*(_int(one) for one in call.arguments[:3])), errno.EPERM),
             "io_uring_setup": lambda call, name: Doubt("the task uses io_uring, whose writes nobody can stop", errno.ENOSYS),
             "io_submit": lambda call, name: Doubt("the task writes by io_submit, where nobody can stop one write of many"),
-            "shmat": lambda call, name: Doubt("the task shares memory with other processes (shmat), where nobody can see it write"),
         }
         self._readers = {number: (handlers[name], name) for number, name in names.items()}
 
@@ -307,6 +311,12 @@ class Decoder:
     def _connect(self, call: Call, name: str) -> What:
         address = address_of(self._memory.read(call.thread, call.arguments[1], min(call.arguments[2] & 0xFFFF, 128)))
         return Connection(_int(call.arguments[0]), address) if address is not None else PASS
+
+    def _signal(self, call: Call, name: str) -> What:
+        reached = signalled(call, name)
+        if reached is not None and (not self._above or not strangers(self._above, reached)):
+            return PASS
+        return Doubt(SIGNALS[name])
 
     def _wait_for_events(self, call: Call, name: str) -> What:
         """A sleep of asyncio's, where the only ones that could wake it are the task's own."""

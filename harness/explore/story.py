@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from harness.explore.causes import UNSTORED, fix_for
+from harness.explore.causes import UNSTORED, counted_again, fix_for
 from harness.explore.confirm import Replayed
 from harness.explore.culprits import culprit, with_line
 from harness.explore.graph import Suspicion
@@ -15,7 +15,7 @@ from harness.explore.watching import Effect
 from harness.model.exploration import Ending, Flaw, Message, Outcome, Place, Stop
 from harness.model.quantities import format_duration
 from harness.model.wording import inline_text, row_text
-from harness.ports.exploring import Node, Surroundings
+from harness.ports.exploring import KnowsLives, Node, Surroundings
 
 __all__ = ["at", "flaw_of", "told_difference"]
 
@@ -36,7 +36,7 @@ def flaw_of(
         path=suspicion.spot.path,
         stops=tuple(stop for stop in replayed.struck if stop is not None),
         differences=fault.differences,
-        fix=UNSTORED if replayed.endings[-1].returned else fix_for(fault.word, fault.differences, effect),
+        fix=UNSTORED if replayed.endings[-1].returned else fix_for(fault.word, fault.differences, effect, lost=suspicion.spot.lost),
         confirmed=True,
         place=place,
         alike=alike,
@@ -51,7 +51,12 @@ def _headline(suspicion: Suspicion, place: Place | None) -> str:
     fault = suspicion.fault
     where = f" at {place.file}:{place.line}" if place else ""
     if fault.word == "LOST":
-        return "A worker that dies takes the call with it: it was acknowledged before it ran."
+        if not suspicion.spot.lost:
+            return (
+                f"After a crash{where} the call is rejected, although nothing of it was done: nobody is told, and it does not come again."
+            )
+        call = _taken_along(suspicion)
+        return f"A worker that dies takes {call} with it: it was acknowledged before it ran."
     if fault.word == "STATE":
         if not suspicion.spot.kills:
             return f"The call is told as failed{where}, without any crash, although all of it was done."
@@ -65,6 +70,14 @@ def _headline(suspicion: Suspicion, place: Place | None) -> str:
     leads = told_difference(fault.differences[0])
     more = f", and {len(fault.differences) - 1} more" if len(fault.differences) > 1 else ""
     return f"After a crash{where}: {leads}{more}."
+
+
+def _taken_along(suspicion: Suspicion) -> str:
+    """The call that is lost: that of the task itself, or of one that it has published."""
+    steps = suspicion.spot.steps
+    killed = [step.message for step in steps if step.delivery.killed_at is not None]
+    gone = next((one for one in killed if not any(step.message.id == one.id and step.message.redelivered for step in steps)), None)
+    return "the call" if gone is None or gone.task == steps[0].message.task else f"the call of {gone.task}"
 
 
 def told_difference(difference: Mapping[str, Any]) -> str:
@@ -103,8 +116,7 @@ def _sentences(suspicion: Suspicion, replayed: Replayed, surroundings: Surroundi
             told += _held(surroundings.differences(first, node, first))
     if chain > 1:
         told.append(f"And so on: {chain} retries one after another.")
-    told += _wrong(suspicion)
-    return told
+    return told + _wrong(suspicion) + _for_a_while(suspicion.fault.differences, surroundings, replayed.end)
 
 
 def _again(step: Step, before: Message) -> str:
@@ -155,8 +167,9 @@ def _ended(ending: Ending) -> str:
 
 
 def at(place: Place | None) -> str:
-    """`` (orders.py:47, charge)``, or nothing."""
-    return f" ({place.file}:{place.line}, {place.function})" if place else ""
+    """`` (orders.py:47, charge)``, `` (orders.py:47, charge, by tools.py:41, request)``, or nothing."""
+    inner = f", by {place.inner}" if place and place.inner else ""
+    return f" ({place.file}:{place.line}, {place.function}{inner})" if place else ""
 
 
 def _whole(stop: Stop) -> str:
@@ -184,6 +197,8 @@ def _held(differences: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def _wrong(suspicion: Suspicion) -> list[str]:
     fault = suspicion.fault
+    if fault.word == "LOST" and not suspicion.spot.lost:
+        return ["Its message is gone, without a result.", *_missing(fault.differences)]
     if fault.word == "LOST":
         return ["Nobody delivers it again: it had been acknowledged.", *_missing(fault.differences)]
     if fault.word == "STATE":
@@ -191,6 +206,18 @@ def _wrong(suspicion: Suspicion) -> list[str]:
     if fault.word == "STORM":
         return ["Its retries have no limit, and nothing in the world will change by itself."]
     return _missing(fault.differences)
+
+
+def _for_a_while(differences: Sequence[Mapping[str, Any]], surroundings: Surroundings, end: Node) -> list[str]:
+    """Counters that count a call again, and expire."""
+    lives = surroundings.lives(end) if isinstance(surroundings, KnowsLives) else {}
+    told = []
+    for one in filter(counted_again, differences):
+        row = one.get("row")
+        left = lives.get((str(one.get("collection")), str(row.get("key", "")) if isinstance(row, Mapping) else ""))
+        if left is not None:
+            told.append(f"So it counts the call again, until that expires in {format_duration(round(left))}.")
+    return told[:1]
 
 
 def _missing(differences: Sequence[Mapping[str, Any]]) -> list[str]:

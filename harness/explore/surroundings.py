@@ -5,69 +5,36 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from harness.errors import EnvironmentFault
 from harness.explore.canonical import Frozen, canonical, outline
+from harness.explore.changing import Changes
 from harness.explore.deadlines import left_until, moments, waits
 from harness.explore.differences import brief, differences
-from harness.explore.freezing import Change, Freezer, changes
+from harness.explore.freezing import Change, Freezer
 from harness.explore.judged import TIMES, Unseen, judged, told_once
 from harness.explore.leaves import leaves
 from harness.explore.lives import OUR_ERROR, UNNOTICED, Known, comparable, dated, image_later, left_of, lives, named_in
-from harness.explore.queues import SOON, collections_of, document_of, expect_ids, expiries_of, message_of, queue_of
+from harness.explore.ordering import Order
+from harness.explore.parts import Image, Part, Reach, settle
+from harness.explore.queues import Queued, document_of, expect_ids, expiries_of, queue_of
 from harness.explore.recalled import Recalled
 from harness.explore.repeats import repeats_among
-from harness.explore.varying import Collections, Varying
+from harness.explore.returns import Returns
+from harness.explore.varying import Varying
 from harness.model.exploration import Message
 from harness.model.world import Collection, StoreState, World
 from harness.ports.exploring import Node, Repeat
 from harness.ports.queues import Kept, Queues
-from harness.ports.store import Ages, Fingerprints, KnowsTime, LooksOnce, Settles, ShowsBeneath, ShowsWhole, Store
+from harness.ports.store import KnowsTime, Settles, ShowsWhole, Store
 
 __all__ = ["Services"]
 
-_SETTLES_WITHIN = 10.0
-_PAUSE = 0.0002
 _ATTEMPTS = 1_000_000
 #: Seconds in which no time that is left comes to count as another one, unless it is very short.
 _MOMENT, _SOON = 0.2, 4.0
-
-
-@dataclass(frozen=True, slots=True)
-class _Image:
-    """``seen``: our wall clock at the look; ``later`` as it was told; ``beneath``: what stores show beside the rows that checks compare."""
-
-    stores: Mapping[str, Any]
-    beneath: Mapping[str, Collection]
-    servers: Mapping[str, Kept]
-    left: Mapping[tuple[str, str], float]  # (collection, key) -> seconds to live, of the stores that know
-    seen: float
-    later: float
-
-
-class _Part:
-    """A store and its abilities, asked for once: protocols are slow to check. ``kinds`` of effects can change it."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._fingerprints = store if isinstance(store, Fingerprints) else None
-        self._looks = store if isinstance(store, LooksOnce) else None
-        self._beneath = store if isinstance(store, ShowsBeneath) else None
-        self.timed = store if isinstance(store, KnowsTime) else None
-        self.ages = store if isinstance(store, Ages) else None
-        # One that has no address and no content of its own to show may be anything.
-        own = ("file",) if self._fingerprints else ("net", "file")
-        self.kinds = ("", "net") if store.addresses() else ("", *own)
-
-    def fingerprint(self) -> Hashable:
-        return self._fingerprints.fingerprint() if self._fingerprints else self._store.touched()
-
-    def look(self) -> tuple[StoreState, Any, Sequence[Collection]]:
-        if self._looks:
-            return self._looks.look()
-        return self._store.observe(), self._store.save(), self._beneath.beneath() if self._beneath else ()
 
 
 class Services:
@@ -89,26 +56,30 @@ class Services:
         self._stores, self._servers, self._clock, self.plain = dict(stores), dict(servers), clock, plain
         self._varying = Varying()
         self.is_temporary, self.lives = self._varying.is_temporary, lives  # see `KnowsTemporary`, `KnowsLives`
+        self._order = Order(self._varying, self._stores)
         self._recalled = Recalled(self._varying)
         self._aside = tuple(f"{server}." for server in (*self._servers, "~ahead"))
         for name in self._servers:
             expect_ids(self._varying, name)
         everyone: dict[str, Any] = {**self._stores, **self._servers}
         self._unseen = Unseen(everyone, self._servers)
-        self.doubts, self.excludes = self._unseen.doubts, self._unseen.excludes  # see `Doubts`
+        self.doubts, self.orders = self._unseen.doubts, self._order.of  # see `Doubts`, `KnowsOrder`
         self._behind_sockets = [(name, one) for name, one in everyone.items() if isinstance(one, Settles)]
         for store in self._stores.values():
             if isinstance(store, ShowsWhole):  # half of a file and all of it must not both be "some file"
                 store.show_whole()
-        self._parts = {name: _Part(store) for name, store in self._stores.items()}
+        self._parts = {name: Part(store) for name, store in self._stores.items()}
+        self._reached = Reach(self._parts, self._servers)
         self._base: Node | None = None
         self._first: dict[str, StoreState] = {}
         self._given: dict[tuple[str, str], set[Any]] = {}
         self._ahead: tuple[float, ...] = ()  # moments that rows of the first world name, and that were not past then
         self._attempts = _ATTEMPTS
         self._held: dict[str, tuple[Any, float]] = {}  # store -> an image, and when what expires stood as it has it
-        self._timed_base: Collections = {}
+        self._changes = Changes({})
         self._states: dict[str, Known] = {}
+        self._queued, self._returns = Queued(), Returns()
+        self.answer_for = self._queued.answer_for  # see `AnswersFor`
         self._before: tuple[tuple[Any, ...], Node] | None = None  # what the last look saw, and made of it
         self._kept: dict[str, tuple[Hashable, Kept]] = {}  # server -> its fingerprint, and what it held
 
@@ -132,6 +103,10 @@ class Services:
             if [w.item for w in kept.waiting] != [w.item for w in first.waiting] or kept.rows != first.rows:
                 raise EnvironmentFault(f"the {name} could not be set back to what it was after `setup`", hint=OUR_ERROR)
         return later
+
+    def excludes(self) -> tuple[str, ...]:
+        """See `Doubts`."""
+        return (*self._unseen.excludes(), *self._queued.excludes(), *self._varying.excludes(self._aside))
 
     def anew(self) -> Services:
         """See `BeginsAnew`."""
@@ -161,45 +136,53 @@ class Services:
         for name, collection in collections.items():
             for column in collection.surrogate:
                 self._given.setdefault((name.partition("~")[0], column), set()).update(row.get(column) for row in collection.rows)
+        self._order.begin(base, self._given)
         now = self._begun = self._base.image.seen
         self._ahead = tuple(sorted({moment for moment in named_in(collections, now) if moment > now}))
-        self._timed_base = self._timed(self._base, now)
+        self._changes = Changes(self._timed(self._base, now))
         self._base = replace(self._base, key=self._key([], now), deadlines=self._deadlines(self._base, []))
 
     # --- looking ------------------------------------------------------------------------------------------------
 
     def settle(self) -> None:
         """Returns at a moment in which every one of them has dealt with all."""
-        self._settle("")
+        self._settle(self._reached("", ""))
 
-    def _settle(self, kind: str) -> None:
-        deadline = time.monotonic() + _SETTLES_WITHIN
-        waiting = [(name, one) for name, one in self._behind_sockets if kind in ("", "net")]
-        while waiting := [(name, one) for name, one in waiting if not one.settled()]:
-            if time.monotonic() > deadline:
-                names = ", ".join(name for name, _ in waiting)
-                raise EnvironmentFault(f"{names} did not come to rest within {_SETTLES_WITHIN:g} s", hint=OUR_ERROR)
-            time.sleep(_PAUSE)
+    def _settle(self, among: tuple[frozenset[str], frozenset[str]]) -> None:
+        settle([(name, one) for name, one in self._behind_sockets if name in among[0] or name in among[1]])
 
     def touched(self, kind: str = "") -> Hashable:
         """Settles first, as far as an effect of this kind can reach: what was sent may not have changed anything yet."""
-        self._settle(kind)
-        stores = [part.fingerprint() for part in self._parts.values() if kind in part.kinds]
-        servers = [server.fingerprint() for server in self._servers.values()] if kind != "file" else []
-        return tuple(stores), tuple(servers)
+        return tuple(sorted(self._fingerprints(kind).items()))
+
+    def _fingerprints(self, kind: str, service: str = "") -> dict[str, Hashable]:
+        """Of what such an effect can reach, once that has dealt with all."""
+        stores, servers = among = self._reached(kind, service)
+        self._settle(among)
+        found: dict[str, Hashable] = {name: part.fingerprint() for name, part in self._parts.items() if name in stores}
+        found.update((name, server.fingerprint()) for name, server in self._servers.items() if name in servers)
+        return found
 
     def look(self, later: float = 0.0, kind: str = "") -> Node:
         """What did not change since the last look is not read again."""
-        self._settle(kind)
+        return self._look(later, self._fingerprints(kind))
+
+    def look_if_changed(self, later: float, kind: str, service: str) -> Node | None:
+        """See `LooksWhereChanged`."""
+        now = self._fingerprints(kind, service)
+        known = {**{name: one.fingerprint for name, one in self._states.items()}, **{name: one[0] for name, one in self._kept.items()}}
+        return None if all(name in known and known[name] == one for name, one in now.items()) else self._look(later, now)
+
+    def _look(self, later: float, asked: Mapping[str, Hashable]) -> Node:
         states: dict[str, StoreState] = {}
         images: dict[str, Any] = {}
-        for name in self._stores:
-            states[name], images[name] = self._store_now(name, self._parts[name], kind)
-        servers = {name: self._server_now(name, server, asked=kind != "file") for name, server in self._servers.items()}
+        for name, part in self._parts.items():
+            states[name], images[name] = self._store_now(name, part, asked)
+        servers = {name: self._server_now(name, server, asked) for name, server in self._servers.items()}
         seen = self._clock()
         beneath = {f"{name}.{one.name}": one for name in states for one in self._states[name].beneath}
-        image = _Image(images, beneath, servers, left_of(images, {name: self._parts[name].timed for name in images}), seen, later)
-        pending = tuple(message_of(waiting, seen + later) for kept in servers.values() for waiting in kept.waiting)
+        image = Image(images, beneath, servers, left_of(images, {name: self._parts[name].timed for name in images}), seen, later)
+        pending = self._queued.pending(servers, seen + later)
         self._recalled.name_ids(message.id for message in pending)
         node = Node("", World(states), pending, image, (), later, at=seen + later)
         if self._base is None:
@@ -223,20 +206,21 @@ class Services:
     def again(self, node: Node) -> Node:
         """Of what the node holds."""
         now = node.image.seen + node.later
-        listed = changes(self._timed_base, self._timed(node, now))
+        listed = self._changes.of(self._timed(node, now))
         if (known := self._recalled.of(listed)) is not None:
             return replace(node, key=known[0], deadlines=self._deadlines(node, ()), dated=known[1])
-        key, when = self._key(listed, now), dated(listed, self._aside, now)
+        key, when = self._key(listed.changes, now), dated(listed.changes, self._aside, now)
+        self._unseen.note_clock(self._varying, listed.changes)
         self._recalled.keep(listed, key, when, now)
-        return replace(node, key=key, deadlines=self._deadlines(node, listed), dated=when)
+        return replace(node, key=key, deadlines=self._deadlines(node, listed.changes), dated=when)
 
-    def _store_now(self, name: str, part: _Part, kind: str) -> tuple[StoreState, Any]:
-        known = self._states.get(name)
+    def _store_now(self, name: str, part: Part, asked: Mapping[str, Hashable]) -> tuple[StoreState, Any]:
+        known, fingerprint = self._states.get(name), asked.get(name)
         if part.timed and part.ages and self._is_late(name, part.timed):
             self._age(0.0, (name,))
-            known = None
-        fingerprint = part.fingerprint() if kind in part.kinds or known is None else known.fingerprint
-        if known is None or known.fingerprint != fingerprint:
+            known, fingerprint = None, None
+        if known is None or (fingerprint is not None and known.fingerprint != fingerprint):
+            fingerprint = part.fingerprint() if fingerprint is None else fingerprint
             at = self._clock()
             state, image, beneath = part.look()
             if part.ages and name in self._held:
@@ -244,6 +228,8 @@ class Services:
                 image = part.ages.kept(image, since, self._clock() - held)
             known = self._states[name] = Known(fingerprint, state, image, beneath, at)
             self._held[name] = (image, at)
+        elif (image := part.image(known.image)) != known.image:
+            known = self._states[name] = replace(known, image=image)
         if part.timed and not part.ages:
             return known.state, part.timed.image_later(known.image, max(0.0, self._clock() - known.at))
         return known.state, known.image
@@ -253,27 +239,28 @@ class Services:
         image, at = self._held.get(name, (None, 0.0))
         return image is not None and self._clock() - at > UNNOTICED and bool(store.expiries(image))
 
-    def _server_now(self, name: str, server: Queues, *, asked: bool) -> Kept:
-        known = self._kept.get(name)
-        fingerprint = server.fingerprint() if asked or known is None else known[0]
-        if known is None or known[0] != fingerprint:
-            known = self._kept[name] = (fingerprint, server.look())
+    def _server_now(self, name: str, server: Queues, asked: Mapping[str, Hashable]) -> Kept:
+        known, fingerprint = self._kept.get(name), asked.get(name)
+        if known is None or (fingerprint is not None and known[0] != fingerprint):
+            fingerprint = server.fingerprint() if fingerprint is None else fingerprint
+            known = self._kept[name] = fingerprint, self._queued.known(name, server.look())
             self._unseen.note(name, known[1])
+            if name == "broker":
+                self._returns.read(known[1])
         return known[1]
 
     def _collections(self, node: Node) -> dict[str, Collection]:
         """The services', what lies beneath them, messages and results."""
-        found = node.world.collections()
+        found = {**node.world.collections(), **node.image.beneath}
         now = node.image.seen + node.later
-        found.update(node.image.beneath)
         for name, kept in node.image.servers.items():
-            found.update(collections_of(name, kept, now, self._attempts))
+            found.update(self._queued.collections(name, kept, now, self._attempts))
         return found
 
     def _deadlines(self, node: Node, listed: Sequence[Change]) -> tuple[float, ...]:
         """Of keys that expire, messages that are due, and moments that rows name."""
         now = node.image.seen + node.later
-        left = [*lives(node).values(), *(one.eta for one in node.pending if one.eta > SOON), *(moment - now for moment in self._ahead)]
+        left = [*lives(node).values(), *self._queued.dues(node.pending), *(moment - now for moment in self._ahead)]
         left += [moment - now for kept in node.image.servers.values() for moment in expiries_of(kept)]
         for change in listed:
             if change.sign == "+" and not change.name.startswith(self._aside):
@@ -290,9 +277,8 @@ class Services:
     def fingerprint(self, node: Node) -> str:
         """See `NamesWorlds`."""
         now = node.image.seen + node.later
-        listed = [one for one in changes(self._timed_base, self._timed(node, now)) if not one.name.endswith(TIMES)]
-        frozen = self._freezer(now).freeze(listed)
-        lines = outline(Frozen(self.plain(row.text), row.atoms) for row in frozen)
+        listed = [one for one in self._changes.of(self._timed(node, now)).changes if not one.name.endswith(TIMES)]
+        lines = outline(Frozen(self.plain(row.text), row.atoms) for row in self._freezer(now).freeze(listed))
         return hashlib.sha256(repr(lines).encode("utf-8", "surrogateescape")).hexdigest()
 
     def _timed(self, node: Node, now: float) -> dict[str, Collection]:
@@ -313,8 +299,8 @@ class Services:
 
     def restore(self, node: Node, wait: float = 0.0) -> float:
         """Every store and server, also those that look as if nothing had changed."""
-        image: _Image = node.image
-        self.forget()
+        image: Image = node.image
+        self._begin_anew()
         for name, store in self._stores.items():
             if name not in image.stores:
                 continue
@@ -325,6 +311,7 @@ class Services:
             store.restore(saved)
         for name, server in self._servers.items():
             server.restore(image.servers[name].image)
+        self._returns.moved(image.servers.get("broker"))
         return node.later + wait - (self._clock() - image.seen)
 
     def pass_time(self, seconds: float) -> None:
@@ -351,6 +338,11 @@ class Services:
 
     def forget(self) -> None:
         """See `Forgets`."""
+        for part in self._parts.values():
+            part.forget()
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
         self._held.clear()
         self._states.clear()
         self._kept.clear()
@@ -358,16 +350,26 @@ class Services:
 
     def take(self, node: Node, message: int) -> None:
         """EnvironmentFault where it is not there: somebody else consumes."""
-        places = [(name, waiting) for name, kept in node.image.servers.items() for waiting in kept.waiting]
-        name, waiting = places[message]
+        name, waiting = self._queued.waiting(node.image.servers)[message]
         self._kept.pop(name, None)
+        self._returns.moved()
         if not self._servers[name].take(waiting):
             raise EnvironmentFault(f"the message of {waiting.task} is no longer in its queue: does a worker run on this broker?")
 
     def put_back(self, message: Message) -> None:
         """To the end that is served next."""
         self._kept.pop("broker", None)
+        self._returns.came(message)
         self._servers["broker"].put(queue_of(message), document_of(message))
+
+    def with_message(self, node: Node, message: Message) -> Node | None:
+        """See `ForeseesReturns`."""
+        image: Image = node.image
+        if node.deadlines or node.dated == "row" or (kept := self._returns.of(image.servers["broker"], message)) is None:
+            return None
+        servers = {**image.servers, "broker": kept}
+        pending = self._queued.pending(servers, image.seen + node.later)
+        return self.again(replace(node, pending=pending, image=replace(image, servers=servers)))
 
     def repeats(self) -> list[Repeat]:
         """See `SeesRepeats`."""
@@ -386,6 +388,7 @@ class Services:
         self._before = None
         self._recalled.forget()
         if len(nodes) > 1:
+            self._queued.learn([node.image.servers for node in nodes], [node.at for node in nodes])
             self._varying.learn([self._collections(node) for node in nodes], [node.at for node in nodes], self._begun)
 
     def differences(self, expected: Node, found: Node, before: Node, *, whole: bool = False) -> tuple[Mapping[str, Any], ...]:

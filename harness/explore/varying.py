@@ -12,7 +12,7 @@ from typing import Any
 from harness.explore.drawn_names import TemporaryNames, look_drawn
 from harness.explore.habits import Habit, When
 from harness.explore.leaves import Path, kind_of, leaves
-from harness.explore.reckoned import DATE
+from harness.explore.reckoned import DATE, moment_of
 from harness.explore.twins import Twins, is_short
 from harness.model.world import Collection, Row
 
@@ -67,7 +67,9 @@ class Varying:
         self._names: dict[str, set[tuple[str, str]]] = defaultdict(set)  # collection -> (before, after) of keys that vary within
         #: Has a file been seen beside a copy of it? Else it is by chance that two are alike: a compressed one names the second, say.
         self.copies = False
+        self._blurred: set[tuple[str, str]] = set()  # (collection, kind of row) of files that vary and that nobody can read as text
         self._lengths: set[int] = set()  # of tokens that vary and have letters in them
+        self._loose: dict[_Place, set[tuple[tuple[str, ...], int] | None]] = defaultdict(set)  # what is no time, and nothing is known by
         self._twins = Twins()
         self._temporary = TemporaryNames()
         self._token = TOKEN
@@ -134,6 +136,21 @@ class Varying:
         for name, kind, path, shape, token in self._twins.learn([self._short(sample) for sample in samples], seen) if seen else ():
             self._habits[name, kind, path].twins.add((shape, token))
 
+    def excludes(self, aside: tuple[str, ...]) -> tuple[str, ...]:
+        """What of it counts at the end, in words. ``aside``: how names of collections begin that do not."""
+        return tuple(dict.fromkeys(words for name, words in self.vague() if "~" not in name and not name.startswith(aside)))
+
+    def vague(self) -> Iterator[tuple[str, str]]:
+        """(collection, words) of what is compared less closely than its value, in order."""
+        for name, kind in sorted(self._blurred):
+            yield name, f"what is in {kind or 'a row'} ({name}): it varies and is no text, so that about how long it is counts alone"
+        loose = {(place[0], _words(place)) for place, tokens in self._loose.items() if tokens - self._habits[place].twins}
+        for name, where in sorted(loose):
+            yield name, f"what is in {where}: it varies by itself, so that its look alone is compared"
+        terms = {(name, path) for (name, _, path), habit in self._habits.items() if not all(one.steady for one in habit.times.values())}
+        for name, path in sorted((name, ".".join(part for part in path if isinstance(part, str) and part != "$")) for name, path in terms):
+            yield name, f"how far ahead {path} ({name}) lies, but within the hour: on different days it is reckoned in different ways"
+
     def _short(self, sample: Collections) -> dict[tuple[Any, ...], frozenset[str]]:
         """What stands where short values vary: by collection, kind of row, path, shape and token place."""
         found: dict[tuple[Any, ...], set[str]] = defaultdict(set)
@@ -192,6 +209,7 @@ class Varying:
                 self._compared.add((name, kind, place))
             if value == right[path] or value is None or right[path] is None or path[0] in made_up:
                 continue
+            self._note_loose((name, kind, place), (self.parts(value), self.parts(right[path])), when)
             known = [(self._habits, place), *([(self._further, starred)] if starred != place else [])]
             for habit in [habits.setdefault((name, kind, where), Habit()) for habits, where in known]:
                 habit.add(self.parts(value), self.parts(right[path]), when)
@@ -200,10 +218,26 @@ class Varying:
                     self._learn_lengths(value, right[path])
         if left.get(_DIGEST) != right.get(_DIGEST) and isinstance(left.get(_SIZE), int):
             self._habits.setdefault((name, kind, _SIZE), Habit()).add_sizes(left[_SIZE], right[_SIZE])
+            if one.get("text") is None:
+                self._blurred.add((name, kind))
+
+    def _note_loose(self, where: _Place, values: tuple[list[Any], list[Any]], when: _Times) -> None:
+        """Which of their words are neither a time nor long enough to be known again elsewhere. (What files are is told by `_blurred`.)"""
+        if where[2] in (_SIZE, _DIGEST):
+            return
+        shapes = [tuple(parts[::2]) for parts in values]
+        if shapes[0] != shapes[1]:
+            if any(any(map(str.isspace, part)) for parts in values for part in parts):
+                self._loose[where].add(None)
+            return
+        for n, both in enumerate(zip(*(parts[1::2] for parts in values), strict=True)):
+            times = all(at is not None and moment_of(part, at[0]) for part, at in zip(both, when, strict=True))
+            if both[0] != both[1] and not times and not all(map(_is_known_again, both)):
+                self._loose[where].add((shapes[0], n))
 
     def _learn_lengths(self, one: str, other: str) -> None:
         for ours, theirs in zip(self.tokens(one)[1::2], self.tokens(other)[1::2], strict=False):
-            if ours != theirs and len(ours) == len(theirs) and not (ours.isdigit() and theirs.isdigit()):
+            if ours != theirs and len(ours) == len(theirs) and any(map(str.isalpha, ours + theirs)) and not _IS_TIME.fullmatch(ours):
                 self._lengths.add(len(ours))
 
     def is_number(self, token: str) -> bool:
@@ -218,6 +252,16 @@ class Varying:
         self._names[name].add(around)
         names = self._temporary.pattern()
         self._token = re.compile(f"({_UUID}|{_TIME}|{_TEMPORARY}|{names}|[A-Za-z0-9]+)")
+
+
+def _is_known_again(token: Any) -> bool:
+    return telling(token) if isinstance(token, str) else isinstance(token, int) and abs(token) >= 10**_TELLING
+
+
+def _words(place: _Place) -> str:
+    name, kind, path = place
+    column = ".".join(part for part in path if isinstance(part, str) and part != "$")
+    return f"{column} of {kind} ({name})" if kind else f"{column} ({name})"
 
 
 def _any_element(place: Path) -> Path:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from harness.errors import EnvironmentFault
 from harness.explore.explaining import demand_stops
 from harness.model.exploration import Ending, Outcome, Stop
-from harness.ports.exploring import Decision, Job, Mechanism, Node, PassesTime, Surroundings
+from harness.ports.exploring import Decision, Job, LooksWhereChanged, Mechanism, Node, PassesTime, Surroundings
 
 __all__ = ["Effect", "Watched", "run", "trace", "watch"]
 
@@ -129,11 +129,12 @@ def _endless(ending: Ending, stops: int) -> Ending:
 class _Eyes:
     """Looks where something may have changed: between two stops only the call of the first of them has had an effect.
 
-    ``touched`` of one kind is asked after a call of that kind; after any other, and where other threads run on, all of it.
+    What an effect of its kind, and on its service, can reach is asked for then; all of it after any other, and where other threads run on.
     """
 
     def __init__(self, surroundings: Surroundings, later: float, changed: Changed) -> None:
         self._surroundings, self._later, self._changed = surroundings, later, changed
+        self._own = surroundings if isinstance(surroundings, LooksWhereChanged) else None
         self._seen: dict[str, Hashable] = {}  # kind -> touched; of a kind that has not been asked for yet: look
         self._before: Stop | None = None
         self._node: Node | None = None
@@ -150,16 +151,28 @@ class _Eyes:
     def stand(self, stop: Stop) -> None:
         """At a stop."""
         before, self._before = self._before, stop
-        self._since += [before] if before is not None else []
-        kind = "" if self._slept else _kind(before, stop)  # in a sleep anything may have expired
+        if before is not None:
+            self._since.append(before)
+        kind, service = ("", "") if self._slept or before is None else _reach(before, stop)  # in a sleep anything may have expired
         self._slept = False
-        if self._node is None or before is None or self._touched(kind):
-            self._changed(stop, self._look(before, stop.slept, kind if self._node else ""), self.effect)
+        if self._node is None or before is None:
+            node: Node | None = self._surroundings.look(self._later + stop.slept, "")
+        elif self._own is not None:
+            node = self._own.look_if_changed(self._later + stop.slept, kind, service)
+        else:
+            node = self._surroundings.look(self._later + stop.slept, kind) if self._touched(kind) else None
+        if node is not None:
+            self._note(node, before)
+            self._changed(stop, node, self.effect)
+        elif kind == "file":  # done at once, so whatever changes later is no work of its own
+            self._since.pop()
 
     def end(self, slept: float) -> Node:
-        """It is over: what is there now, read anew in full."""
+        """It is over: what is there now, whatever kind of effect was the last."""
         self._since += [self._before] if self._before is not None else []
-        return self._look(self._before, slept, "")
+        node = self._surroundings.look(self._later + slept, "")
+        self._note(node, self._before)
+        return node
 
     def demand(self, ending: Ending) -> None:
         """EnvironmentFault where something changed to which no call was made, unless it is known that not all of them were seen."""
@@ -174,8 +187,7 @@ class _Eyes:
         self._seen[kind] = now
         return True
 
-    def _look(self, by: Stop | None, slept: float, kind: str) -> Node:
-        node = self._surroundings.look(self._later + slept, kind)
+    def _note(self, node: Node, by: Stop | None) -> None:
         if self._node is not None and self._since:
             try:
                 demand_stops(self._node, node, self._since)
@@ -187,10 +199,9 @@ class _Eyes:
             if by is not None:
                 self.effects.append(Effect(by, self._node, node))
         self._node = node
-        return node
 
 
-def _kind(before: Stop | None, stop: Stop) -> str:
-    """What may have happened since the stop before: an effect of its kind; anything, where other threads run on."""
-    known = before is not None and before.exact and stop.exact and before.kind in ("net", "file")
-    return before.kind if known and before is not None else ""
+def _reach(before: Stop, stop: Stop) -> tuple[str, str]:
+    """What may have happened since the stop before: an effect of its kind on its service; anything, where other threads run on."""
+    known = before.exact and stop.exact and before.kind in ("net", "file")
+    return (before.kind, before.target.partition(": ")[0]) if known else ("", "")

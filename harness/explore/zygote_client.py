@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness.egress.listener import Listener
-from harness.errors import EnvironmentFault, ScenarioError
+from harness.errors import EnvironmentFault, HarnessError, ScenarioError
 from harness.ports.exploring import Launch
 
 __all__ = ["Channel", "Child", "Closed", "Pages", "Refused", "Zygote", "started"]
@@ -230,7 +230,7 @@ class Zygote:
         self.begin()
         assert self._channel is not None
         try:
-            self._channel.send({"import": "app"})
+            self._channel.send({"import": "app", "watched": [str(path) for path in self._launch.folders]})
             told, descriptors = self._channel.receive(_START_SECONDS)
         except Closed:
             raise EnvironmentFault(
@@ -358,7 +358,12 @@ class Zygote:
             self._process = None
 
 
-def _failure(error: Mapping[str, Any]) -> ScenarioError:
+def _failure(error: Mapping[str, Any]) -> HarnessError:
+    if error.get("kind") == "descriptors":
+        return EnvironmentFault(
+            f"no process may hand a descriptor to another one here: {error.get('what')}",
+            hint="the explorer rests on that, with --points lines too; in a container a profile that allows it",
+        )
     where = f"{error['file']}:{error['line']}" if error.get("file") else ""
     what = "\n".join(filter(None, [str(error.get("what", "")), str(error.get("traceback", "")).rstrip()]))
     return ScenarioError(what, where=where, hint=_HINTS.get(str(error.get("kind")), ""))

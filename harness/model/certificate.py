@@ -13,10 +13,13 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = ["Certificate", "Counts", "Grounds", "Subject", "Worlds", "kind_of"]
+__all__ = ["ABSENT", "Certificate", "Counts", "Grounds", "Subject", "Worlds", "kind_of"]
 
 _LONGEST = 40
 _DIGITS = 8
+
+#: In place of its hash, for a file or module that the code has asked for in vain: one that comes is a change.
+ABSENT = "not there"
 
 
 class _Frozen(BaseModel):
@@ -81,11 +84,11 @@ def _changes(what: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> 
     kind = what
     for name in sorted({*before, *after}):
         what = kind_of(name) if kind == "module" else kind
-        if name not in after:
+        if after.get(name, ABSENT) == ABSENT != before.get(name, ABSENT):
             yield f"{what}{joint}{name} is gone"
-        elif name not in before:
+        elif before.get(name, ABSENT) == ABSENT != after.get(name, ABSENT):
             yield f"{what}{joint}{name} is new"
-        elif before[name] != after[name]:
+        elif before.get(name, ABSENT) != after.get(name, ABSENT):
             yield f"{what}{joint}{name} changed"
 
 

@@ -26,13 +26,17 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A line of the user's code. ``file`` relative to the project; ``hit``: how often the line had run in this delivery, from 1."""
+    """A line of the user's code. ``file`` relative to the project; ``hit``: how often the line had run in this delivery, from 1.
+
+    ``inner``: the line where it happened, "tools.py:41, request", where that is in a function that this one calls and others call too.
+    """
 
     module: str
     function: str  # qualified name
     file: str
     line: int
     hit: int = 1
+    inner: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from harness.model.world import Row, World
 from harness.ports.queues import Queues
 
 __all__ = [
+    "AnswersFor",
     "AtStop",
     "BeginsAnew",
     "BeginsEarly",
@@ -20,13 +21,18 @@ __all__ = [
     "Decision",
     "Doubts",
     "ExploresHere",
+    "ForeseesReturns",
     "Forgets",
+    "ImportsAnew",
     "Job",
     "KnowsFiles",
     "KnowsLives",
     "KnowsModules",
+    "KnowsOrder",
     "KnowsTemporary",
     "Launch",
+    "LetsGo",
+    "LooksWhereChanged",
     "Mechanism",
     "NamesWorlds",
     "Node",
@@ -59,6 +65,7 @@ class Job:
     later: float = 0.0
     lines: bool = False
     warm: bool = False
+    anew: bool = False  # as if the worker had been started again since the message was published: as all that is redelivered
     limit: float = 30.0  # seconds without a stop or an end before it counts as ENDLESS
     at_sleep: Callable[[float], None] | None = None  # told of every sleep, which costs the task no time: may let it pass for the services
 
@@ -205,6 +212,33 @@ class Surroundings(Protocol):
 
 
 @runtime_checkable
+class LetsGo(Protocol):
+    """A mechanism that keeps the process of a delivery for another one."""
+
+    def let_go(self) -> None:
+        """There will be none: it may end while other things are done. The next delivery waits for that."""
+
+
+@runtime_checkable
+class ForeseesReturns(Protocol):
+    """Surroundings that know what the broker will hold when it gives a message back."""
+
+    def with_message(self, node: Node, message: Message) -> Node | None:
+        """As a look would show it after `restore` and `put_back`, and nothing is moved; None where that has to be done."""
+
+
+@runtime_checkable
+class LooksWhereChanged(Protocol):
+    """Surroundings that find out at one moment whether something has changed, and what."""
+
+    def look_if_changed(self, later: float, kind: str, service: str) -> Node | None:
+        """As `Surroundings.look`, of what an effect of this kind on this service can reach ('': on any); None where nothing has changed.
+
+        Since the last look, of either kind.
+        """
+
+
+@runtime_checkable
 class KnowsLives(Protocol):
     """Surroundings in which some things expire."""
 
@@ -213,11 +247,28 @@ class KnowsLives(Protocol):
 
 
 @runtime_checkable
+class KnowsOrder(Protocol):
+    """Surroundings that know in which order rows came."""
+
+    def orders(self, node: Node) -> Mapping[str, Sequence[str]]:
+        """Collection -> what has come there since the first world, up to what varies; only where that is not all alike."""
+
+
+@runtime_checkable
 class BeginsEarly(Protocol):
     """A mechanism that has something to do before the first world is there."""
 
     def begin(self) -> None:
         """Start the process, which does not look at the app before `start`. Also twice."""
+
+
+@runtime_checkable
+class ImportsAnew(Protocol):
+    """A mechanism with a second process that has imported the app for itself, where `Job.anew` and what is redelivered runs."""
+
+    @property
+    def imports_anew(self) -> bool:
+        """Known once it has started: not every app can be imported twice."""
 
 
 @runtime_checkable
@@ -290,6 +341,16 @@ class BeginsAnew(Protocol):
 
     def anew(self) -> Surroundings:
         """The same first world, and nothing learnt: what varies with some arguments may be exact with others. `reset` goes back to it."""
+
+
+@runtime_checkable
+class AnswersFor(Protocol):
+    """Surroundings whose broker may hold messages for others too."""
+
+    def answer_for(self, tasks: Mapping[str, Mapping[str, Any]]) -> None:
+        """By their settings, as the journal has them. Messages of any other task are never pending: they are another app's, and count
+        as what was sent.
+        """
 
 
 @runtime_checkable

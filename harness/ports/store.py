@@ -16,10 +16,13 @@ __all__ = [
     "Ages",
     "FailsOnPurpose",
     "Fingerprints",
+    "HoldsMore",
     "KnowsTime",
     "KnowsUnseen",
+    "ListsInOrder",
     "LogsEffects",
     "LooksOnce",
+    "Remembers",
     "SeenEffect",
     "Settles",
     "ShowsBeneath",
@@ -100,11 +103,34 @@ class Settles(Protocol):
 
 
 @runtime_checkable
+class ListsInOrder(Protocol):
+    """A store that lists rows without a key in the order in which they came."""
+
+    lists_in_order: ClassVar[bool]
+
+
+@runtime_checkable
 class Fingerprints(Protocol):
     """A store that says by content what it holds, for moments in which nobody changes it: at once, where `touched` waits for a clock."""
 
     def fingerprint(self) -> Hashable:
         """Equal at two moments only if nothing changed between them. Cheap."""
+
+
+@runtime_checkable
+class Remembers(Protocol):
+    """A store that does not read again what it can tell has not changed."""
+
+    def forget(self) -> None:
+        """The next look reads everything, whatever seems not to have changed."""
+
+
+@runtime_checkable
+class HoldsMore(Protocol):
+    """A store of which images may differ where nothing that others see does, nor its fingerprint: by a transaction under way."""
+
+    def image(self) -> Any:
+        """As `save`, at once. For moments in which nobody changes it."""
 
 
 @runtime_checkable

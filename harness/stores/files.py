@@ -8,20 +8,23 @@ import os
 import shutil
 import stat
 import time
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 from pydantic import Field
 
-from harness.model.world import Collection, StoreState
+from harness.model.world import Collection, Row, StoreState
 from harness.ports.store import StoreHost, StoreParameters
+from harness.stores._contents import Content, Contents
 from harness.stores._file_facts import Facts, attributes_of, beneath, first_names, set_back
 from harness.stores._values import stamp
 
 __all__ = ["FilesStore"]
 
 _ATTEMPTS = 5
+#: Of what is no file with a content.
+_NOTHING: Row = {"size": None, "sha256": None, "text": None}
 #: Bytes of a text that a program may still read as one.
 _WHOLE = 1 << 20
 
@@ -43,11 +46,16 @@ class FilesStore:
         self.name, self.parameters = name, parameters
         self._folder: Path | None = None
         self._limit = self.parameters.text_limit
+        self._contents: Contents | None = None
+        self._rows: dict[str, tuple[bytes, Row]] = {}  # path -> digest of a file's content, and how that is shown
+        self._stamps: list[tuple[str, int, int]] = []  # of all, at the last fingerprint, which is what was found then
+        self._found: Hashable = None
         self._begun = self._setup = 0.0  # wall seconds: when the folder was made, and when it was last taken for a first world
 
     def start(self, host: StoreHost) -> None:
         """An empty folder."""
         self._folder = host.folder(self.name)
+        self._contents = None
         self._begun = time.time()
 
     @property
@@ -85,18 +93,20 @@ class FilesStore:
 
     def _row(self, path: str, entry: os.stat_result) -> dict[str, Any]:
         kind = _kind(entry)
-        row: dict[str, Any] = {"path": _printable(path), "kind": kind, "size": None, "sha256": None, "text": None}
+        row: dict[str, Any] = {"path": _printable(path), "kind": kind, **_NOTHING}
         try:
             if kind == "link":
                 row["text"] = _printable(str((self._root / path).readlink()))
             elif kind == "file":
-                content = (self._root / path).read_bytes()
-                row |= {"size": len(content), "sha256": hashlib.sha256(content).hexdigest(), "text": self._text(content)}
+                row |= self._shown((self._root / path).read_bytes())
         except FileNotFoundError:
             row["kind"] = "gone"
         except PermissionError:
             row["size"] = entry.st_size
         return row
+
+    def _shown(self, content: bytes) -> dict[str, Any]:
+        return {"size": len(content), "sha256": hashlib.sha256(content).hexdigest(), "text": self._text(content)}
 
     def _text(self, content: bytes) -> str | None:
         if len(content) > self._limit or b"\0" in content:
@@ -110,6 +120,7 @@ class FilesStore:
         """See `ShowsWhole`: texts up to 1 MiB. What is there now is what the setup has left."""
         self._setup = time.time()
         self._limit = max(self._limit, _WHOLE)
+        self._rows.clear()
 
     def touched(self) -> int:
         """By the stamps of all files and folders."""
@@ -125,21 +136,70 @@ class FilesStore:
         ]
         return tuple(beneath(every, (folder.st_uid, folder.st_gid), self._begun, self._setup, time.time()))
 
+    def look(self) -> tuple[StoreState, Any, tuple[Collection, ...]]:
+        """See `LooksOnce`."""
+        try:
+            (_, folder), *entries = _walk(self._root)
+            held = {path: self._held(path, entry) for path, entry in entries}
+        except OSError:  # it vanishes while we look, or nobody may read it
+            return self.observe(), self.save(), self.beneath()
+        rows = ({"path": ".", "kind": "folder", **_NOTHING}, *(self._row_of(path, entry, held[path]) for path, entry in entries))
+        attributes = {path: attributes_of(f"{self._root}/{path}") for path, _ in entries}
+        first = first_names(entries)
+        every = [Facts(_printable(path), entry, attributes[path], _printable(first.get(path, ""))) for path, entry in entries]
+        return (
+            StoreState(self.name, {"files": Collection("files", rows, key=("path",))}),
+            [(path, entry, held[path].content, attributes[path]) for path, entry in entries],
+            tuple(beneath(every, (folder.st_uid, folder.st_gid), self._begun, self._setup, time.time())),
+        )
+
+    def _held(self, path: str, entry: os.stat_result) -> Content:
+        if _kind(entry) == "file":
+            if self._contents is None:
+                self._contents = Contents(self._root)
+            return self._contents.of(f"{self._root}/{path}", entry)
+        content = self._content(path, entry)
+        return Content(None, content, content)
+
+    def _row_of(self, path: str, entry: os.stat_result, held: Content) -> Row:
+        """As `_row`; the same one where the content is the same."""
+        kind = _kind(entry)
+        if kind != "file":
+            row = {"path": _printable(path), "kind": kind, **_NOTHING}
+            return row if kind != "link" else {**row, "text": _printable(os.fsdecode(held.content))}
+        known = self._rows.get(path)
+        if known is None or known[0] != held.digest:
+            row = {"path": _printable(path), "kind": kind, **self._shown(held.content)}
+            known = self._rows[path] = (held.digest, row)
+        return known[1]
+
+    def forget(self) -> None:
+        """See `Remembers`."""
+        if self._contents is not None:
+            self._contents.forget()
+        self._rows.clear()
+        self._stamps.clear()
+
     def fingerprint(self) -> Hashable:
         """See `Fingerprints`: paths, kinds, all that `beneath` shows, and contents."""
-        found = hashlib.blake2b(digest_size=16)
         entries = list(_walk(self._root))
+        stamps = [(path, entry.st_ino, entry.st_ctime_ns) for path, entry in entries]
+        if self._contents is None or not self._contents.tells or stamps != self._stamps:
+            self._found, self._stamps = self._content_of(entries), stamps
+        return self._found
+
+    def _content_of(self, entries: Sequence[tuple[str, os.stat_result]]) -> Hashable:
         first = first_names(entries)
+        found: list[tuple[Any, ...]] = []
         for path, entry in entries:
             try:
-                content = self._content(path, entry)
+                content = self._held(path, entry).digest
             except OSError as exc:
                 content = repr(exc.errno).encode()
-            facts = (entry.st_mode, entry.st_uid, entry.st_gid, first.get(path), attributes_of(f"{self._root}/{path}"), len(content))
+            attributes = attributes_of(f"{self._root}/{path}")
             written = entry.st_mtime_ns if _kind(entry) == "file" else 0
-            found.update(f"{path!r} {facts} {written};".encode("utf-8", "surrogateescape"))
-            found.update(content)
-        return found.digest()
+            found.append((path, entry.st_mode, entry.st_uid, entry.st_gid, first.get(path), *attributes.items(), content, written))
+        return tuple(found)
 
     def save(self) -> list[tuple[str, os.stat_result, bytes, Mapping[str, bytes]]]:
         """Every path with its content (of a link: where it points) and attributes, parents first."""
@@ -176,13 +236,23 @@ class FilesStore:
 def _walk(root: Path) -> Iterator[tuple[str, os.stat_result]]:
     """(path relative to the root, what it is), parents before children, sorted; '.' is the root. What vanishes meanwhile is left out."""
     yield ".", root.stat()
-    start = len(f"{root}/")
-    for folder, folders, names in os.walk(root):
-        folders.sort()
-        for name in sorted([*folders, *names]):
-            full = f"{folder}/{name}"  # a Path of each would cost more than the look at it
-            with contextlib.suppress(FileNotFoundError):
-                yield full[start:], os.lstat(full)
+    yield from _below(str(root), "")
+
+
+def _below(folder: str, prefix: str) -> Iterator[tuple[str, os.stat_result]]:
+    folders = []
+    try:
+        with os.scandir(folder) as scanned:
+            found = sorted(scanned, key=lambda one: one.name)
+    except OSError:  # nobody may look into it, or it is gone
+        return
+    for one in found:
+        with contextlib.suppress(FileNotFoundError):
+            yield prefix + one.name, one.stat(follow_symlinks=False)
+            if one.is_dir(follow_symlinks=False):
+                folders.append(one.name)
+    for name in folders:
+        yield from _below(f"{folder}/{name}", f"{prefix}{name}/")
 
 
 def _kind(entry: os.stat_result) -> str:

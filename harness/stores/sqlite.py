@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import shutil
 import sqlite3
@@ -20,16 +19,16 @@ from pydantic import Field
 from harness.errors import EnvironmentFault
 from harness.model.world import Collection, Row, StoreState
 from harness.ports.store import StoreHost, StoreParameters
+from harness.stores._contents import Contents, content_digest
+from harness.stores._sqlite_journal import plain, same_commit
 from harness.stores._values import stamp
 
 __all__ = ["SqliteStore"]
 
 _FILES = ("", "-journal", "-wal")
 _DEADLINE = 10.0
-#: Databases of which the state is remembered by what their files hold.
-_REMEMBERED = 128
-#: https://sqlite.org/fileformat2.html#the_rollback_journal: magic, count of pages, then what identifies the transaction; pages follow.
-_JOURNAL_MAGIC, _IDENTITY, _PAGES_FROM = bytes.fromhex("d9d505f920a163d7"), slice(12, 28), 512
+#: States that are remembered, and files that were seen to hold one of them.
+_REMEMBERED, _RECOGNISED = 128, 8192
 #: Tables that FTS and R-tree keep behind a virtual table: how they are laid out varies with the order of writes.
 _SHADOWS = ("config", "content", "data", "docsize", "idx", "node", "parent", "rowid", "segdir", "segments", "stat")
 
@@ -38,6 +37,11 @@ _SHADOWS = ("config", "content", "data", "docsize", "idx", "node", "parent", "ro
 class _Read:
     state: StoreState
     beneath: tuple[Collection, ...]
+    digest: bytes  # of both
+
+    @classmethod
+    def of(cls, state: StoreState, beneath: tuple[Collection, ...] = ()) -> _Read:
+        return cls(state, beneath, content_digest(repr((state.collections, beneath)).encode("utf-8", "surrogateescape")))
 
 
 class SqliteParameters(StoreParameters):
@@ -55,13 +59,17 @@ class SqliteStore:
     kind: ClassVar[str] = "sqlite"
     summary: ClassVar[str] = "an SQLite database file"
     Parameters: ClassVar[type[StoreParameters]] = SqliteParameters
+    lists_in_order: ClassVar[bool] = True  # by rowid
 
     def __init__(self, name: str, parameters: Any) -> None:
         self.name, self.parameters = name, parameters
         self._folder: Path | None = None
         self._last: tuple[dict[str, bytes], _Read] | None = None
-        self._known: OrderedDict[bytes, _Read] = OrderedDict()
+        self._reads: OrderedDict[bytes, _Read] = OrderedDict()  # by their digests
+        self._known: OrderedDict[tuple[bytes, ...], bytes] = OrderedDict()  # digests of files -> which of these
         self._files: dict[str, Path] = {}  # by suffix
+        self._contents: Contents | None = None
+        self._digested: dict[str, tuple[bytes, bytes]] = {}  # by suffix: what it held last, and the digest of that
 
     def start(self, host: StoreHost) -> None:
         """An empty file: what SQLite takes for an empty database."""
@@ -102,6 +110,11 @@ class SqliteStore:
 
     def look(self) -> tuple[StoreState, dict[str, bytes], tuple[Collection, ...]]:
         """See `LooksOnce`."""
+        found, image = self._stands()
+        return found.state, image, found.beneath
+
+    def _stands(self) -> tuple[_Read, dict[str, bytes]]:
+        """What it holds while nobody writes, and the files."""
         image = self._read()
         found = self._remembered(image)
         if found is None:
@@ -110,10 +123,10 @@ class SqliteStore:
             except sqlite3.DatabaseError as exc:
                 found = self._damaged(exc) if self._read() == image else None
             if found is not None:
-                self._remember(image, found)
+                found = self._remember(image, found)
         if found is None:  # somebody writes after all
             found, image = self._seen(), self.save()
-        return found.state, image, found.beneath
+        return found, image
 
     def _seen(self) -> _Read:
         deadline = time.monotonic() + _DEADLINE
@@ -123,9 +136,7 @@ class SqliteStore:
                 return known
             try:
                 found = self._read_copy(image)
-                if image is not None:
-                    self._remember(image, found)
-                return found
+                return self._remember(image, found) if image is not None else found
             except sqlite3.DatabaseError as exc:
                 # With journal_mode OFF or MEMORY the file is out of order in the middle of a commit.
                 if time.monotonic() > deadline:
@@ -134,28 +145,45 @@ class SqliteStore:
 
     def _remembered(self, image: dict[str, bytes]) -> _Read | None:
         """The state where these files, or ones that only a transaction under way makes different, were read before."""
-        if self._last is not None and _same_commit(self._last[0], image):
+        if self._last is not None and same_commit(self._last[0], image):
             self._last = (image, self._last[1])
             return self._last[1]
-        known = self._known.get(_content_digest(image))
+        known = self._reads.get(self._known.get(self._digest(image), b""))
         if known is not None:
             self._last = (image, known)
         return known
 
-    def _remember(self, image: dict[str, bytes], found: _Read) -> None:
+    def _remember(self, image: dict[str, bytes], found: _Read) -> _Read:
+        """The one that was remembered already, where it is the same."""
+        found = self._reads.setdefault(found.digest, found)
         self._last = (image, found)
-        self._known[_content_digest(image)] = found
-        if len(self._known) > _REMEMBERED:
-            self._known.popitem(last=False)
+        self._known[self._digest(image)] = found.digest
+        for remembered, most in ((self._reads, _REMEMBERED), (self._known, _RECOGNISED)):
+            if len(remembered) > most:
+                remembered.popitem(last=False)
+        return found
+
+    def _digest(self, image: Mapping[str, bytes]) -> tuple[bytes, ...]:
+        """Equal only for files that hold the same database."""
+        found = []
+        for suffix in _FILES:
+            content, known = image.get(suffix), self._digested.get(suffix)
+            if content is None:
+                found.append(b"")
+                continue
+            if known is None or known[0] is not content:
+                known = self._digested[suffix] = content, content_digest(plain(suffix, content))
+            found.append(known[1])
+        return tuple(found)
 
     def _damaged(self, why: sqlite3.DatabaseError) -> _Read:
         """As whoever opens it finds it: with journal_mode OFF or MEMORY a crash in the middle of a commit leaves it so."""
-        return _Read(StoreState(self.name, {"damage": Collection("damage", ({"damaged": str(why)},))}), ())
+        return _Read.of(StoreState(self.name, {"damage": Collection("damage", ({"damaged": str(why)},))}))
 
     def _read_copy(self, image: dict[str, bytes] | None) -> _Read:
         with tempfile.TemporaryDirectory(prefix="look-", dir=self._folder) as folder, self._copy(Path(folder), image) as connection:
             collections = {c.name: c for c in _collections(connection, self.parameters.natural)}
-            return _Read(StoreState(self.name, collections), tuple(_beneath(connection, collections)))
+            return _Read.of(StoreState(self.name, collections), tuple(_beneath(connection, collections)))
 
     @contextlib.contextmanager
     def _copy(self, folder: Path, image: dict[str, bytes] | None) -> Iterator[sqlite3.Connection]:
@@ -188,19 +216,33 @@ class SqliteStore:
         return after
 
     def _read(self) -> dict[str, bytes]:
+        if self._contents is None:
+            self._contents = Contents(self._path.parent)
         found = {}
         for suffix in _FILES:
-            with contextlib.suppress(FileNotFoundError):
-                found[suffix] = self._file(suffix).read_bytes()
+            path = str(self._file(suffix))
+            try:
+                found[suffix] = self._contents.of(path, os.stat(path)).content  # noqa: PTH116 (asked at every stop)
+            except FileNotFoundError:
+                continue
         return found
+
+    def forget(self) -> None:
+        """See `Remembers`."""
+        if self._contents is not None:
+            self._contents.forget()
 
     def touched(self) -> int:
         """By the files' stamps. Every commit writes to the database or its write-ahead log."""
         return stamp(self._stats)
 
     def fingerprint(self) -> Hashable:
-        """See `Fingerprints`: what the files hold. A journal that grows counts as a change, though nobody sees one."""
-        return _content_digest(self._read())
+        """See `Fingerprints`: what is committed. Of a transaction under way nobody sees anything, but `image` has it."""
+        return self._stands()[0].digest
+
+    def image(self) -> dict[str, bytes]:
+        """See `HoldsMore`."""
+        return self._read()
 
     def _stats(self) -> Iterator[tuple[str, os.stat_result]]:
         for suffix in _FILES:
@@ -283,34 +325,6 @@ def _references(connection: sqlite3.Connection, name: str) -> dict[str, str]:
 
 def _pragma(connection: sqlite3.Connection, pragma: str, table: str) -> list[Any]:
     return connection.execute(f"PRAGMA {pragma}({_quoted(table)})").fetchall()
-
-
-def _content_digest(image: Mapping[str, bytes]) -> bytes:
-    total = hashlib.blake2b(digest_size=16)
-    for suffix in _FILES:
-        content = image.get(suffix)
-        total.update(f"{suffix} {-1 if content is None else len(content)};".encode())
-        total.update(content or b"")
-    return total.digest()
-
-
-def _same_commit(before: Mapping[str, bytes], now: Mapping[str, bytes]) -> bool:
-    """Has nothing been committed in between, and only the rollback journal of one transaction begun or grown?
-
-    What it holds are pages as they were before the transaction, and none of these has been written in between: rolled back, both
-    are the same database.
-    """
-    if before.get("") != now.get("") or before.get("-wal") != now.get("-wal"):
-        return False
-    old, new = before.get("-journal"), now.get("-journal")
-    if old == new:
-        return True
-    if new is None or len(new) < len(old or b""):
-        return False
-    if not old:
-        return True
-    both_hot = old[:8] == new[:8] == _JOURNAL_MAGIC
-    return both_hot and old[_IDENTITY] == new[_IDENTITY] and old[_PAGES_FROM:] == new[_PAGES_FROM : len(old)]
 
 
 def _quoted(name: str) -> str:

@@ -15,7 +15,8 @@ from harness.assembly import choose_runtime, exploring_parts, registry, system_p
 from harness.explore.clean import Learnt, learn
 from harness.explore.graph import Graph
 from harness.explore.judge import Judge
-from harness.explore.rules import Limits, rules_of
+from harness.explore.out_of_sight import looks_at_ages
+from harness.explore.rules import Limits, RulesOf
 from harness.explore.watching import run
 from harness.model.exploration import Outcome
 from harness.ports.clock import MonotonicClock
@@ -32,7 +33,8 @@ class Bench:
 
     def __init__(self, mechanism: Mechanism, surroundings: Surroundings) -> None:
         self._mechanism, self._surroundings = mechanism, surroundings
-        self._rules = rules_of(mechanism.start()["tasks"][TASK])
+        facts = mechanism.start()
+        self._rules, self._file_ages = RulesOf(facts["tasks"]), looks_at_ages(facts["modules"])
         later = surroundings.reset()
         mechanism.publish(TASK, list(ARGS), {})
         self._learnt: Learnt = learn(mechanism, surroundings, surroundings.look(later), Limits())
@@ -62,6 +64,7 @@ class Bench:
             now=lambda: 0.0,
             by_day=learnt.by_day,
             by_season=learnt.by_season,
+            file_ages=self._file_ages,
         )
         begun = time.perf_counter()
         survey = graph.explore(learnt.first)

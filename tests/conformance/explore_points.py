@@ -28,6 +28,7 @@ EFFECTS_ALONE = {
     "test_shared_memory_is_a_doubt": _UNSEEN,
     "test_so_is_a_map_that_is_made_writable_later": _UNSEEN,
     "test_calls_that_write_where_nobody_can_stop_them_are_doubts": _UNSEEN,
+    "test_calls_at_which_nobody_looks_are_doubts": _UNSEEN,
     "test_sockets_that_nobody_sees_connect_are_refused": _UNSEEN,
     "test_files_that_it_reads_or_gives_to_programs_are_known": "nothing is certified there",
     "test_a_file_whose_first_name_is_gone_is_seen_by_its_other_one": _WORDS,

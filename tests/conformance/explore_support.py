@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.explore.choosing import mechanism_for
+from harness.explore.mechanism import EffectStops
 from harness.model.exploration import Ending, Message, Stop
 from harness.ports.exploring import Decision, Job, Launch
 from harness.runtimes.shared.leftovers import owner
@@ -68,7 +69,8 @@ class Mill:
     def __post_init__(self) -> None:
         self.data = self.folder / "data"
         self.data.mkdir(parents=True, exist_ok=True)
-        self.stops: Any = mechanism_for(self.points, self.launch())
+        single = self.points == "effects"  # with two imports of the app: "auto"
+        self.stops: Any = EffectStops(self.launch()) if single else mechanism_for(self.points, self.launch())
         self.seen: list[Stop] = []
 
     def launch(self) -> Launch:

@@ -97,10 +97,10 @@ def test_all_processes_of_a_delivery_are_gone_after_a_kill(one: Mill) -> None:
     assert left and not any("sh" in process.name() for process in processes_of(one))
 
 
-@pytest.mark.parametrize("task", ["hold_a_lock", "hold_a_lock_in_a_fork"])
-def test_no_lock_outlives_a_kill(one: Mill, task: str) -> None:
+@pytest.mark.parametrize("in_a_fork", [False, True])
+def test_no_lock_outlives_a_kill(one: Mill, in_a_fork: bool) -> None:
     """The kernel tells that a process has no filter any more before it takes its memory, and then its files and locks, from it."""
-    message = one.publish(task)
+    message = one.publish("hold_a_lock", in_a_fork)
     last = len(one.deliver(message).stops)
     for _ in range(3):
         assert one.deliver(message, kill=last).outcome is Outcome.KILLED
@@ -313,16 +313,26 @@ def test_an_ordinary_user_may(one: Mill) -> None:
     assert told[-1] == "end SUCCESS" and last[one.points] in told and one.files() == {"sheet.txt": "flour"}
 
 
-def test_where_the_kernel_refuses_it_says_so(one: Mill) -> None:
-    """A process that is watched in this way already cannot have a second listener."""
+@pytest.mark.parametrize(
+    ("refused", "words"),
+    [
+        ("", "Refused: the kernel refuses what the explorer rests on: seccomp("),
+        ("sendmsg", "no process may hand a descriptor to another one here: sendmsg(SCM_RIGHTS): Operation not permitted"),
+    ],
+)
+def test_where_the_kernel_refuses_it_says_so(one: Mill, refused: str, words: str) -> None:
+    """A process that is watched in this way already cannot have a second listener; nor may it call what its filter names."""
     watched = (
-        "import os, struct, sys; sys.path.insert(0, sys.argv.pop(1)); from celery_harness_agent import seccomp; "
-        "os.set_inheritable(seccomp.install(struct.pack('HBBI', 6, 0, 0, 0x7FFF0000)), True); "
-        "os.execv(sys.argv[1], sys.argv[1:])"
+        "import os, struct, sys; sys.path.insert(0, sys.argv.pop(1)); refused = sys.argv.pop(1)\n"
+        "from celery_harness_agent import seccomp\n"
+        "numbers = [number for number, name in seccomp.call_names().items() if name == refused]\n"
+        "refuse = [(0x20, 0, 0, 0), (0x15, 0, 1, numbers[0]), (6, 0, 0, 0x00050001)] if numbers else []\n"
+        "program = b''.join(struct.pack('HBBI', *one) for one in [*refuse, (6, 0, 0, 0x7FFF0000)])\n"
+        "os.set_inheritable(seccomp.install(program), True); os.execv(sys.argv[1], sys.argv[1:])"
     )
-    with program(one, "nothing", 0, [sys.executable, "-c", watched, str(AGENT)], stderr=subprocess.PIPE) as process:
+    with program(one, "nothing", 0, [sys.executable, "-c", watched, str(AGENT), refused], stderr=subprocess.PIPE) as process:
         said, wrong = process.communicate(timeout=60)
-    assert process.returncode == 1 and said == "" and "Refused: the kernel refuses what the explorer rests on: seccomp(" in wrong
+    assert process.returncode == 1 and said == "" and words in wrong
 
 
 def test_two_explorers_at_once_do_not_meet(one: Mill, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -114,6 +115,17 @@ def test_calls_that_write_where_nobody_can_stop_them_are_doubts(one: Mill) -> No
         "the task writes by io_submit",
         "the task uses io_uring",
     ]
+
+
+def test_calls_at_which_nobody_looks_are_doubts(one: Mill) -> None:
+    ending = one.run("by_calls_at_which_nobody_looks")
+    assert ending.outcome is Outcome.SUCCESS, ending
+    assert [re.findall(r"\((\w+)\)", doubt) for doubt in ending.doubts] == [["kill"], ["keyctl"], ["mq_open"], ["shmget"], ["setns"]]
+
+
+def test_signals_to_its_own_processes_are_none(one: Mill) -> None:
+    ending = one.run("signals_to_its_own")
+    assert (ending.outcome, ending.doubts) == (Outcome.SUCCESS, ()), ending
 
 
 def test_sockets_that_nobody_sees_connect_are_refused(one: Mill) -> None:

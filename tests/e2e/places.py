@@ -167,8 +167,8 @@ def reachable(folder: Path) -> list[str]:
 # --- a kernel that refuses ---------------------------------------------------------------------------------------------------
 
 _NUMBERS = {
-    "x86_64": {"seccomp": 317, "ioctl": 16, "mmap": 9, "pidfd_getfd": 438},
-    "aarch64": {"seccomp": 277, "ioctl": 29, "mmap": 222, "pidfd_getfd": 438},
+    "x86_64": {"seccomp": 317, "ioctl": 16, "mmap": 9, "pidfd_getfd": 438, "setpgid": 109},
+    "aarch64": {"seccomp": 277, "ioctl": 29, "mmap": 222, "pidfd_getfd": 438, "setpgid": 154},
 }
 _PR_SET_NO_NEW_PRIVS, _PR_SET_SECCOMP, _FILTER = 38, 22, 2
 _LOAD, _AND, _IF_EQUAL, _RETURN = 0x20, 0x54, 0x15, 0x06

@@ -33,7 +33,7 @@ def told_as_ever(shop: Shop, said: Said) -> None:
 
 def test_an_ordinary_user_at_an_odd_place(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Without a capability, a name, a home, or any right that a program could give it; one processor, few descriptors; and nobody gets a
-    copy of another's socket, as under Docker's default profile.
+    copy of another's socket, as under Docker's default profile, nor a process group of its own.
     """
     with shop_in("mon été à la mer") as shop:
         prefix = reachable(tmp_path_factory.mktemp("view"))
@@ -46,7 +46,13 @@ def test_an_ordinary_user_at_an_odd_place(tmp_path_factory: pytest.TempPathFacto
         temporary = shop.folder / "tmp ici"
         temporary.mkdir()
         shutil.chown(temporary, shop.folder.stat().st_uid)
-        told = shop.run(prefix, *EXPLORE, before=refusing("pidfd_getfd"), HOME="", TMPDIR=str(temporary), LANG="C", LC_ALL="C")
+        refusals = [refusing("pidfd_getfd"), refusing("setpgid")]
+
+        def refuse() -> None:
+            for one in refusals:
+                one()
+
+        told = shop.run(prefix, *EXPLORE, before=refuse, HOME="", TMPDIR=str(temporary), LANG="C", LC_ALL="C")
         told_as_ever(shop, told)
         assert list(temporary.iterdir()) == []
 
@@ -58,7 +64,14 @@ def container() -> Iterator[Callable[..., Said]]:
 
 
 def test_in_a_container_under_the_default_profile(container: Callable[..., Said]) -> None:
-    """Found, certified, checked, and shown again with a real worker; the first as the container's only process."""
+    """As the container's only process."""
+    with shop_in("shop") as shop:
+        told_as_ever(shop, container(shop, *HARNESS, *EXPLORE))
+
+
+#: `make test` has each of these commands where there is no container: test_certify.py and test_replay.py.
+@pytest.mark.exhaustive
+def test_in_a_container_it_is_certified_checked_and_shown_again_with_a_real_worker(container: Callable[..., Said]) -> None:
     with shop_in("shop") as shop:
         told_as_ever(shop, container(shop, *HARNESS, *EXPLORE))
         (plan,) = (shop.folder / "reports" / "latest" / "plans").iterdir()
@@ -93,6 +106,8 @@ def demand_lines(shop: Shop, said: Said, why: str) -> None:
     assert "not before each effect" in shop.report() and why in shop.report()
 
 
+#: `make test` has a filter that is refused from the start in test_explore_lines.py.
+@pytest.mark.exhaustive
 def test_where_the_filter_is_taken_and_its_listener_is_refused_too() -> None:
     """As a sandbox may, or a kernel that knows the one and not the other: tried before anything rests on it."""
     receive = refusing("ioctl", 1, 0xFFFFFFFF, 0xC0502100, errno.EINVAL)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import errno
 import fcntl
 import json
 import os
@@ -17,6 +18,8 @@ from celery_harness_agent.settings import EX_CONFIG
 __all__ = ["Channel", "exempt_descriptor", "moved", "own_descriptor"]
 
 _LENGTH = struct.Struct("!I")
+#: What a container's profile says of a call that it does not allow.
+_REFUSED = (errno.EPERM, errno.EACCES, errno.ENOSYS)
 #: Where a stopped process has its own socket: far above what programs use, since the filter knows it by its number alone.
 _EXEMPT = 1000
 
@@ -32,7 +35,9 @@ def own_descriptor(variable: str) -> int:
 
 
 class Channel:
-    """One end. Only `sendmsg` writes: the filter lets that call alone pass, on this descriptor alone."""
+    """One end. Only `sendmsg` writes: the filter lets that call alone pass, on this descriptor alone. Where nobody may call it, there is
+    no filter either.
+    """
 
     def __init__(self, descriptor: int) -> None:
         self._socket = socket.socket(fileno=descriptor)
@@ -48,7 +53,12 @@ class Channel:
         data = memoryview(_LENGTH.pack(len(text)) + text)
         beside: Any = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))] if descriptors else []
         while data:
-            sent = self._socket.sendmsg([data], beside)
+            try:
+                sent = self._socket.sendmsg([data], beside)
+            except OSError as exc:
+                if beside or exc.errno not in _REFUSED:
+                    raise
+                sent = self._socket.send(data)
             data, beside = data[sent:], []
 
     def receive(self) -> dict[str, Any]:

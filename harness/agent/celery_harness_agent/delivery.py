@@ -27,9 +27,11 @@ def deliver(app: Any, raw: dict[str, Any], redelivered: bool, hostname: str, fra
         request = _request(app, _message(app, raw, redelivered), hostname)
         if request.revoked():
             return {**told, "error": "the message has expired, so Celery discards it"}
-        return {**told, **_run(request, frames, lines)}
+        return {**told, **_run(request, hostname, frames, lines)}
     except (SystemExit, KeyboardInterrupt, MemoryError) as exc:
         return {**told, **_described(exc, exc.__traceback__, frames), "outcome": "DIED"}
+    except Exception as exc:  # before it ran: a message that it does not accept, say. A worker tells of it as of the task's failure
+        return {**told, **_described(exc, exc.__traceback__, frames), "outcome": "FAILURE"}
 
 
 def _message(app: Any, raw: dict[str, Any], redelivered: bool) -> Any:
@@ -73,12 +75,13 @@ def _request(app: Any, message: Any, hostname: str) -> Any:
     )
 
 
-def _run(request: Any, frames: Frames, lines: Lines | None) -> dict[str, Any]:
+def _run(request: Any, hostname: str, frames: Frames, lines: Lines | None) -> dict[str, Any]:
     from celery.app import trace
     from kombu.exceptions import EncodeError
 
+    where = (*trace._localized[:2], hostname)  # tasks, accepted content types, the worker that the task is told of
     answer = trace.fast_trace_task(
-        request.type, request.id, request.request_dict, request.body, request.content_type, request.content_encoding
+        request.type, request.id, request.request_dict, request.body, request.content_type, request.content_encoding, _loc=where
     )
     failed, value, _ = answer
     told: dict[str, Any] = {"outcome": "SUCCESS", "result": str(value)[:_LIMIT]}

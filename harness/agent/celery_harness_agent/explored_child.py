@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
 import sys
 import threading
 import time
+import uuid
 from itertools import islice
 from pathlib import Path
 from typing import Any, Callable, Iterable, NoReturn
@@ -28,6 +30,7 @@ __all__ = ["Child", "user_modules"]
 
 #: What Celery itself imports as it goes.
 _CELERYS_OWN = frozenset({"amqp", "billiard", "celery", "kombu", "redis", "vine"})
+#: Of the worker, before it is known to which process a message comes.
 _HOSTNAME = "explorer@celery-harness"
 
 
@@ -48,6 +51,7 @@ class Child:
         self._waiting = False  # for the supervisor to let it go on
         self._process = 0  # that has a job; others are forks that the task has made of it
         self._started = False  # has started a process
+        self._hostname = _HOSTNAME
         self.clock = False  # may the supervisor let the time of day go on?
         self.move_clocks: Callable[[int], None] = lambda nanoseconds: None  # those that only run
         self.files = FilesRead(frames)
@@ -140,10 +144,13 @@ class Child:
             die_with_parent(self._zygote)
             if stops:
                 self.hot.copy()
-            os.setpgid(0, 0)  # whatever it starts can be ended with it
+            with contextlib.suppress(OSError):  # a profile may refuse it: then they are ended one by one
+                os.setpgid(0, 0)  # whatever it starts can be ended with it
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             self._channel = channel = Channel(moved(descriptor, self._exempt))
             own_hash.install(self._frames)
+            # A message comes back to any worker, mostly to one of another name; to the same one where its process lives.
+            self._hostname = f"explorer-{uuid.uuid4().hex}@celery-harness"
             if stops:
                 self._install(channel)
             while True:
@@ -180,7 +187,7 @@ class Child:
         try:
             if job.get("first"):
                 self._begin()
-            told = deliver(self._app, job["raw"], bool(job["redelivered"]), _HOSTNAME, self._frames, lines)
+            told = deliver(self._app, job["raw"], bool(job["redelivered"]), self._hostname, self._frames, lines)
         finally:
             if lines is not None:
                 lines.stop()

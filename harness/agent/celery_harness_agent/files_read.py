@@ -1,10 +1,14 @@
-"""Files of the project that its code reads, beside its modules: what it does may be another thing with other ones."""
+"""Files of the project that its code reads, beside its modules: what it does may be another thing with other ones.
+
+Some are not there: a module that it tries to import, a file that it tries to open. Folders are among them, whose names it asks for.
+"""
 
 from __future__ import annotations
 
 import os
 import shlex
-from typing import Any, Callable
+import sys
+from typing import Any, Callable, Iterator
 
 from celery_harness_agent.frames import Frames
 
@@ -14,6 +18,8 @@ __all__ = ["FilesRead"]
 _STARTS = ("subprocess.Popen", "os.exec", "os.posix_spawn", "os.system")
 #: What other tools keep there says nothing about the project.
 _OTHERS = (".egg-info" + os.sep, ".dist-info" + os.sep, os.sep + ".git" + os.sep, os.sep + "__pycache__" + os.sep)
+_OURS = os.path.dirname(os.path.abspath(__file__)) + os.sep  # noqa: PTH100, PTH120 (as `abspath` below)
+_IMPORTS = "<frozen importlib"
 
 
 class FilesRead:
@@ -22,24 +28,70 @@ class FilesRead:
     def __init__(self, frames: Frames) -> None:
         self._frames = frames
         self._paths: dict[str, None] = {}
+        self._absent: dict[str, None] = {}
+        self._names: dict[str, None] = {}  # of modules that the user's code has asked for
 
     def events(self, *, programs: bool = False) -> dict[str, Callable[[str, Any], None]]:
         """For `Guard.install`. ``programs``: those that are started, and files that they are given, too."""
-        found: dict[str, Callable[[str, Any], None]] = {"open": self._opened}
+        found: dict[str, Callable[[str, Any], None]] = {
+            "open": self._opened,
+            "import": self._imported,
+            "os.listdir": self._listed,
+            "os.scandir": self._listed,
+            "sqlite3.connect": self._connected,
+        }
         if programs:
             found.update(dict.fromkeys(_STARTS, self._started))
         return found
 
     def take(self) -> list[str]:
-        """Absolute paths of those that are there, and from here on none of them."""
+        """Absolute paths, and from here on none of them."""
         paths, self._paths = self._paths, {}
+        absent, self._absent = self._absent, {}
         whole = {os.path.abspath(path) for path in paths}  # noqa: PTH100 (links are followed by `is_user`)
-        return sorted(path for path in whole if self._frames.is_user(path) and _is_data(path))
+        found = {path for path in whole if self._frames.is_user(path) and _is_data(path)}
+        found.update(path for path in absent if not os.path.lexists(path))
+        found.update(self._never_found())
+        return sorted(found)
 
     def _opened(self, _: str, arguments: Any) -> None:
         path, _mode, flags = arguments
         if isinstance(path, str) and isinstance(flags, int) and flags & os.O_ACCMODE == os.O_RDONLY:
-            self._paths[path] = None
+            self._note(path)
+
+    def _note(self, path: str) -> None:
+        self._paths[path] = None
+        if self._frames.is_user(path) and not os.path.lexists(path) and not any(part in path for part in _OTHERS):
+            self._absent[os.path.abspath(path)] = None  # noqa: PTH100 (as above)
+
+    def _imported(self, _: str, arguments: Any) -> None:
+        name = arguments[0]
+        if name not in self._names:
+            asker = _asker(through_imports=True)
+            if asker and self._frames.is_user(asker):
+                self._names[name] = None
+
+    def _never_found(self) -> Iterator[str]:
+        """Where the modules would be that were asked for in vain: who adds one of them changes what the code does."""
+        names, self._names = self._names, {}
+        for name in names:
+            if name not in sys.modules:
+                for folder in dict.fromkeys(os.path.abspath(entry) for entry in sys.path):  # noqa: PTH100 (as above)
+                    path = os.path.join(folder, *name.split("."))  # noqa: PTH118 (as above)
+                    for would_be in (path + ".py", os.path.join(path, "__init__.py")):  # noqa: PTH118 (as above)
+                        if self._frames.is_user(would_be) and not os.path.lexists(would_be):
+                            yield would_be
+
+    def _listed(self, _: str, arguments: Any) -> None:
+        folder = os.curdir if arguments[0] is None else arguments[0]
+        if isinstance(folder, str) and self._frames.is_user(os.path.join(folder, "x")) and _asker(through_imports=False):  # noqa: PTH118
+            self._note(folder)
+
+    def _connected(self, _: str, arguments: Any) -> None:
+        database = arguments[0]
+        if isinstance(database, (str, bytes, os.PathLike)):
+            path = os.fsdecode(database)
+            self._paths[path[len("file:") :].partition("?")[0] if path.startswith("file:") else path] = None
 
     def _started(self, _: str, arguments: Any) -> None:
         for given in arguments[:2]:
@@ -55,5 +107,16 @@ def _words(command: str) -> list[str]:
         return command.split()
 
 
+def _asker(*, through_imports: bool) -> str:
+    """The file of the code whose call has led to this event; "" where that is the import system, unless we look ``through_imports``."""
+    frame = sys._getframe(3)  # beyond us, who asks us, and the hook
+    while frame is not None:
+        file = frame.f_code.co_filename
+        if not file.startswith((_OURS, _IMPORTS)) or (file.startswith(_IMPORTS) and not through_imports):
+            return "" if file.startswith(_IMPORTS) else file
+        frame = frame.f_back  # type: ignore[assignment]
+    return ""
+
+
 def _is_data(path: str) -> bool:
-    return not any(part in path for part in _OTHERS) and os.path.isfile(path)  # noqa: PTH113 (asked at each delivery)
+    return not any(part in path + os.sep for part in _OTHERS) and (os.path.isfile(path) or os.path.isdir(path))  # noqa: PTH112, PTH113 (at each delivery)

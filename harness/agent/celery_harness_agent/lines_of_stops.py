@@ -1,4 +1,4 @@
-"""Keeps the user's innermost line in the shared page, at every moment: where the task is when it is stopped.
+"""Keeps the user's innermost line, and those that called it, in the shared page at every moment: where the task is when it is stopped.
 
 A library's line is not the user's, but the line that called it still is; so calls and returns are followed, per thread.
 `sys.monitoring` where there is one (3.12), which leaves library code at its speed; `sys.settrace` before.
@@ -17,11 +17,11 @@ from types import CodeType, FrameType
 from typing import Any, Callable
 
 from celery_harness_agent.frames import Frames
-from celery_harness_agent.shared_page import END_OF_TEXTS, PLACE_COUNT, PLACE_SIZE, PLACES, SIZE, SharedPage
+from celery_harness_agent.shared_page import DEPTH, END_OF_TEXTS, PLACE_COUNT, PLACE_SIZE, PLACES, SIZE, SharedPage
 
 __all__ = ["Lines", "qualified_name"]
 
-_PLACE = struct.Struct("<IIII")
+_PLACE = struct.Struct(f"<{1 + 3 * DEPTH:d}I")
 _LENGTH = struct.Struct("<I")
 _TOOL = "celery-harness"
 #: One that no tool of Python's own documentation claims (debugger 0, coverage 1, profiler 2, optimizer 5).
@@ -106,7 +106,7 @@ class Lines:
         """A generator or a coroutine goes on in the middle of a line: it does not begin to run again, but it is where the thread is."""
         place = self._thread.frames[-1]
         place[1], place[2] = line, self._hits.get((place[0], line), 1)
-        self._show(place)
+        self._show()
 
     def _at(self, line: int) -> None:
         frames = self._thread.frames
@@ -115,15 +115,16 @@ class Lines:
             key = (place[0], line)
             self._hits[key] = hit = self._hits.pop(key, 0) + 1
             place[1], place[2] = line, hit
-            self._show(place)
+            self._show()
 
     def _left(self) -> None:
         frames = self._thread.frames
         if frames:
             frames.pop()
-        self._show(frames[-1] if frames else [0, 0, 0])
+        self._show()
 
-    def _show(self, place: list[int]) -> None:
+    def _show(self) -> None:
+        """Where this thread is: the line that runs, and from which lines it was called."""
         thread = self._thread
         if not thread.slot:
             with self._lock:
@@ -131,7 +132,9 @@ class Lines:
                 thread.slot = next((at for at in slots if _PLACE.unpack_from(self._memory, at)[0] == 0), 0)
             if not thread.slot:
                 return
-        _PLACE.pack_into(self._memory, thread.slot, threading.get_native_id(), place[0], place[1], place[2])
+        places = [number for place in thread.frames[: -DEPTH - 1 : -1] for number in place]
+        places += [0] * (3 * DEPTH - len(places))
+        _PLACE.pack_into(self._memory, thread.slot, threading.get_native_id(), *places)
 
     def _add(self, code: CodeType, name: str) -> int:
         """Write its text behind the others; its offset, 0 where there is no room."""

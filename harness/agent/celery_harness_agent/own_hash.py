@@ -1,4 +1,5 @@
-"""`hash` of a text is another one in each interpreter: so it is in each process of the explorer, though these are forks of one.
+"""`hash` of a text is another one in each interpreter: so it is in each process of the explorer, though these are forks of one, and in
+each worker that repeats one of its findings, though these have one seed.
 
 Only where the user's code calls it. Sets and dictionaries have the seed of all, since they were made before the fork.
 """
@@ -35,8 +36,7 @@ def varied(plain: Callable[[object], int], frames: Frames, seed: int) -> Callabl
         code = sys._getframe(1).f_code
         if code.co_name == "__hash__" or not frames.is_user(code.co_filename) or _is_the_same_everywhere(obj):
             return plain(obj)
-        usual, other = plain(obj), plain((plain(obj), seed))
-        return other if (other < 0) is (usual < 0) else -other  # a sign more is another form of text
+        return abs(plain((plain(obj), seed)))  # a sign more would be another form of text
 
     return hash
 

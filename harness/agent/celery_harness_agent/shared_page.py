@@ -6,9 +6,9 @@ machines are that have a table of system calls here:
 ====== =================================================================================
 0      int64 seconds, int64 nanoseconds: what is added to the clocks that tell the time of day
 16     int64 seconds, int64 nanoseconds: what is added to the clocks that only run
-128    64 places, each uint32 thread, code (offset of its text below, 0: none), line, hit
-2048   uint32: offset of the end of the texts
-2052   texts of code, each uint32 length and UTF-8: module, function, file, with NUL between
+128    64 places, each uint32 thread, and eight times code (offset of its text below, 0: none), line, hit, innermost first
+8192   uint32: offset of the end of the texts
+8196   texts of code, each uint32 length and UTF-8: module, function, file, with NUL between
 ====== =================================================================================
 """
 
@@ -19,11 +19,12 @@ import mmap
 import os
 import tempfile
 
-__all__ = ["END_OF_TEXTS", "PLACES", "PLACE_COUNT", "PLACE_SIZE", "SIZE", "TEXTS", "SharedPage", "mapped"]
+__all__ = ["DEPTH", "END_OF_TEXTS", "PLACES", "PLACE_COUNT", "PLACE_SIZE", "SIZE", "TEXTS", "SharedPage", "mapped"]
 
 SIZE = 1 << 20
-PLACES, PLACE_SIZE, PLACE_COUNT = 128, 16, 64
-END_OF_TEXTS, TEXTS = 2048, 2052
+DEPTH = 8
+PLACES, PLACE_SIZE, PLACE_COUNT = 128, 4 + 12 * DEPTH, 64
+END_OF_TEXTS, TEXTS = 8192, 8196
 
 
 class SharedPage:

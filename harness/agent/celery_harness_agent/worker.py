@@ -9,7 +9,7 @@ import types
 import warnings
 from typing import Any, NoReturn
 
-from celery_harness_agent import application, config, publish, wall
+from celery_harness_agent import application, config, own_hash, publish, wall
 from celery_harness_agent.company import Company
 from celery_harness_agent.effects import ENVIRONMENT, Effects
 from celery_harness_agent.frames import Frames
@@ -46,6 +46,7 @@ def main(settings: Settings, options: list[str]) -> NoReturn:
     company = Company(journal)
     Guard(settings, frames, journal).install(company.hooks())
     publish.install(journal, settings.retry_divisor)
+    own_hash.install(frames)
     from celery_harness_agent.hooks import Hooks
 
     config.merge_when_loaded(settings.config)

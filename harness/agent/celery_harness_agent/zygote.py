@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Sequence
 
 from celery_harness_agent import answer, application, config, own_time, seccomp, virtual_clock
+from celery_harness_agent.asked_at_import import AskedAtImport
 from celery_harness_agent.channel import Channel, exempt_descriptor, own_descriptor
 from celery_harness_agent.explored_child import Child, user_modules
 from celery_harness_agent.frames import Frames
@@ -63,7 +64,8 @@ def main(settings: Settings, options: Sequence[str] = ()) -> None:
     frames = Frames(settings.root)
     child = Child(settings, frames, exempt_descriptor())
     at_lines = LINES in options
-    others = dict.fromkeys(_STARTS, child.has_started) if at_lines else child.files.events()
+    asked = AskedAtImport()
+    others = dict.fromkeys(_STARTS, child.has_started) if at_lines else asked.beside(child.files.events())
     Guard(settings, frames, None, child.refused).install(others)
     config.merge_when_loaded(settings.config)
     application.use_working_folder()
@@ -73,16 +75,18 @@ def main(settings: Settings, options: Sequence[str] = ()) -> None:
         own = own_time.OwnTime(child.pass_time)
         own.install()
         child.move_clocks = own.move
-    _await_word(channel)
+    asked.watch(_await_word(channel))
     try:
         app = _import_app(settings, frames)
+        asked_at_import = asked.taken()
         page = SharedPage()
         child.prepare(app, page, LineStops(page, frames, child.ask) if at_lines else Lines(page, frames))
         _demand_nothing_running(before)
         seen = {"undeclared": list(child.refused_at_import), "read": child.files.take()}
-        told = {**_told(app, settings, frames), **_abilities(page, at_lines=at_lines), **seen}
+        told = {**_told(app, settings, frames), **_abilities(page, at_lines=at_lines), **seen, "connected": _local_connections()}
+        told["asked_at_import"] = asked_at_import
         child.clock = at_lines and not told["no_clock"]
-        channel.send({"ok": True, **told}, [page.descriptor])
+        _tell(channel, told, page)
     except _Refused as refused:
         channel.send({"ok": False, "error": refused.document})
         os._exit(0)
@@ -90,12 +94,19 @@ def main(settings: Settings, options: Sequence[str] = ()) -> None:
     _serve(channel, child)
 
 
-def _await_word(channel: Channel) -> None:
-    """What a worker has imported before its app; then wait: the world that the app may look into is still being made."""
+def _tell(channel: Channel, told: dict[str, Any], page: SharedPage) -> None:
+    try:
+        channel.send({"ok": True, **told}, [page.descriptor])
+    except OSError as exc:
+        raise _Refused({"kind": "descriptors", "what": f"sendmsg(SCM_RIGHTS): {exc.strerror}"}) from exc
+
+
+def _await_word(channel: Channel) -> "list[str]":
+    """What a worker has imported before its app; then wait: the world that the app may look into is still being made. Its folders."""
     import celery.app.trace  # noqa: F401
 
     try:
-        channel.receive()
+        return list(channel.receive().get("watched") or ())
     except (EOFError, OSError):
         os._exit(0)
 
@@ -209,6 +220,22 @@ def _connections() -> set[str]:
     return found
 
 
+def _local_connections() -> list[str]:
+    """Paths of sockets of other programs on this machine that this process is connected to, such as the system's log."""
+    found = set()
+    folder = "/proc/self/fd" if Path("/proc/self/fd").is_dir() else "/dev/fd"
+    for name in os.listdir(folder):  # noqa: PTH208
+        try:
+            if not stat.S_ISSOCK(os.fstat(int(name)).st_mode):
+                continue
+            with socket.socket(fileno=os.dup(int(name))) as copy:
+                if copy.family == socket.AF_UNIX and copy.getpeername():
+                    found.add(os.fsdecode(copy.getpeername()).replace("\0", "@", 1))
+        except OSError:
+            continue  # as above
+    return sorted(found)
+
+
 def _told(app: Any, settings: Settings, frames: Frames) -> dict[str, Any]:
     import celery
     import kombu
@@ -224,8 +251,13 @@ def _told(app: Any, settings: Settings, frames: Frames) -> dict[str, Any]:
         "root": settings.root,
         "config": config.effective(app.conf),
         "tasks": tasks,
+        "celerys": {name: _acks(task) for name, task in app.tasks.items() if name not in tasks},
         "modules": user_modules(frames, list(sys.modules)),
     }
+
+
+def _acks(task: Any) -> dict[str, Any]:
+    return {name: config.plain(getattr(task, name, None)) for name in ("acks_late", "reject_on_worker_lost", "max_retries")}
 
 
 def _abilities(page: SharedPage, *, at_lines: bool) -> dict[str, Any]:

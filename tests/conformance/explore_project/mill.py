@@ -7,6 +7,7 @@ import http.client
 import mmap
 import os
 import shutil
+import signal
 import socket
 import sqlite3
 import subprocess
@@ -23,6 +24,7 @@ app = Celery("mill", broker=os.environ["MILL_BROKER"])
 app.conf.update(task_acks_late=True, task_ignore_result=True, task_default_queue="mill")
 here = os.environ["MILL_FOLDER"]
 ran = []
+drawn = os.urandom(8).hex()
 
 
 def path(name):
@@ -37,6 +39,11 @@ def append(name, text):
 @app.task
 def nothing():
     pass
+
+
+@app.task(bind=True)
+def tell_process(self):
+    return [drawn, "".join(set("abcdefghijkl")), self.request.hostname]
 
 
 @app.task
@@ -120,20 +127,14 @@ def hold(name):
 
 
 @app.task
-def hold_a_lock():
+def hold_a_lock(in_a_fork):
+    if in_a_fork and (child := os.fork()):
+        os.waitpid(child, 0)
+        return
     held = hold("lock.txt")
-    append("lock.log", "x")
-    return len(held)
-
-
-@app.task
-def hold_a_lock_in_a_fork():
-    child = os.fork()
-    if child == 0:
-        hold("lock.txt")
-        append("lock.log", "x")
+    append("lock.log", "x" * (len(held) > 0))
+    if in_a_fork:
         os._exit(0)
-    os.waitpid(child, 0)
 
 
 @app.task
@@ -186,6 +187,26 @@ def by_calls_that_nobody_can_stop():
     libc.syscall(*(ctypes.c_ulong(value) for value in (submit, 0, 0, 0)))
     assert libc.syscall(*(ctypes.c_ulong(value) for value in (ring, 1, 0))) == -1
     assert ctypes.get_errno() == 38  # ENOSYS: it is refused
+
+
+@app.task
+def by_calls_at_which_nobody_looks():
+    """A signal to a process that is not its own; a key, a queue, shared memory, and another view of files, none of which it gets."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    keyctl, mq_open, shmget, setns = {"x86_64": (250, 240, 29, 308), "aarch64": (219, 180, 194, 268)}[os.uname().machine]
+    os.kill(os.getppid(), signal.SIGCONT)
+    for call in ((keyctl, 1 << 20), (mq_open, 0, os.O_CREAT), (shmget, 0, 0, 0o1000), (setns, 1 << 20, 0)):
+        assert libc.syscall(*(ctypes.c_ulong(value) for value in call)) == -1
+
+
+@app.task
+def signals_to_its_own():
+    os.kill(os.getppid(), 0)
+    os.kill(os.getpid(), signal.SIGCONT)
+    signal.raise_signal(signal.SIGCHLD)
+    with subprocess.Popen(["sleep", "60"], start_new_session=True) as own, subprocess.Popen(["sleep", "60"]) as other:
+        os.killpg(own.pid, signal.SIGTERM)
+        other.kill()
 
 
 @app.task

@@ -88,7 +88,7 @@ def test_a_thread_that_a_task_left_behind_is_told_until_it_is_gone(company: Comp
     company.end(END)
     assert [record.get("threads") for record in journal.records] == [1, 1]
     block.set()
-    thread.join(5)
+    thread.join(60)
     wait_for(journal, "alone")
     company.end(END)
     assert journal.records[-1] == {"k": "end"}

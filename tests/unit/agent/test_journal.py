@@ -140,7 +140,7 @@ while True:
         process.stdout.readline()
         threading.Event().wait(0.02)
         process.send_signal(signal.SIGKILL)
-        process.wait(10)
+        process.wait(60)
         process.stdout.close()
     by_process: dict[int, list[int]] = {}
     for record in read(tmp_path, torn_at_the_end=True):

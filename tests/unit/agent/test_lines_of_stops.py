@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import struct
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 from celery_harness_agent.frames import Frames
 from celery_harness_agent.lines_of_stops import Lines
 from celery_harness_agent.shared_page import END_OF_TEXTS, PLACES, TEXTS, SharedPage
+from harness.explore.shared_page import SharedPage as Reader
 
 #: A library: what it does when it is awaited, and an effect of its own.
 _LIBRARY = """
@@ -73,3 +75,21 @@ def test_after_a_yield_it_is_where_the_generator_was_asked() -> None:
             library["effect"]()
 
     assert seen_by(run) == [3, 6, 3, 6]
+
+
+def test_the_lines_that_called_it_are_known_too(tmp_path: Path) -> None:
+    (tmp_path / "shop.py").write_text("def inner():\n    look()\n\n\ndef outer():\n    for _ in 'ab':\n        inner()\n")
+    shown = SharedPage()
+    page, found = Reader(shown.descriptor, tmp_path), list[Any]()
+    page.begin(0.0, 0)
+    namespace: dict[str, object] = {"__name__": "shop", "look": lambda: found.append(page.place(threading.get_native_id(), 0))}
+    exec(compile((tmp_path / "shop.py").read_text(), str(tmp_path / "shop.py"), "exec"), namespace)
+    lines = Lines(shown, Frames(str(tmp_path)))
+    lines.start()
+    try:
+        namespace["outer"]()  # type: ignore[operator]
+    finally:
+        lines.stop()
+    page.close()
+    told = [(one.line, one.hit, [(by.function, by.line, by.hit) for by in one.by]) for one in found]
+    assert told == [(2, 1, [("outer", 7, 1)]), (2, 2, [("outer", 7, 2)])]

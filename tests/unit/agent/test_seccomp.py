@@ -96,6 +96,17 @@ def machine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
         ("connect", (3,), True),
         ("io_uring_setup", (), True),
         ("clone3", (), True),
+        ("kill", (7, 15), True),
+        ("kill", (7, 0), False),
+        ("tgkill", (7, 7, 0), False),
+        ("tgkill", (7, 7, 9), True),
+        ("pidfd_send_signal", (5, 9), True),
+        ("mq_open", (1, os.O_WRONLY), False),
+        ("mq_open", (1, os.O_WRONLY | os.O_CREAT), True),
+        ("shmget", (7, 4096, 0o1600), True),
+        ("semget", (7, 1, 0o600), False),
+        ("keyctl", (), True),
+        ("setns", (), True),
     ],
 )
 def test_what_is_stopped(machine: str, call: str, arguments: tuple[int, ...], expected: bool) -> None:
@@ -139,23 +150,31 @@ def test_an_unknown_machine_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
 #: came later, under one number on all machines), taken from there, not from our tables.
 KERNELS = {
     "x86_64": (
-        "1:write 2:open 7:poll 9:mmap 10:mprotect 16:ioctl 18:pwrite64 20:writev 23:select 30:shmat 35:nanosleep 40:sendfile 41:socket "
-        "42:connect 44:sendto 46:sendmsg 56:clone 57:fork 58:vfork 59:execve 69:msgsnd 76:truncate 77:ftruncate 82:rename 83:mkdir "
-        "84:rmdir 85:creat 86:link 87:unlink 88:symlink 90:chmod 91:fchmod 92:chown 93:fchown 94:lchown 132:utime 133:mknod 188:setxattr "
-        "189:lsetxattr 190:fsetxattr 197:removexattr 198:lremovexattr 199:fremovexattr 202:futex 209:io_submit 230:clock_nanosleep "
-        "232:epoll_wait 235:utimes 242:mq_timedsend 257:openat 258:mkdirat 259:mknodat 260:fchownat 261:futimesat 263:unlinkat "
-        "264:renameat 265:linkat 266:symlinkat 268:fchmodat 270:pselect6 271:ppoll 275:splice 276:tee 278:vmsplice 280:utimensat "
-        "281:epoll_pwait 285:fallocate 296:pwritev 307:sendmmsg 316:renameat2 317:seccomp 322:execveat 326:copy_file_range 328:pwritev2 "
-        "329:pkey_mprotect 425:io_uring_setup 435:clone3 437:openat2 441:epoll_pwait2 452:fchmodat2 463:setxattrat 466:removexattrat"
+        "1:write 2:open 7:poll 9:mmap 10:mprotect 16:ioctl 18:pwrite64 20:writev 23:select 29:shmget 30:shmat 31:shmctl 35:nanosleep "
+        "40:sendfile 41:socket 42:connect 44:sendto 46:sendmsg 56:clone 57:fork 58:vfork 59:execve 62:kill 64:semget 65:semop 66:semctl "
+        "68:msgget 69:msgsnd 70:msgrcv 71:msgctl 76:truncate 77:ftruncate 82:rename 83:mkdir 84:rmdir 85:creat 86:link 87:unlink "
+        "88:symlink 90:chmod 91:fchmod 92:chown 93:fchown 94:lchown 101:ptrace 129:rt_sigqueueinfo 132:utime 133:mknod 155:pivot_root "
+        "161:chroot 164:settimeofday 165:mount 166:umount2 170:sethostname 171:setdomainname 188:setxattr 189:lsetxattr 190:fsetxattr "
+        "197:removexattr 198:lremovexattr 199:fremovexattr 200:tkill 202:futex 209:io_submit 220:semtimedop 227:clock_settime "
+        "230:clock_nanosleep 232:epoll_wait 234:tgkill 235:utimes 240:mq_open 241:mq_unlink 242:mq_timedsend 243:mq_timedreceive "
+        "248:add_key 249:request_key 250:keyctl 257:openat 258:mkdirat 259:mknodat 260:fchownat 261:futimesat 263:unlinkat 264:renameat "
+        "265:linkat 266:symlinkat 268:fchmodat 270:pselect6 271:ppoll 275:splice 276:tee 278:vmsplice 280:utimensat 281:epoll_pwait "
+        "285:fallocate 296:pwritev 297:rt_tgsigqueueinfo 304:open_by_handle_at 307:sendmmsg 308:setns 311:process_vm_writev 316:renameat2 "
+        "317:seccomp 322:execveat 326:copy_file_range 328:pwritev2 329:pkey_mprotect 424:pidfd_send_signal 425:io_uring_setup "
+        "429:move_mount 435:clone3 437:openat2 438:pidfd_getfd 441:epoll_pwait2 452:fchmodat2 463:setxattrat 466:removexattrat"
     ),
     "aarch64": (
         "2:io_submit 5:setxattr 6:lsetxattr 7:fsetxattr 14:removexattr 15:lremovexattr 16:fremovexattr 22:epoll_pwait 29:ioctl 33:mknodat "
-        "34:mkdirat 35:unlinkat 36:symlinkat 37:linkat 38:renameat 45:truncate 46:ftruncate 47:fallocate 52:fchmod 53:fchmodat 54:fchownat "
-        "55:fchown 56:openat 64:write 66:writev 68:pwrite64 70:pwritev 71:sendfile 72:pselect6 73:ppoll 75:vmsplice 76:splice 77:tee "
-        "88:utimensat 98:futex 101:nanosleep 115:clock_nanosleep 182:mq_timedsend 189:msgsnd 196:shmat 198:socket 203:connect 206:sendto "
-        "211:sendmsg 220:clone 221:execve 222:mmap 226:mprotect 269:sendmmsg 276:renameat2 277:seccomp 281:execveat 285:copy_file_range "
-        "287:pwritev2 288:pkey_mprotect 425:io_uring_setup 435:clone3 437:openat2 441:epoll_pwait2 452:fchmodat2 463:setxattrat "
-        "466:removexattrat"
+        "34:mkdirat 35:unlinkat 36:symlinkat 37:linkat 38:renameat 39:umount2 40:mount 41:pivot_root 45:truncate 46:ftruncate "
+        "47:fallocate 51:chroot 52:fchmod 53:fchmodat 54:fchownat 55:fchown 56:openat 64:write 66:writev 68:pwrite64 70:pwritev "
+        "71:sendfile 72:pselect6 73:ppoll 75:vmsplice 76:splice 77:tee 88:utimensat 98:futex 101:nanosleep 112:clock_settime "
+        "115:clock_nanosleep 117:ptrace 129:kill 130:tkill 131:tgkill 138:rt_sigqueueinfo 161:sethostname 162:setdomainname "
+        "170:settimeofday 180:mq_open 181:mq_unlink 182:mq_timedsend 183:mq_timedreceive 186:msgget 187:msgctl 188:msgrcv 189:msgsnd "
+        "190:semget 191:semctl 192:semtimedop 193:semop 194:shmget 195:shmctl 196:shmat 198:socket 203:connect 206:sendto 211:sendmsg "
+        "217:add_key 218:request_key 219:keyctl 220:clone 221:execve 222:mmap 226:mprotect 240:rt_tgsigqueueinfo 265:open_by_handle_at "
+        "268:setns 269:sendmmsg 271:process_vm_writev 276:renameat2 277:seccomp 281:execveat 285:copy_file_range 287:pwritev2 "
+        "288:pkey_mprotect 424:pidfd_send_signal 425:io_uring_setup 429:move_mount 435:clone3 437:openat2 438:pidfd_getfd "
+        "441:epoll_pwait2 452:fchmodat2 463:setxattrat 466:removexattrat"
     ),
 }
 HEADERS = {"x86_64": "x86_64-linux-gnu/asm/unistd_64.h", "aarch64": "asm-generic/unistd.h"}

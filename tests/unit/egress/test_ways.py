@@ -85,8 +85,8 @@ def test_what_may_be_a_names_address_waits_for_the_first_answer_and_not_for_long
     assert not ways.is_open(("192.0.2.7", 443)) and ways.answer("out.example") == []
     assert 0.2 <= time.monotonic() - began < 30
     hangs.set()
-    assert done.wait(10)
-    deadline = time.monotonic() + 10
+    assert done.wait(60)
+    deadline = time.monotonic() + 60
     while not ways.is_open(("192.0.2.7", 443)) and time.monotonic() < deadline:
         time.sleep(0.01)
     assert ways.is_open(("192.0.2.7", 443)), "open once it is known"
@@ -100,7 +100,7 @@ def test_an_empty_answer_is_asked_for_again_and_a_found_one_is_not(monkeypatch: 
         asked.release()
         return next(answers)
 
-    found, deadline = Resolver(ask), time.monotonic() + 10
+    found, deadline = Resolver(ask), time.monotonic() + 60
     assert found.addresses("out.example", wait=True) == frozenset()
     while not found.addresses("out.example", wait=True) and time.monotonic() < deadline:
         time.sleep(0.01)

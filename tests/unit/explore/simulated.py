@@ -166,6 +166,7 @@ class Simulated:
         self.state = State()
         self.delivered = 0
         self.attempts = 1000
+        self.part: Mapping[str, Any] | None = None  # settings of what it calls, where that is another task
         self.no_clock = ""  # why the task's clock cannot be set
         self.memory: set[str] | None = None  # of the process that ended well last
         self.wander: Callable[[State, int], None] = lambda state, delivered: None  # for tasks that are not deterministic
@@ -174,6 +175,7 @@ class Simulated:
 
     def start(self) -> Mapping[str, Any]:
         tasks = {"shop.pay": self.settings, "celery.backend_cleanup": {}}
+        tasks |= {"shop.part": {**self.settings, **self.part}} if self.part is not None else {}
         return {"tasks": tasks, "python": "3.11.7", "celery": "5.6.3", "no_clock": self.no_clock}
 
     def publish(self, task: str, args: Sequence[Any], kwargs: Mapping[str, Any], later: float = 0.0) -> None:
@@ -223,10 +225,13 @@ class Simulated:
 
     def look(self, later: float = 0.0, kind: str = "") -> Node:
         state = copy.deepcopy(self.state)
-        pending = tuple(Message(i, "shop.pay", n, r, max(0.0, due - state.now), {"id": i}) for i, n, r, due in state.queue)
+        pending = tuple(Message(i, self._task(i), n, r, max(0.0, due - state.now), {"id": i}) for i, n, r, due in state.queue)
         ends = {end - state.now for end in state.locks.values() if end is not None}
         waits = tuple(sorted(ends | {message.eta for message in pending if message.eta}))
         return Node(state.shape(self.attempts), _world(state), pending, state, waits, state.now, "row" if state.stamps else "", state.now)
+
+    def _task(self, message: str) -> str:
+        return "shop.part" if self.part is not None and message.startswith("part") else "shop.pay"
 
     def restore(self, node: Node, wait: float = 0.0) -> float:
         self.state = copy.deepcopy(node.image)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.explore.culprits import _too_little, _too_much
+from harness.explore.culprits import _row, _too_little, _too_much
 
 
 @pytest.mark.parametrize(
@@ -26,3 +26,14 @@ from harness.explore.culprits import _too_little, _too_much
 def test_too_much_and_too_little(before: object, after: object, expected: object, much: bool, little: bool) -> None:
     difference = {"before": before, "after": after, "expected": expected}
     assert (_too_much(difference), _too_little(difference)) == (much, little)
+
+
+def test_a_row_is_known_again_in_another_walk_of_the_path() -> None:
+    """Where the message has another id, and it is later; what counts attempts is no such value."""
+
+    def of(message: str, attempt: int, at: str) -> tuple[object, str]:
+        return _row({"collection": "api.requests", "row": {"path": "/charges", "at": at, "key": f"{message}.{attempt}"}})
+
+    one = of("387853d0-e361-4a7d-8054-d8b39660df8f", 1, "2026-11-22T09:41:20")
+    assert one == of("6ffbc26b-94ca-41ca-afac-ed92eda437da", 1, "2026-11-23T09:43:20")
+    assert one != of("387853d0-e361-4a7d-8054-d8b39660df8f", 0, "2026-11-22T09:41:20")

@@ -109,3 +109,10 @@ def test_of_long_values_the_part_is_shown_that_differs() -> None:
     told = [found[name]["text"] for name in ("before", "expected", "after")]
     assert len(set(told)) == 3 and all(len(one) <= 80 and one.startswith("…") for one in told) and told[2].endswith("10 10 ")
     assert [len(brief([entry] * 20)), len(entry["after"]["text"])] == [8, 506]
+
+
+def test_a_row_that_is_there_twice_is_told_as_a_count() -> None:
+    """A database without a journal may have one key twice after a crash."""
+    row = {"number": 7, "done": 1}
+    once, twice = ({"db.progress": Collection("progress", (row,) * count, key=("number",))} for count in (1, 2))
+    assert told(once, twice) == [{"collection": "db.progress", "row": row, "before": 0, "after": 2, "expected": 1}]

@@ -68,3 +68,22 @@ def test_a_short_token_without_a_letter_is_one_all_the_same() -> None:
     varying = Varying()
     varying.learn([files("try-4f3a9c21"), files("try-77aa01be"), files("try-0b1c2d3e")])
     assert len({canonical(Freezer(varying, {}).freeze(changes({}, files(path)))) for path in ("try-12345678", "try-ab34cd56")}) == 1
+
+
+def test_longer_names_with_a_hyphen_in_them_or_none() -> None:
+    """As `secrets.token_urlsafe` draws them: the last character is one of four."""
+    dice, letters = random.Random(3), "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+
+    def name() -> str:
+        return f".stage-{''.join(dice.choices(letters, k=21))}{dice.choice('AQgw')}"
+
+    forms = set()
+    for _ in range(100):
+        one, other, third = name(), name(), name()
+        words = [(f"open {text} to write", f"rename {text} to 7.txt") for text in (one, other)]
+        assert DrawnNames().first_difference(stops(*words[0]), stops(*words[1])) is None, words
+        varying = Varying()
+        varying.learn([files(text, "7.txt") for text in (one, other, third)])
+        forms.add(canonical(Freezer(varying, {}).freeze(changes({}, files(name(), "7.txt")))))
+        assert not varying.is_temporary(name())
+    assert len(forms) == 1

@@ -282,3 +282,29 @@ def test_stopping_is_heard_between_effects() -> None:
 
 def test_same_seed_same_result() -> None:
     assert explored(RIGHT["retry once"]) == explored(RIGHT["retry once"])
+
+
+CALLS: Program = (("in", "one", (("call", 1),)), ("in", "part", (("set", "order", "paid"),)))
+
+
+@pytest.mark.parametrize(
+    ("late", "part", "declared", "verdict"),
+    [
+        (True, {"acks_late": False}, {}, "fails"),
+        (True, {"acks_late": False}, {"shop.part": "at_most_once"}, "certified"),
+        (True, {}, {}, "certified"),
+        (False, {"acks_late": True}, {"shop.pay": "at_most_once"}, "certified"),
+    ],
+)
+def test_what_a_task_calls_is_acknowledged_as_its_own_task_has_it(
+    late: bool, part: dict[str, Any], declared: dict[str, str], verdict: str
+) -> None:
+    simulated = Simulated(CALLS, {"acks_late": late})
+    simulated.part = part
+    question = Question("shop.pay", (7,), semantics=declared.get("shop.pay", ""), declared=declared)
+    result = explore(simulated, simulated, question, now=lambda: 0.0)
+    assert result.verdict == verdict, result.headline
+    if verdict == "fails":
+        assert result.flaws[0].word == "LOST" and "takes the call of shop.part with it" in result.headline
+    told = "whether calls of shop.part are done at all: it is declared at_most_once" in result.coverage.excluded
+    assert told == ("shop.part" in declared)

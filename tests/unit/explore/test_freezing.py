@@ -274,3 +274,28 @@ def test_a_time_that_varies_is_past_or_ahead_to_a_task_but_not_at_the_end() -> N
     assert len({form(NOW + 60, NOW), form(NOW - 60, NOW), form(NOW + 3600, NOW)}) == 3
     assert form(NOW + 60, None) == form(NOW + 3600, None)
     assert form(NOW - 1, NOW) == form(NOW - 1000, NOW)
+
+
+def test_a_long_number_that_looks_like_a_moment_by_chance_is_as_any_other() -> None:
+    def keyed(number: int) -> dict[str, Collection]:
+        return {"api.requests": Collection("requests", ({"key": f"order-{number}"},))}
+
+    learnt, moment = Varying(), int((NOW + 60) * 1e9)
+    learnt.learn([keyed(4_160_350_868_084_798_540), keyed(397_625_746_733_439_038)], [NOW, NOW + 2], NOW)
+    for now in (NOW, None):
+        freezer = [Freezer(learnt, {}, now=now, ordered=now is not None, span=(NOW, NOW + 9)) for _ in range(2)]
+        one, other = (canonical(form.freeze(changes({}, keyed(n)))) for form, n in zip(freezer, (moment, 7 * 10**18 + 1), strict=True))
+        assert one == other
+
+
+def test_message_ids_are_alike_however_long_their_random_number_is() -> None:
+    """`email.utils.make_msgid`: hundredths of a second, the process and 64 bits at random, with a dot between each."""
+
+    def mail(at: float, process: int, drawn: int) -> dict[str, Collection]:
+        return {"mail.mails": Collection("mails", ({"message_id": f"<{int(at * 100)}.{process}.{drawn}@localhost>"},))}
+
+    learnt = Varying()
+    learnt.learn([mail(NOW, 29160, 8_188_239_114_827_793_494), mail(NOW + 9, 29244, 2_080_898_164_791_135_029)], [NOW, NOW + 9], NOW)
+    others = [mail(NOW + 1, 30191, 16_609_279_843_798_148_834), mail(NOW + 2, 30197, 852_309_780_949_258_652)]
+    one, other = (canonical(Freezer(learnt, {}, now=NOW, ordered=True).freeze(changes({}, found))) for found in others)
+    assert one == other

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from harness.explore.graph import Graph, Survey
 from harness.explore.judge import Judge
-from harness.explore.rules import Limits, rules_of
+from harness.explore.rules import Limits, RulesOf
 from tests.unit.explore.simulated import SETTINGS, Program, Simulated, brute_force
 
 _KEYS = st.sampled_from(["a", "b"])
@@ -34,7 +34,7 @@ def surveyed(program: Program, kills: int, rules: dict[str, Any] | None = None) 
     goal = _clean_end(simulated, first)
     judge = Judge(simulated, first, goal, at_most_once=False)
     limits = Limits(kills=kills, flaws=10_000, worlds=10_000, seconds=1e9)
-    graph = Graph(simulated, simulated, judge, rules_of({**SETTINGS, **(rules or {})}), limits, now=lambda: 0.0)
+    graph = Graph(simulated, simulated, judge, RulesOf({"shop.pay": {**SETTINGS, **(rules or {})}}), limits, now=lambda: 0.0)
     return graph.explore(first), simulated
 
 
@@ -121,5 +121,15 @@ def test_a_stop_that_is_missed_is_missed_in_the_worlds() -> None:
     blind.publish("shop.pay", [], {})
     first = blind.look()
     judge = Judge(blind, first, _clean_end(blind, first), at_most_once=False)
-    graph = Graph(blind, blind, judge, rules_of(SETTINGS), Limits(kills=1, flaws=99), now=lambda: 0.0)
+    graph = Graph(blind, blind, judge, RulesOf({"shop.pay": SETTINGS}), Limits(kills=1, flaws=99), now=lambda: 0.0)
     assert {s.node.key for s in graph.explore(first).spots} < {s.node.key for s in survey.spots}
+
+
+def test_what_a_delivery_leaves_last_is_learnt_too() -> None:
+    """A message that it publishes at its end is in the queue at no stop of its own."""
+    from harness.explore.clean import execute
+
+    simulated = Simulated((("in", "one", (("call", 1),)), ("in", "part", (("set", "a", 1),))))
+    simulated.publish("shop.pay", [], {})
+    clean = execute(simulated, simulated, simulated.look(), Limits())
+    assert [[message.id for message in clean.seen[place].pending] for place in ((0, 1), (0, 2))] == [[], ["part0"]]

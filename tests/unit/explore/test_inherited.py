@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -78,3 +79,23 @@ def test_where_orphans_could_escape_no_effect_is_waited_for(monkeypatch: pytest.
     assert zygote._become_subreaper() == "prctl(PR_SET_CHILD_SUBREAPER) has no effect"
     with pytest.raises(Refused, match="PR_SET_CHILD_SUBREAPER"):
         EffectStops._begin(object.__new__(EffectStops), {"no_filter": "", "no_reaper": told})
+
+
+def test_a_connection_to_another_program_of_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `logging.handlers.SysLogHandler` opens one when it is made."""
+    monkeypatch.syspath_prepend(AGENT)
+    from celery_harness_agent import zygote
+
+    before = set(zygote._local_connections())
+    folder = os.open(tmp_path, os.O_RDONLY)
+    path = f"/proc/self/fd/{folder}/log"  # a path of a socket may have 107 bytes
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as log, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as app:
+        log.bind(path)
+        app.connect(path)
+        pair = socket.socketpair()
+        assert set(zygote._local_connections()) - before == {path}
+        for end in pair:
+            end.close()
+    os.close(folder)
+    targets = Targets({}, {}, tmp_path / "log")
+    assert unseen_from_the_beginning(os.getpid(), targets, [path]).startswith(f"the app is connected to {path} since it was imported")

@@ -67,6 +67,9 @@ DONE: Keys = {"reset:7": ("open", 3600), "recent:7": (["paid"], 3600)}
         ({**DONE, "draft:8": (1, 60)}, 1, None),  # a clean execution has one too, for a time
         ({**DONE, "reset:8": ("open", 3600)}, 1, "EFFECT"),
         ({**DONE, "voucher:7": (1, 60)}, 1, "EFFECT"),
+        ({**DONE, "released:7": (1, 60)}, 1, "EFFECT"),  # no lease
+        ({**DONE, "blocked:7": (1, 60)}, 1, "EFFECT"),  # no lock
+        ({**DONE, "redlock:7": (1, 60)}, 1, None),
     ],
 )
 def test_what_expires_is_forgiven_where_it_has_expired_or_is_held_for_a_while(found: Keys, after: float, word: str | None) -> None:
@@ -74,6 +77,17 @@ def test_what_expires_is_forgiven_where_it_has_expired_or_is_held_for_a_while(fo
     judge = Judge(CACHE, CACHE.node(1000, {}), goal, at_most_once=False, between=[CACHE.node(1000, {**DONE, "draft:7": (1, 60)})])
     fault = judge.judge(CACHE.node(1000 + after, found), [Outcome.SUCCESS], lost=False, killed=True)
     assert (fault and fault.word) == word
+
+
+def test_at_most_once_lets_a_row_stand_as_it_was_on_the_way() -> None:
+    done: Keys = {"sent": (2, 9e9), "state": ("sent", 9e9)}
+    between = [CACHE.node(0, {"sent": (1, 9e9), "state": ("sending", 9e9)}), CACHE.node(0, {"sent": (2, 9e9), "state": ("sending", 9e9)})]
+    judge = Judge(CACHE, CACHE.node(0, {"state": ("new", 9e9)}), CACHE.node(0, done), at_most_once=True, between=between)
+    for found in ({"sent": (1, 9e9), "state": ("sending", 9e9)}, {"sent": (1, 9e9), "state": ("sent", 9e9)}, {"state": ("sending", 9e9)}):
+        assert judge.judge(CACHE.node(0, found), [Outcome.KILLED], lost=True, killed=True) is None
+    for found in ({"sent": (3, 9e9), "state": ("sending", 9e9)}, {"sent": (1, 9e9), "state": ("lost", 9e9)}):
+        fault = judge.judge(CACHE.node(0, found), [Outcome.KILLED], lost=True, killed=True)
+        assert fault is not None and fault.word == "EFFECT" and len(fault.differences) == 1
 
 
 def test_at_most_once_looks_at_more_than_people_read() -> None:
@@ -100,3 +114,45 @@ def test_a_table_that_a_failed_call_has_made_is_no_part_of_its_work(
     judge = Judge(CACHE, CACHE.node(0, {}), CACHE.node(0, {"a": (1, 9)}), at_most_once=False)
     fault = judge.judge(CACHE.node(1, {"b": (1, 9)}), [Outcome.FAILURE], lost=False, killed=True)
     assert (fault and fault.word) == word
+
+
+@pytest.mark.parametrize(
+    ("end", "killed", "word"), [(Outcome.REJECTED, True, "LOST"), (Outcome.REJECTED, False, None), (Outcome.FAILURE, True, None)]
+)
+def test_a_call_that_is_rejected_undone_is_lost_without_anybody_being_told(end: Outcome, killed: bool, word: str | None) -> None:
+    before = CACHE.node(0, {})
+    judge = Judge(CACHE, before, CACHE.node(1, DONE), at_most_once=False)
+    fault = judge.judge(before, [end], lost=False, killed=killed)
+    assert (fault and fault.word) == word
+
+
+@pytest.mark.parametrize(
+    ("left", "after", "wrong"),
+    [
+        (43200, 1, True),
+        (21600, 1, False),
+        (21500, 90, False),
+        (21604, 1, False),  # a second more or less is no prolonging
+        (43200, 4000, False),  # until midnight, of which another has come
+    ],
+)
+def test_what_expires_may_not_live_longer_than_after_a_clean_execution(left: float, after: float, wrong: bool) -> None:
+    first, goal = CACHE.node(1000, {}), CACHE.node(1000, {"vip:7": (1, 21599)})
+    held = CACHE.node(1000, {"vip:7": (1, 21600)})
+    judge = Judge(CACHE, first, goal, at_most_once=False, between=[held], goals=[CACHE.node(91061, {"vip:7": (1, 21599)})])
+    fault = judge.judge(CACHE.node(1000 + after, {"vip:7": (1, left)}), [Outcome.SUCCESS], lost=False, killed=True)
+    assert (fault is not None) is wrong
+    if fault is not None:
+        (told,) = fault.differences
+        assert (told["collection"], told["row"], told["after"], told["expected"]) == (
+            "cache.~lives",
+            {"key": "vip:7"},
+            {"left": "12 h"},
+            {"left": "6 h"},
+        )
+
+
+def test_what_lives_until_a_moment_of_the_calendar_is_not_prolonged() -> None:
+    first, goal = CACHE.node(1000, {}), CACHE.node(1000, {"today:7": (1, 36000)})
+    judge = Judge(CACHE, first, goal, at_most_once=False, goals=[CACHE.node(91061, {"today:7": (1, 32339)})])
+    assert judge.judge(CACHE.node(4000, {"today:7": (1, 43000)}), [Outcome.SUCCESS], lost=False, killed=True) is None

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from harness.explore.changing import Listed, content_of
 from harness.explore.freezing import Change
 from harness.explore.recalled import Recalled
 from harness.explore.varying import Varying
@@ -19,6 +20,10 @@ def change(sign: str = "+", name: str = "db.orders", **row: Any) -> Change:
     return Change(sign, name, Collection("orders", (row,), key=("number",)), row)
 
 
+def these(*changes: Change) -> Listed:
+    return Listed(changes, content_of(changes))
+
+
 @pytest.fixture
 def recalled() -> Recalled:
     return Recalled(Varying())
@@ -28,11 +33,11 @@ def recalled() -> Recalled:
     "other", [change(number=7, state="paid"), change("-", number=7, state="new"), change(name="db.o", number=7, state="new")]
 )
 def test_the_same_content_has_the_same_key_and_no_other_has_it(recalled: Recalled, other: Change) -> None:
-    listed = [change(number=7, state="new")]
+    listed = these(change(number=7, state="new"))
     assert recalled.of(listed) is None
     recalled.keep(listed, "key", True, NOW)
-    assert recalled.of([change(number=7, state="new")]) == ("key", True)
-    assert recalled.of([other]) is None and recalled.of([]) is None and recalled.of([*listed, other]) is None
+    assert recalled.of(these(change(number=7, state="new"))) == ("key", True)
+    assert recalled.of(these(other)) is None and recalled.of(these()) is None and recalled.of(these(*listed.changes, other)) is None
 
 
 @pytest.mark.parametrize(
@@ -52,13 +57,13 @@ def test_the_same_content_has_the_same_key_and_no_other_has_it(recalled: Recalle
     ],
 )
 def test_what_may_name_a_time_is_not_kept(recalled: Recalled, value: object) -> None:
-    listed = [change(number=7, lease=value)]
+    listed = these(change(number=7, lease=value))
     recalled.keep(listed, "key", False, NOW)
     assert recalled.of(listed) is None
 
 
 def test_whatever_is_learnt_makes_it_forget(recalled: Recalled) -> None:
-    listed = [change(number=7)]
+    listed = these(change(number=7))
     recalled.keep(listed, "key", False, NOW)
     recalled.name_ids([ID])
     assert recalled.of(listed) is None

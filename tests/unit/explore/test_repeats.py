@@ -6,7 +6,7 @@ from typing import Any, cast
 import pytest
 
 from harness.explore.freezing import Freezer
-from harness.explore.repeats import repeats_among
+from harness.explore.repeats import keys_of_two, repeats_among
 from harness.explore.varying import Varying
 from harness.model.world import Collection, Row, StoreState
 from harness.ports.store import SeenEffect, Store
@@ -47,3 +47,17 @@ def test_a_repeat_of_something_else(taken: Row, repeated: Row, coarse: bool) -> 
     varying.learn([{"company.requests": Collection("requests", (request("k", {"item": "book", "id": one}),))} for one in (A, B)])
     found = repeats_among({"company": cast(Store, Company(taken, repeated))}, lambda: Freezer(varying, {}))
     assert [(one.collection, one.row, one.first) for one in found] == ([("company.requests", repeated, taken)] if coarse else [])
+
+
+def test_one_key_at_two_places_is_told() -> None:
+    """A service may know it at both, as Stripe does; the stub does not."""
+    rows = (
+        request("order-7", {"n": 1}, "/orders/7/authorize"),
+        request("order-7", {"n": 1}, "/orders/7/capture"),
+        request(None, {}, "/log"),
+    )
+    told = keys_of_two({"company.requests": Collection("requests", rows)})
+    assert told == [
+        "a company that knows a key wherever it comes: POST /orders/<digits>/authorize and POST /orders/<digits>/capture had the same"
+    ]
+    assert not keys_of_two({"company.requests": Collection("requests", rows[1:])})

@@ -27,13 +27,14 @@ def rerun(
     slept: float = 0.0,
     deadlines: tuple[float, ...] = (),
     waiting: int = 0,
+    worker: str = "",
 ) -> Rerun:
     told = messages or (_FIRST,) * len(way)
     steps = [Step(delivery, message, None, None, None) for (delivery, _), message in zip(way, told, strict=True)]
     node = Node("", World({}), (_FIRST,) * waiting, None, deadlines)
     endings = tuple(Ending(outcome, (), slept=slept) for _, outcome in way)
     replayed = Replayed(endings, (node,) * len(way), (None,) * len(way))
-    return rerun_of(Suspicion(Fault(word, (), "done"), Spot(node, tuple(steps))), replayed)
+    return rerun_of(Suspicion(Fault(word, ({"row": worker},) if worker else (), "done"), Spot(node, tuple(steps))), replayed)
 
 
 def test_a_crash_and_its_redelivery() -> None:
@@ -59,6 +60,7 @@ def test_a_retry_comes_when_it_is_due() -> None:
         (rerun(_KILLED, (Delivery(), Outcome.ENDLESS)), "it has no end"),
         (rerun(_KILLED, (Delivery(warm=True), Outcome.SUCCESS)), "the process that has run it"),
         (rerun(_KILLED, _DONE, messages=(_FIRST, _OTHER)), "messages beside the one of shop.charge"),
+        (rerun(_KILLED, _DONE, worker="explorer-0a1b@celery-harness"), "another worker's name"),
         (rerun(_KILLED, _DONE, waiting=2), "two messages at a time"),
         (rerun(_KILLED, (Delivery(), Outcome.DIED)), "ends as DIED without a crash of ours"),
         (rerun(_KILLED, (Delivery(0, None, 90061.0), Outcome.SUCCESS)), "25 h 1 min would have to pass for real"),

@@ -6,6 +6,7 @@ import json
 import uuid
 from collections.abc import Callable
 from contextlib import closing
+from datetime import datetime, timezone
 from typing import Any
 
 import pytest
@@ -69,11 +70,11 @@ def test_a_store_that_look_leaves_out_is_noticed_by_the_next_reset(shop: Shop, m
     look = Services.look
 
     def blind(self: Services, later: float = 0.0) -> Node:
-        hidden = self._stores.pop("cache")
+        hidden = self._parts.pop("cache")
         try:
             return look(self, later)
         finally:
-            self._stores["cache"] = hidden
+            self._parts["cache"] = hidden
 
     monkeypatch.setattr(Services, "look", blind)
     services.reset()
@@ -218,7 +219,7 @@ def _at(node: Node) -> Any:
 
 
 def test_settling_gives_up_in_words(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("harness.explore.surroundings._SETTLES_WITHIN", 0.05)
+    monkeypatch.setattr("harness.explore.parts._SETTLES_WITHIN", 0.05)
     monkeypatch.setattr(shop.api, "settled", lambda: False)
     with pytest.raises(EnvironmentFault, match=r"api did not come to rest within 0\.05 s"):
         shop.services.settle()
@@ -321,3 +322,45 @@ def test_a_first_world_that_names_no_time_is_put_back_for_the_next_exploration(
     assert other.reset() == pytest.approx(0, abs=1), "as if it had been made just now"
     again = other.look()
     assert (again.world, again.key) == (first.world, first.key)
+
+
+def test_messages_of_another_app_are_no_deliveries_but_count_as_what_was_sent(shop: Shop) -> None:
+    before = first(shop)
+    shop.services.answer_for({"shop.charge": {}})
+
+    def sent(times: int) -> Node:
+        shop.services.restore(before)
+        for _ in range(times):
+            shop.app.send_task("billing.charge", (7,), queue="celery")
+        found = shop.services.look()
+        assert [message.task for message in found.pending] == ["shop.charge"]
+        shop.services.take(found, 0)
+        return shop.services.look()
+
+    once, again, twice = sent(1), sent(1), sent(2)
+    assert once.pending == () and once.key == again.key != twice.key
+    assert shop.services.differences(once, again, before) == ()
+    (one,) = shop.services.differences(once, twice, before)
+    assert (one["collection"], one["before"], one["after"], one["expected"]) == ("broker.messages", 0, 2, 1)
+    assert any(words.startswith("what billing.charge does, which this app publishes") for words in shop.services.excludes())
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_when_a_retry_is_due_counts_unless_that_is_drawn(shop: Shop, known: bool) -> None:
+    """By the task's settings, or since executions differ in it."""
+    before = first(shop)
+
+    def retried(countdown: float) -> Node:
+        shop.services.restore(before)
+        shop.charge.apply_async((7,), retries=1, eta=datetime.fromtimestamp(shop.now + countdown, timezone.utc), task_id="retried")
+        return shop.services.look()
+
+    nodes = [retried(20), retried(40)]
+    assert nodes[0].key != nodes[1].key and nodes[0].deadlines
+    if known:
+        shop.services.answer_for({"shop.charge": {"retry_backoff": True, "retry_jitter": None}})
+    else:
+        shop.services.learn(nodes)
+    same = [retried(20), retried(40)]
+    assert same[0].key == same[1].key and same[0].deadlines == ()
+    assert [message.eta for message in same[1].pending] == pytest.approx([0, 40], abs=5)

@@ -1,7 +1,13 @@
 from __future__ import annotations
 
+import base64
+import gzip
 import json
+import pickle
 import time
+import zlib
+from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -9,6 +15,8 @@ import pytest
 from harness.explore.canonical import canonical
 from harness.explore.freezing import Freezer, changes
 from harness.explore.habits import Habit
+from harness.explore.judged import Unseen
+from harness.explore.leaves import leaves
 from harness.explore.varying import Varying
 from harness.model.world import Collection
 
@@ -255,3 +263,88 @@ def test_where_a_piece_of_a_long_text_ends_is_a_matter_of_luck() -> None:
     for end in (8192, 16_384, None):
         assert len({form(varying, exported(seed, end)) for seed in range(12)}) == 1
     assert form(varying, held(exported(4)["files.files"].rows[0]["text"] + "1,2\n")) != form(varying, exported(4))
+
+
+def test_what_is_compared_less_closely_is_told() -> None:
+    def sample(day: int, content: str) -> dict[str, Collection]:
+        return {
+            "db.plans": Collection("plans", ({"ref": "p7", "until": f"2026-11-{day}", "at": f"2026-11-{day - 20:02}"},), key=("ref",)),
+            "docs.files": Collection("files", ({"path": "a.bin", "size": 9, "sha256": content, "text": None},), key=("path",)),
+        }
+
+    begun, varying = 1_793_491_200.0, Varying()  # the first of November
+    varying.learn([sample(22, "x"), sample(22, "y")], [begun + 86_400, begun + 86_402], begun)
+    assert [name for name, _ in varying.vague()] == ["docs.files"]
+    varying.learn([sample(22, "x"), sample(24, "y")], [begun + 86_400, begun + 3 * 86_400], begun)
+    assert [name for name, _ in varying.vague()] == ["docs.files"]  # three weeks from now, on each day
+    varying.learn([sample(22, "x"), sample(29, "y")], [begun + 86_400, begun + 3 * 86_400], begun)
+    assert [words.partition(":")[0] for _, words in varying.vague()] == [
+        "what is in a.bin (docs.files)",
+        "how far ahead at (db.plans) lies, but within the hour",
+        "how far ahead until (db.plans) lies, but within the hour",
+    ]
+
+
+def _hex(raw: bytes) -> str:
+    return f"x'{raw.hex()}'"
+
+
+@pytest.mark.parametrize(
+    "encode",
+    [
+        lambda value: _hex(pickle.dumps(value)),
+        lambda value: _hex(pickle.dumps({**value, "at": datetime.fromtimestamp(value["at"])}, protocol=3)),
+        lambda value: _hex(zlib.compress(json.dumps(value).encode())),
+        lambda value: _hex(zlib.compress(pickle.dumps(value))),
+        lambda value: _hex(gzip.compress(json.dumps(value).encode())),
+        lambda value: base64.b64encode(json.dumps(value).encode()).decode(),
+        lambda value: base64.urlsafe_b64encode(zlib.compress(pickle.dumps(value))).decode().rstrip("="),
+    ],
+)
+def test_inside_of_what_is_encoded_only_what_varies_is_left_out(encode: Callable[[dict[str, Any]], str]) -> None:
+    def world(count: int, at: float) -> dict[str, Collection]:
+        return keys(("cart:7", encode({"count": count, "at": at})))
+
+    now = time.time() // 1 + 0.123456
+    varying = learnt(world(1, now), world(1, now + 2.5))
+    assert form(varying, world(1, now + 7.25)) == form(varying, world(1, now))
+    assert form(varying, world(2, now)) != form(varying, world(1, now))
+
+
+@pytest.mark.parametrize("text", ["Washington and others", "eyes wide shut", "x'80no'", "x'8004952e2e'", "x'789c0000000000'"])
+def test_what_looks_encoded_and_is_not_is_a_text(text: str) -> None:
+    assert list(leaves(text)) == [((), text)]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "told"),
+    [
+        (712, 355, True),
+        ("712", "355", True),
+        (0.25, 0.75, True),
+        ("took 17 ms", "took 9 ms", True),
+        ("some words", "other words, and more", True),
+        (A, B, False),
+        (712_345_678, 355_123_456, False),
+        (1_793_491_200.5, 1_793_491_203.5, False),
+        ("2026-11-01 00:00:00.5", "2026-11-01 00:00:03.5", False),
+        (1, 1, False),
+    ],
+)
+def test_what_varies_and_is_neither_a_time_nor_known_again_is_told(one: Any, other: Any, told: bool) -> None:
+    varying, begun = Varying(), 1_793_491_200.0
+    varying.learn([keys(("points:7", one)), keys(("points:7", other))], [begun, begun + 3], begun)
+    words = "what is in value of points:<digits> (cache.keys): it varies by itself, so that its look alone is compared"
+    assert list(varying.vague()) == ([("cache.keys", words)] if told else [])
+
+
+@pytest.mark.parametrize(
+    ("shown", "doubt"),
+    [(lambda: repr(time.monotonic()), True), (time.monotonic_ns, True), (lambda: time.monotonic() - 5000, False), (time.time, False)],
+)
+def test_a_clock_that_no_waiting_moves_is_a_doubt_where_it_is_kept(shown: Callable[[], Any], doubt: bool) -> None:
+    unseen = Unseen({}, ("broker",))
+    unseen.begin()
+    varying = learnt(keys(("last:7", 5_000_000.25)), keys(("last:7", 6_000_000.5)))
+    unseen.note_clock(varying, changes({}, keys(("last:7", shown()))))
+    assert any("time.monotonic()" in words for words in unseen.doubts()) is doubt

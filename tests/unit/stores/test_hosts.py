@@ -41,7 +41,7 @@ async def streams():
     return (await reader.read())[:15].decode()
 
 def get(url):
-    return json.load(urllib.request.urlopen(url, timeout=5))
+    return json.load(urllib.request.urlopen(url, timeout=30))
 
 def looked_up(port):
     return [answer[4] for answer in socket.getaddrinfo("api.stripe.com", port, type=socket.SOCK_STREAM)]

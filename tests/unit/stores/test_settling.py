@@ -48,12 +48,12 @@ def wait_for(settled: Callable[[], bool]) -> None:
     assert any(settled() for _ in itertools.repeat(None, 1_000_000))
 
 
-def test_ten_thousand_requests_that_nobody_waits_for(api: HttpStore) -> None:
+def test_thousands_of_requests_that_nobody_waits_for(api: HttpStore) -> None:
     """In bursts over many connections, new and kept; some clients hang up at once with their answers unread."""
     sent = 0
     with contextlib.ExitStack() as kept:
         open_ones = [kept.enter_context(connected(api)) for _ in range(20)]
-        for burst in range(100):
+        for burst in range(25):
             for number in range(80):
                 open_ones[number % 20].sendall(request(f"/{burst}", number))
             for number in range(20):
@@ -62,7 +62,7 @@ def test_ten_thousand_requests_that_nobody_waits_for(api: HttpStore) -> None:
             sent += 100
             wait_for(api.settled)
             assert count(api) == sent
-    assert sent == 10_000
+    assert sent == 2_500
     eventually(api.settled)
 
 

@@ -141,7 +141,7 @@ def test_it_has_not_settled_while_a_mail_is_on_its_way(store: SmtpStore) -> None
         asker.start()
         assert not asked and rows(store) == []
         held.set()
-        asker.join(10)
+        asker.join(60)
         assert asked == [False] or len(rows(store)) == 1
         eventually(store.settled)
         assert len(rows(store)) == 1
