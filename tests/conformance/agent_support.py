@@ -9,7 +9,6 @@ import re
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,6 +19,8 @@ from typing import Any
 
 import redis
 from celery import Celery
+
+from tests.ports import free_port
 
 HERE = Path(__file__).resolve().parent
 AGENT = HERE.parents[1] / "harness" / "agent"
@@ -78,9 +79,7 @@ class RedisServer:
     def start(self) -> RedisServer:
         self.folder.mkdir(parents=True, exist_ok=True)
         for _ in range(10):
-            with socket.socket() as probe:
-                probe.bind(("127.0.0.1", 0))
-                self.port = probe.getsockname()[1]
+            self.port = free_port()
             self.process = subprocess.Popen(
                 [
                     "redis-server",
@@ -99,7 +98,7 @@ class RedisServer:
                 stderr=subprocess.DEVNULL,
             )
             with contextlib.suppress(AssertionError):
-                wait_for(lambda: self.process.poll() is not None or self._answers(), "redis-server", 10)
+                wait_for(lambda: self.process.poll() is not None or self._answers(), "redis-server", 30)
             if self._answers():
                 return self
             self.stop()
@@ -137,7 +136,7 @@ class RedisServer:
     def stop(self) -> None:
         if self.process is not None:
             self.process.kill()
-            self.process.wait(10)
+            self.process.wait(60)
 
 
 @dataclass
@@ -305,7 +304,7 @@ class Bench:
         for process in self.processes:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
-            process.wait(10)
+            process.wait(60)
             if process.stdin is not None:
                 with contextlib.suppress(BrokenPipeError):
                     process.stdin.close()

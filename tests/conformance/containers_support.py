@@ -20,6 +20,7 @@ from harness.runtimes.containers.engine import Engine, available  # noqa: E402
 from harness.runtimes.containers.folders import Folders  # noqa: E402
 from harness.runtimes.containers.host import ContainerHost  # noqa: E402
 from harness.runtimes.containers.process import ContainerProcess  # noqa: E402
+from tests.e2e.containers import why_no_engine  # noqa: E402
 
 __all__ = [
     "PARENT",
@@ -69,7 +70,7 @@ def image(name: str) -> str:
 @pytest.fixture(scope="session", name="engine")
 def session_engine() -> Engine:
     """With the local images; without them the tests are skipped, or fail under CI=true."""
-    if why := available():
+    if why := why_no_engine():
         pytest.skip(f"needs a server: a container engine ({why})")
     engine = Engine.connect()
     known = {tag for found in engine.client.api.images() for tag in found["RepoTags"] or ()}

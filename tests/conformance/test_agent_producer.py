@@ -24,7 +24,7 @@ def arguments_of(run: Bench) -> dict[int, str]:
 
 def finish(run: Bench, process: Any) -> None:
     tell(process, "stop")
-    assert process.wait(20) == 0, run.logs()
+    assert process.wait(60) == 0, run.logs()
     assert kinds(run.records(), "down")
 
 
@@ -155,7 +155,7 @@ def test_the_producer_ends_with_whoever_speaks_to_it(tmp_path: Path) -> None:
         run.wait_record("call_ok", process=process)
         assert process.stdin is not None
         process.stdin.close()
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
 
 
 def test_custom_task_classes_and_routes_count(tmp_path: Path) -> None:

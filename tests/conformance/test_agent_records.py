@@ -80,7 +80,7 @@ class Run:
         return [r["s"] for r in self.of(call, "end")]
 
 
-@pytest.fixture(scope="module", params=parts(["prefork", "threads", "solo"], quick=["prefork", "threads"]))
+@pytest.fixture(scope="module", params=parts(["prefork", "threads", "solo"], quick=["prefork"]))
 def ran(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     with bench(tmp_path_factory.mktemp(request.param)) as run:
         yield Run(run, request.param)
@@ -280,8 +280,8 @@ def test_children_end_with_a_killed_main_process_and_the_worker_with_its_parent(
         run.wait_record("start", process=worker)
         children = [r["pid"] for r in kinds(run.records(), "child_up")]
         os.kill(worker.pid, signal.SIGKILL)
-        worker.wait(10)
-        wait_for(lambda: not any(_running(pid) for pid in children), "the children's end", 10)
+        worker.wait(60)
+        wait_for(lambda: not any(_running(pid) for pid in children), "the children's end")
         assert len(children) == 2
         run.records()  # asserts that no line is torn
 
@@ -289,7 +289,7 @@ def test_children_end_with_a_killed_main_process_and_the_worker_with_its_parent(
 def _running(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # the latter where it ends while it is looked at
         return False
 
 
@@ -302,7 +302,7 @@ def test_group_kills_under_load_leave_whole_journals(tmp_path: Path) -> None:
             worker = run.ready_worker("prefork", name=f"w-{number}")
             run.wait_record("end", count=40 * (number + 1))
             os.killpg(worker.pid, signal.SIGKILL)
-            worker.wait(10)
+            worker.wait(60)
         records: list[Any] = run.records()
         delivered = {r["d"] for r in kinds(records, "deliver")}
         assert {r["d"] for r in kinds(records, "start", "end", "ack")} <= delivered

@@ -88,7 +88,7 @@ def test_pause_group_stops_all_processes(tmp_path: Path) -> None:
         assert len(kinds(run.records(), "strike")) == 1
 
 
-@pytest.mark.parametrize("point", ["start", "before_ack"])
+@pytest.mark.parametrize("point", parts(["start", "before_ack"], quick=["before_ack"]))
 def test_wait_holds_the_task_until_it_is_released(tmp_path: Path, point: str) -> None:
     with bench(tmp_path) as run:
         run.settings["triggers"] = [trigger(point, "wait", fault=4)]
@@ -105,16 +105,17 @@ def test_wait_holds_the_task_until_it_is_released(tmp_path: Path, point: str) ->
         assert strike["m"] <= waiting["m"] < released["m"]
 
 
-@pytest.mark.parametrize(
-    ("pool", "suffix", "nth", "written"),
-    [
-        ("prefork", "#2", 1, {"a": 1}),
-        ("prefork", "#2", 2, {"a": 3, "b": 1}),
-        ("prefork", "", 5, {"a": 3, "b": 1}),
-        ("threads", "#3", 2, {"a": 3, "b": 2}),
-        ("solo", "#2", 2, {"a": 3, "b": 1}),
-    ],
-)
+#: Pool, which hit of an execution, which execution or hit: what is written by then.
+LINES = [
+    ("prefork", "#2", 1, {"a": 1}),
+    ("prefork", "#2", 2, {"a": 3, "b": 1}),
+    ("prefork", "", 5, {"a": 3, "b": 1}),
+    ("threads", "#3", 2, {"a": 3, "b": 2}),
+    ("solo", "#2", 2, {"a": 3, "b": 1}),
+]
+
+
+@pytest.mark.parametrize(("pool", "suffix", "nth", "written"), parts(LINES, quick=LINES[1:4]))
 def test_line_points(tmp_path: Path, pool: str, suffix: str, nth: int, written: dict[str, int]) -> None:
     """The blow falls just before the line runs: what the user's file holds is the proof."""
     line = line_of("steps")

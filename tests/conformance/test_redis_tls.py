@@ -79,7 +79,7 @@ def without_tls(folder: Path) -> RedisServer:
     return RedisServer(folder, program=wheels_program())
 
 
-@pytest.mark.parametrize("encrypted", [True, False])
+@pytest.mark.parametrize("encrypted", parts([True, False], quick=[True]))
 def test_all_that_celery_does_is_within_the_rights_of_its_logins(tmp_path: Path, good: RedisServer, encrypted: bool) -> None:
     with running(without_tls(tmp_path / "plain")) as plain:
         _everything(tmp_path, good if encrypted else plain)

@@ -140,7 +140,7 @@ def leave_in_rabbit(end: Endpoint) -> list[Any]:
     producer = connection.Producer()
     for number in range(3):
         producer.publish({"n": number}, exchange=exchange, routing_key="ghost.1", delivery_mode=2)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while queue.get() is None:  # unacked from now on
         assert time.monotonic() < deadline
     Queue("left", Exchange("amq.fanout", "fanout", passive=True))(channel).declare()
@@ -288,7 +288,7 @@ def test_one_that_died_while_it_waited_is_not_taken(hands: Callable[[str], Hands
     server, lease = both.begin()
     assert lease.give_back(server, sound=True)
     server.process.popen.kill()
-    server.process.popen.wait(10)
+    server.process.popen.wait(60)
     other, lease = both.begin()
     assert other is not server and other.answers()
 

@@ -18,6 +18,7 @@ from harness.runtimes.containers.runtime import ContainerRuntime
 from harness.runtimes.processes.runtime import ProcessRuntime
 from harness.scenario import load_scenarios
 from tests.e2e.containers import client, needs_engine
+from tests.parts import parts
 
 APP = """from celery import Celery
 
@@ -136,9 +137,9 @@ def test_an_old_server_is_gone_before_another_one_has_its_name(command: Callable
 
     monkeypatch.setattr(Engine, "start", watched)
     several = command("containers")
-    told = [several.run(several.system(broker=broker))["Broker"] for broker in ("redis", {"kind": "redis", "persistence": False}, "redis")]
+    told = [several.run(several.system(broker=broker))["Broker"] for broker in ("redis", {"kind": "redis", "persistence": False})]
     told.append(several.run(several.system(broker={"kind": "redis", "tls": True}))["Broker"])
-    assert beside == [0, 0, 0, 0]
+    assert beside == [0, 0, 0]
     assert all(text.startswith("Redis ") and "started by this run" in text for text in told), told
 
 
@@ -179,7 +180,7 @@ LEARNT = {
 }
 
 
-@pytest.mark.parametrize("what", list(LEARNT))
+@pytest.mark.parametrize("what", parts(LEARNT, quick=["a database", "another program", "a library in C"]))
 def test_an_answer_about_the_app_is_no_older_than_what_it_was_made_of(
     command: Callable[..., Command], tmp_path_factory: pytest.TempPathFactory, what: str
 ) -> None:

@@ -184,7 +184,7 @@ def test_a_seat_shows_what_a_container_of_its_own_shows(runs: Runs, alone: dict[
     assert same == container
 
 
-@pytest.mark.parametrize("what", list(TAKEN_BACK))
+@pytest.mark.parametrize("what", parts(TAKEN_BACK, quick=["nothing", "files in /tmp", "shared memory", "a daemon"]))
 def test_what_can_be_taken_back_is_gone(runs: Runs, alone: dict[str, Any], what: str) -> None:
     first = runs.begin()
     process = start(first, TAKEN_BACK[what])
@@ -205,7 +205,6 @@ def test_what_can_be_taken_back_is_gone(runs: Runs, alone: dict[str, Any], what:
         quick=[
             "a file in the image's folders",
             "a file that was changed and looks as before",
-            "System V's memory",
             "a connection that closes",
             "the limits of process 1",
         ],

@@ -32,7 +32,7 @@ def test_clean_removes_what_a_killed_server_left(tmp_path: Path) -> None:
     assert process.stdout is not None
     assert any(json.loads(line).get("phase") == "run" for line in process.stdout), "the load has begun"
     end(process, signal.SIGKILL)
-    wait_until(lambda: not processes_of(shop.folder), "all end with their parent", 15)
+    wait_until(lambda: not processes_of(shop.folder), "all end with their parent")
     told = shop.run("clean", "--dry-run").stdout
     (line,) = [line for line in told.splitlines() if "shared memory" in line]
     number = line.split("shared memory ")[1].split()[0]

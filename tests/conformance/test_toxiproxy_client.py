@@ -268,7 +268,7 @@ def test_a_server_that_hangs(healthy: Server, serve: Callable[[socket.socket], N
         began = time.monotonic()
         with pytest.raises(EnvironmentFault, match=r"hangs: asked to .* no answer within 0\.3 s") as caught:
             what(proxies, link)
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < 20
         assert caught.match(words)
         assert caught.value.hint
         assert not proxies.ready()

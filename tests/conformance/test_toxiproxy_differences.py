@@ -97,16 +97,16 @@ def test_changes_under_load(kind: str, upstream: Upstream) -> None:
 def test_waiting_reset(kind: str, upstream: Upstream) -> None:
     with serving(kind) as server:
         address = server.proxy(upstream.port)
-        server.toxic("reset_peer", timeout=2000)
+        server.toxic("reset_peer", timeout=3000)
         with connected(address, upstream) as pair:
             sent = time.monotonic()
             pair.upstream.sendall(b"x")
             time.sleep(0.2)  # the wait has begun: nothing shows it from outside
             began = time.monotonic()
             server.remove("reset_peer_downstream")
-            assert (time.monotonic() - began < 1.0) is agreed("waiting_reset", server)
+            assert (time.monotonic() - began < 1.5) is agreed("waiting_reset", server)
             assert ending(pair.client) == "reset"
-            assert 1.9 < time.monotonic() - sent < 2.0 + DEADLINE
+            assert 2.9 < time.monotonic() - sent < 3.0 + DEADLINE
 
 
 def test_half_refused_change(server: Server) -> None:

@@ -22,7 +22,7 @@ from harness.runtimes.containers.engine import Engine, available
 from harness.runtimes.containers.worker_image import worker_image
 from tests.e2e.support import Project, wait_until
 
-__all__ = ["Cable", "Standing", "client", "made_image", "needs_engine", "run_of"]
+__all__ = ["Cable", "Standing", "client", "made_image", "needs_engine", "run_of", "why_no_engine"]
 
 _RUN, _PART = "celery-harness.run", "celery-harness.part"
 _IMAGES = ("python", "redis", "toxiproxy")
@@ -34,9 +34,18 @@ def client() -> Any:
     return docker.from_env(timeout=60)
 
 
+def why_no_engine() -> str:
+    """'' where one answers. One that is there and busy is asked again: the harness itself gives it a few seconds."""
+    why = available()
+    for _ in range(9):
+        if "timed out" in why:
+            why = available()
+    return why
+
+
 def needs_engine(*images: str) -> None:
     """With the local images; without them the test is skipped, or fails under CI=true."""
-    if why := available():
+    if why := why_no_engine():
         pytest.skip(f"needs a server: a container engine ({why})")
     known = {tag for found in client().api.images() for tag in found["RepoTags"] or ()}
     if missing := [name for name in (*_IMAGES, *images) if f"celery-harness/{name}:local" not in known]:

@@ -110,7 +110,7 @@ FOREIGN = {
 }
 
 
-@pytest.mark.parametrize("setting", parts(FOREIGN, quick=["broker_url", "result_backend", "a client at import"]))
+@pytest.mark.parametrize("setting", parts(FOREIGN, quick=["broker_url", "a client at import"]))
 def test_an_app_on_somebody_elses_server_never_reaches_it(tmp_path: Path, setting: str, redis_server_program: str, free_port: int) -> None:
     """A second, real Redis is watched: it sees no connection but the test's own."""
     import redis

@@ -13,8 +13,9 @@ from harness.gate.figures import SHARES, Figures, Key, Part
 from harness.model.result import RunResult
 from tests.e2e.gate_support import SHOP, commit, gate_project, told, write_scenario
 from tests.e2e.support import Project, end, wait_until
+from tests.parts import parts
 
-LOAD = [{"send": "shop.work", "args": [1], "count": 9}, {"send": "shop.work", "args": [2], "rate": "2/s", "count": 6}]
+LOAD = [{"send": "shop.work", "args": [1], "count": 9}, {"send": "shop.work", "args": [2], "rate": "20/s", "count": 6}]
 CHEAP = {"system": {"workers": {"pay": {"replicas": 1, "concurrency": 1, "pool": "solo"}}}, "load": LOAD}
 
 
@@ -75,15 +76,15 @@ def test_a_commit_against_the_working_tree(shop: Project) -> None:
     assert "worktrees" not in [path.name for path in (shop.folder / ".git").iterdir() if any(path.glob("*"))]
 
 
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (["--a-commit", "HEAD"], "git"),
-        (["--b", "workers.pay.concurency=2"], "concurency"),
-        (["--b", "nonsense"], "KEY=VALUE"),
-    ],
-)
-def test_what_cannot_be_run_is_refused_and_leaves_nothing(shop: Project, arguments: list[str], said: str) -> None:
+REFUSED = [
+    (("--a-commit", "HEAD"), "git"),
+    (("--b", "workers.pay.concurency=2"), "concurency"),
+    (("--b", "nonsense"), "KEY=VALUE"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "said"), parts(REFUSED, quick=REFUSED[:2]))
+def test_what_cannot_be_run_is_refused_and_leaves_nothing(shop: Project, arguments: tuple[str, ...], said: str) -> None:
     done = shop.run("compare", "scenarios/s.yaml", "--interleave", "1", "--runtime", "processes", *arguments)
     assert done.returncode == 2 and said in done.stderr, told(done)
     assert not (shop.folder / "reports").exists()

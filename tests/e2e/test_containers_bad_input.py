@@ -7,7 +7,7 @@ import json
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -28,6 +28,7 @@ from tests.parts import chosen, parts
 
 LONG = {"load": [{"send": "shop.work", "args": [1], "rate": "5/s", "for": "60s"}]}
 NOWHERE = "localhost:1/nobody/nothing:1"
+RUNTIMES = ("processes", "containers")
 DYING = (
     APP
     + """
@@ -72,9 +73,14 @@ def cases(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         one.env = {"DOCKER_HOST": "unix:///nonexistent/docker.sock"}
         return ran(one)
 
+    wanted = chosen(request, "case")
     with ExitStack() as stack, ThreadPoolExecutor(3) as pool:
-        exits = stack.enter_context(made_image("exits", *replaced("echo the data are damaged; exit 7")))
-        ends = stack.enter_context(made_image("ends", "RUN printf '#!/bin/sh\\nexit 7\\n' >/usr/bin/python && chmod 755 /usr/bin/python"))
+
+        def image(case: str, name: str, *lines: str) -> str:
+            return stack.enter_context(made_image(name, *lines)) if case in wanted else ""
+
+        exits = image("server exits", "exits", *replaced("echo the data are damaged; exit 7"))
+        ends = image("Python ends", "ends", "RUN printf '#!/bin/sh\\nexit 7\\n' >/usr/bin/python && chmod 755 /usr/bin/python")
         begun: dict[str, Callable[[], Done]] = {
             "no engine": engineless,
             "no image of a server": lambda: ran(shop("server"), system={"images": {"redis": NOWHERE}}),
@@ -86,7 +92,7 @@ def cases(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
             "server exits": lambda: ran(shop("exits"), system={"images": {"redis": exits}}),
             "worker exits": lambda: ran(shop("dies", shop=DYING)),
         }
-        yield {name: pool.submit(begun[name]) for name in chosen(request, "case")}
+        yield {name: pool.submit(begun[name]) for name in wanted}
 
 
 def replaced(script: str) -> list[str]:
@@ -111,9 +117,8 @@ WORDS = {
 BAD_INPUT = ("no such module",)
 
 
-@pytest.mark.parametrize(
-    "case", parts(WORDS, quick=["no engine", "no image of a server", "no Celery", "no such module", "server exits", "worker exits"])
-)
+#: `make test` has what is not there, and an engine that is not, in tests/conformance/test_containers_trouble.py and test_local_images.py.
+@pytest.mark.parametrize("case", parts(WORDS, quick=["no image of a server", "no such module", "server exits"]))
 def test_what_is_wrong_is_said(cases: dict[str, Future[Done]], case: str) -> None:
     done = cases[case].result()
     assert done.code == (2 if case in BAD_INPUT else 3), done.text
@@ -190,7 +195,7 @@ def server_of(run: subprocess.Popen[str], *words: str) -> psutil.Process:
 
 @pytest.fixture(scope="module")
 def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., list[Running]]]:
-    """Starts a run on each runtime, side by side, and hits each once a task has succeeded; what is left afterwards is stopped."""
+    """Starts a run on each of the runtimes, side by side, and hits each once a task has succeeded; what is left afterwards is stopped."""
     needs_engine()
     started: list[Running] = []
 
@@ -204,9 +209,9 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., lis
             server_of(run.process, *PROGRAMS[part]).send_signal({"kill": signal.SIGKILL, "freeze": signal.SIGSTOP}[blow])
         return run
 
-    def start(part: str, blow: str, **scenario: Any) -> list[Running]:
+    def start(part: str, blow: str, runtimes: Sequence[str] = RUNTIMES, **scenario: Any) -> list[Running]:
         with ThreadPoolExecutor(2) as pool:
-            return [f.result() for f in [pool.submit(hit, runtime, part, blow, scenario) for runtime in ("processes", "containers")]]
+            return [f.result() for f in [pool.submit(hit, runtime, part, blow, scenario) for runtime in runtimes]]
 
     yield start
     for run in started:
@@ -255,23 +260,27 @@ def test_a_server_that_dies_in_mid_run(both: Callable[..., list[Running]], part:
 _LOAD = [{**LONG["load"][0], "for": "6s"}]
 HANGS: dict[str, dict[str, Any]] = {
     "before the fault begins": {"timeline": partition("4s", "1s"), "load": _LOAD},
-    "while it lasts": {"phase": "fault", "timeline": partition("2500ms", "3s"), "load": _LOAD, "drain": {"timeout": "60s"}},
+    "while it lasts": {"phase": "fault", "timeline": partition("1500ms", "5s"), "load": _LOAD, "drain": {"timeout": "60s"}},
 }
 
 
 @pytest.fixture(scope="module")
-def hanging(request: pytest.FixtureRequest, both: Callable[..., list[Running]]) -> dict[str, list[Running]]:
-    """By when it began to hang. One after the other; then they all wait."""
-    return {when: both("toxiproxy", "freeze", **scenario) for when, scenario in HANGS.items() if when in chosen(request, "when")}
+def hanging(request: pytest.FixtureRequest, both: Callable[..., list[Running]]) -> dict[tuple[str, str], Running]:
+    """By when it began to hang, and where. One after the other; then they all wait."""
+    return {
+        (when, runtime): both("toxiproxy", "freeze", [runtime], **HANGS[when])[0] for when, runtime in chosen(request, "when", "runtime")
+    }
 
 
-@pytest.mark.parametrize("when", parts(HANGS, quick=["while it lasts"]))
-def test_a_toxiproxy_that_hangs(hanging: dict[str, list[Running]], when: str) -> None:
+#: The same code asks a server of either runtime: in `make test` it is the one in a container that hangs.
+@pytest.mark.parametrize(
+    ("when", "runtime"), parts([(when, runtime) for when in HANGS for runtime in RUNTIMES], quick=[("while it lasts", "containers")])
+)
+def test_a_toxiproxy_that_hangs(hanging: dict[tuple[str, str], Running], when: str, runtime: str) -> None:
     """A fault that cannot begin is told at once; one that cannot be healed, when it was asked twice: long before the drain may end."""
-    for run in hanging[when]:
-        error = run.fails(40)
-        assert "Toxiproxy at" in error and "proxy pay-1--broker" in error
-        assert "hangs: asked to" in error and "its last lines" in error
+    error = hanging[when, runtime].fails(55)
+    assert "Toxiproxy at" in error and "proxy pay-1--broker" in error
+    assert "hangs: asked to" in error and "its last lines" in error
 
 
 #: A part of it is in tests/conformance/test_containers_trouble.py.

@@ -23,7 +23,7 @@ app.conf.task_acks_late = True
 
 @app.task(name="shop.long")
 def long():
-    time.sleep(4)
+    time.sleep(2.5)
 
 
 @app.task(name="shop.short")
@@ -35,9 +35,11 @@ POLLING = {
     "system": {"redelivery": "8s", "workers": {"pay": {**SOLO, "concurrency": 2, "pool": "prefork"}}},
     "load": [{"send": "shop.long", "count": 1}],
 }
+#: From the start of the long task on, however late that is: the worker has it, and asks for more.
+MEANWHILE = {"when": {"task": "shop.long", "reaches": "start"}, "for": "1500ms", "between": ["pay", "broker"]}
 CELLS: dict[str, dict[str, Any]] = {
-    "stalled": {**POLLING, "timeline": [{"at": "1s", "for": "2s", "fault": "net.partition", "between": ["pay", "broker"]}]},
-    "late": {**POLLING, "timeline": [{"at": "1s", "for": "2s", "fault": "net.latency", "between": ["pay", "broker"], "latency": "50ms"}]},
+    "stalled": {**POLLING, "timeline": [{**MEANWHILE, "fault": "net.partition"}]},
+    "late": {**POLLING, "timeline": [{**MEANWHILE, "fault": "net.latency", "latency": "50ms"}]},
     "another": {
         "system": {"redelivery": "8s", "workers": {"pay": SOLO, "spare": {**SOLO, "queues": ["nobody"]}}},
         "load": [{"send": "shop.short", "rate": "5/s", "for": "4s"}],

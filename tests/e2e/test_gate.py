@@ -15,15 +15,15 @@ from tests.e2e.support import Project, end, processes_of, wait_until
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """Four cells that hold, one that fails, one without evidence, one that overrides a setting, one short and one long; by their tags."""
+    """Two cells that hold, one that fails, one without evidence, one that overrides a setting, one short and one long; by their tags."""
     made = gate_project(tmp_path_factory.mktemp("gate"))
-    kill = {"when": {"task": "shop.work", "reaches": f"shop_broken.py:{LINE}", "nth": 2}, "fault": "worker.kill", "restart_after": "100ms"}
+    kill = {"when": {"task": "shop.work", "reaches": f"shop_broken.py:{LINE}", "nth": 1}, "fault": "worker.kill", "restart_after": "100ms"}
     late = {"when": {"task": "shop.work", "nth": 1000}, "fault": "worker.kill", "restart_after": "100ms"}
     load = [{"send": "shop.work", "args": ["${{ matrix.order }}"], "count": CALLS}]
-    write_scenario(made, "right", matrix={"order": [1, 2, 3, 4]}, load=load)
-    # A solo worker sends its ack after the task; and nobody may deliver the order anew while the one before it runs.
+    write_scenario(made, "right", matrix={"order": [1, 2]}, load=load)
+    # A solo worker sends its ack after the task; and however late an ack comes, nobody may deliver the order anew before it.
     forked = {"app": "shop_broken:app", "redelivery": "10s", "workers": {"pay": {"replicas": 1, "concurrency": 1}}}
-    write_scenario(made, "broken", tags=["broken"], system=forked, timeline=[kill], load=[{"send": "shop.work", "args": [1], "count": 2}])
+    write_scenario(made, "broken", tags=["broken"], system=forked, timeline=[kill], load=[{"send": "shop.work", "args": [1], "count": 1}])
     write_scenario(made, "never-bites", tags=["doubtful"], timeline=[late])
     write_scenario(made, "short", tags=["mixed"])
     write_scenario(made, "long", tags=["mixed"], load=[{"send": "shop.work", "args": [1], "rate": "1/s", "for": "10m"}])
@@ -42,7 +42,7 @@ def whole(shop: Project) -> dict[str, Any]:
 
 def test_the_right_twin_passes(whole: dict[str, Any]) -> None:
     assert whole["verdict"] == "pass"
-    assert [cell["key"] for cell in whole["cells"]] == [f"scenarios/right.yaml [order={n}]" for n in (1, 2, 3, 4)] == whole["plan"]
+    assert [cell["key"] for cell in whole["cells"]] == [f"scenarios/right.yaml [order={n}]" for n in (1, 2)] == whole["plan"]
     assert not whole["left_out"]
     assert all(cell["measures"]["samples"] == CALLS and cell["measures"]["p50"] > 0 for cell in whole["cells"])
 
@@ -83,7 +83,7 @@ def test_a_budget_for_nothing_is_inconclusive(shop: Project) -> None:
     done = shop.run("gate", "--budget", "100ms", "--reports", "nothing", "--json")
     assert done.returncode == 4, told(done)
     nothing = gate_of(shop, "nothing")
-    assert not nothing["cells"] and len(nothing["left_out"]) == 4
+    assert not nothing["cells"] and len(nothing["left_out"]) == 2
     assert json.loads(done.stdout.splitlines()[-1])["result"] == nothing
 
 
@@ -99,10 +99,10 @@ def test_overrides_are_refused_unless_allowed(shop: Project) -> None:
 
 #: `make test` merges shards in test_ci_action.py and test_certify.py.
 @pytest.mark.exhaustive
-def test_four_shards_merged_equal_the_whole(shop: Project, whole: dict[str, Any]) -> None:
+def test_shards_merged_equal_the_whole(shop: Project, whole: dict[str, Any]) -> None:
     parts = []
-    for index in (1, 2, 3, 4):
-        done = shop.run("gate", "--shard", f"{index}/4", "--reports", f"shard-{index}")
+    for index in (1, 2):
+        done = shop.run("gate", "--shard", f"{index}/2", "--reports", f"shard-{index}")
         assert done.returncode == 0, told(done)
         parts.append(f"shard-{index}/gate/gate.json")
     done = shop.run("merge", *parts, "--reports", "merged")
@@ -115,7 +115,7 @@ def test_four_shards_merged_equal_the_whole(shop: Project, whole: dict[str, Any]
     written = {path.name for path in (shop.folder / "whole" / "gate").iterdir()}
     assert {path.name for path in (shop.folder / "merged" / "gate").iterdir()} == written
 
-    for bad, words in ((parts[:3], "missing: shard 4/4"), ([*parts, parts[0]], "shard 1 is there twice")):
+    for bad, words in ((parts[:1], "missing: shard 2/2"), ([*parts, parts[0]], "shard 1 is there twice")):
         done = shop.run("merge", *bad, "--reports", "bad")
         assert done.returncode == 2 and words in done.stderr, told(done)
     assert not (shop.folder / "bad").exists()

@@ -74,7 +74,7 @@ def test_a_planted_bug_is_found_made_small_saved_and_replayed(app: str, tmp_path
 
 
 def test_a_right_twin_passes(tmp_path: Path) -> None:
-    hunt = _BY_APP["shipments_broken"]
+    hunt = _BY_APP["orders_early"]
     machine = seed(1)(hunt.machine(hunt.right, tmp_path, with_budget(2)))
     machine.TestCase.settings = settings(machine.TestCase.settings, database=None)  # type: ignore[attr-defined]
     run(machine)
@@ -125,7 +125,7 @@ CALLS = call_lists(calls(work), max_size=2)
 FAULTS = fault_plans(["task.crash"], min_faults=1, max_faults=1, points=lines_of(work)[1:])
 
 
-@chaos(CALLS, FAULTS, examples=3, shrinking=6, settings=settings(database=None))
+@chaos(CALLS, FAULTS, examples=3, shrinking=2, settings=settings(database=None))
 def test_work(trial, tmp_path):
     result = trial.run()
     assert result is None or result.calls == len(trial.calls)
@@ -141,5 +141,5 @@ def test_chaos_is_a_test_like_any_other(late: bool, tmp_path: Path) -> None:
     assert session.outcomes == {"test_work": "passed" if late else "failed"}, session.text
     if not late:
         assert re.search(r"LOST\b", session.text)
-        assert "task.crash when call 1 reaches shop.py:" in session.text
+        assert re.search(r"task\.crash when call [12] reaches shop\.py:", session.text), "made no smaller than two further runs allow"
         assert "celery-harness run" in session.text

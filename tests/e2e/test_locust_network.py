@@ -23,7 +23,7 @@ SPEC = {"file": "users.py", "users": 3, "for": "4s"}
 TOLERANT = {**SPEC, "options": ["--exit-code-on-error=0"]}
 
 
-@pytest.mark.parametrize("processes", parts([1, 2], quick=[1]))
+@pytest.mark.parametrize("processes", parts([1, 2], quick=[]))
 def test_users_of_an_encrypted_broker(tmp_path: Path, processes: int) -> None:
     made = project(tmp_path, users=USERS)
     tls = {"kind": "redis", "tls": True}
@@ -44,6 +44,8 @@ def test_users_do_not_send_to_a_broker_whose_certificate_is_for_somebody_else(tm
     assert "the certificate is for wrong.example, not for 127.0.0.1" in done.stdout + done.stderr
 
 
+#: `make test` has whose way latency slows, and whose not, in test_partition_truth.py.
+@pytest.mark.exhaustive
 def test_a_slow_way_to_the_broker_is_what_users_feel(tmp_path: Path) -> None:
     """200 ms each way of the users' alone, from the second second on: before that a publish takes no such time."""
     made = project(tmp_path, users=USERS)
@@ -94,6 +96,8 @@ def test_publishes_that_a_reset_cuts_are_sent_again_or_counted_as_failed(tmp_pat
     assert result["fates"].get("lost", 0) == 0 and result["fates"]["succeeded"] >= result["calls"] - failed
 
 
+#: `make test` has what is not in egress in conformance/test_agent_guard.py, and other users whose host is, in test_locust.py.
+@pytest.mark.exhaustive
 def test_what_other_users_connect_to_has_to_be_in_egress(tmp_path: Path) -> None:
     with web_page() as (port, asked):
         made = project(tmp_path, users=SHAPE.replace("PORT", str(port)))

@@ -6,6 +6,7 @@ import csv
 import json
 import math
 import shutil
+import signal
 import socket
 import urllib.error
 import urllib.request
@@ -16,7 +17,7 @@ from typing import Any
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from tests.e2e.support import Project, project, wait_until
+from tests.e2e.support import Project, end, project, wait_until
 
 _RABBITMQ = shutil.which("rabbitmq-server") or Path("/usr/lib/rabbitmq/bin/rabbitmq-server").exists()
 
@@ -58,14 +59,14 @@ def measured(document: dict[str, Any], metric: str, **part: str) -> dict[str, An
 def test_a_frozen_broker_is_not_omitted(shop: Project) -> None:
     """Coordinated omission: whoever waits for slow answers before asking again would report milliseconds here."""
     path = shop.scenario(
-        load=[{"send": "shop.work", "args": [1], "rate": "50/s", "for": "8s"}],
-        timeline=[{"at": "3s", "for": "2s", "fault": "broker.pause"}],
+        load=[{"send": "shop.work", "args": [1], "rate": "50/s", "for": "5s"}],
+        timeline=[{"at": "1500ms", "for": "2s", "fault": "broker.pause"}],
         system={"redelivery": "15s", "workers": {"pay": {"replicas": 2, "concurrency": 2}}},
     )
     done = shop.run("run", str(path), "--runtime", "processes", "--reports", "reports")
     assert done.returncode in (0, 4), done.stdout + done.stderr  # 4: this machine was too busy to send in time
     document, true = shop.result(), truth(shop.folder)
-    assert len(true) == 400
+    assert len(true) == 250
     for name, percent in (("p50", 50), ("p95", 95), ("p99", 99)):
         value = true[math.ceil(round(percent / 100 * len(true), 9)) - 1]
         assert measured(document, "end_to_end_latency")[name] == pytest.approx(value, rel=0.05, abs=0.005)
@@ -74,12 +75,12 @@ def test_a_frozen_broker_is_not_omitted(shop: Project) -> None:
     assert document["little"] is None or document["little"]["holds"] is not False
 
     seconds = document["per_second"]
-    assert sum(seconds["due"]) == sum(seconds["sent"]) == sum(seconds["finished"]) == 400
+    assert sum(seconds["due"]) == sum(seconds["sent"]) == sum(seconds["finished"]) == 250
     assert max(v or 0 for v in seconds["cpu"]["pay-1"]) > 0 and max(v or 0 for v in seconds["memory"]["pay-1"]) > 10_000_000
     assert max(v or 0 for v in seconds["broker_memory"]) > 100_000 and max(v or 0 for v in seconds["broker_connections"]) >= 3
     rows = list(csv.DictReader((shop.folder / "reports/latest/measures.csv").open()))
     whole = next(r for r in rows if r["metric"] == "end_to_end_latency" and not (r["task"] or r["queue"] or r["phase"]))
-    assert float(whole["p99"]) == measured(document, "end_to_end_latency")["p99"] and int(whole["count"]) == 400
+    assert float(whole["p99"]) == measured(document, "end_to_end_latency")["p99"] and int(whole["count"]) == 250
     per_second = list(csv.DictReader((shop.folder / "reports/latest/per-second.csv").open()))
     assert [int(r["due"]) for r in per_second] == seconds["due"] and "cpu:pay-1" in per_second[0]
     assert "queue wait" in done.stdout and "queue wait" in (shop.folder / "reports/latest/summary.md").read_text()
@@ -111,7 +112,7 @@ def test_littles_law_holds(shop: Project, broker: str) -> None:
 
 def scraped(address: str) -> dict[str, float]:
     """Sample with its labels -> value."""
-    with urllib.request.urlopen(address, timeout=5) as answer:
+    with urllib.request.urlopen(address, timeout=30) as answer:
         assert answer.headers["Content-Type"].startswith("application/openmetrics-text")
         text = answer.read().decode()
     families = text_string_to_metric_families(text)  # refuses whatever is not OpenMetrics
@@ -123,7 +124,7 @@ def scraped(address: str) -> dict[str, float]:
 
 
 def test_metrics_while_it_runs(shop: Project) -> None:
-    path = shop.scenario(load=[{"send": "shop.work", "args": [1], "rate": "20/s", "for": "5s"}])
+    path = shop.scenario(load=[{"send": "shop.work", "args": [1], "rate": "20/s", "for": "90s"}])
     process = shop.command("run", str(path), "--runtime", "processes", "--reports", "reports", "--metrics", "0", "--json")
     assert process.stdout is not None
     try:
@@ -139,12 +140,12 @@ def test_metrics_while_it_runs(shop: Project) -> None:
         used = wait_until(lambda: (f := scraped(address)) and f["celery_harness_workers_memory_bytes"] > 1e7 and f, "memory is sampled")
         assert used["celery_harness_broker_memory_bytes"] > 1e5 and used["celery_harness_broker_connections"] > 0
         with pytest.raises(urllib.error.HTTPError, match="404"):
-            urllib.request.urlopen(address.replace("/metrics", "/"), timeout=5)
-        process.communicate(timeout=60)
+            urllib.request.urlopen(address.replace("/metrics", "/"), timeout=30)
+        out, err = end(process, signal.SIGINT)  # all was seen: nobody waits for the rest of the load
     finally:
         process.kill()
         process.communicate()
-    assert process.returncode in (0, 4)
+    assert process.returncode == 130, out + err
     with pytest.raises(OSError):
         scraped(address)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -90,8 +90,20 @@ def started(folder: Path, runtime: str) -> Iterator[Any]:
         system.close()
 
 
-#: The same Toxiproxy server runs in the containers as in `go`.
-@pytest.fixture(scope="module", params=parts(PLACES, quick=["embedded", "containers"]))
+#: What `make test` tries in containers too; there, and in `go`, `make exhaustive` tries all. Both have the same Toxiproxy server.
+IN_CONTAINERS = (
+    "test_refusal_of_one_worker",
+    "test_a_group_is_all_its_replicas_and_nobody_else",
+    "test_off_the_network_nothing_is_reached_by_that_worker_and_all_by_the_other",
+)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    quick = ["embedded", "containers"] if metafunc.function.__name__ in IN_CONTAINERS else ["embedded"]
+    metafunc.parametrize("place", parts(PLACES, quick=quick), indirect=True, scope="module")
+
+
+@pytest.fixture(scope="module")
 def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     """One system for all tests of a place: each shows first that its connections work."""
     folder = tmp_path_factory.mktemp("place")
@@ -201,9 +213,15 @@ LATE = 0.5
 ADDED = {"both": (LATE, LATE), "upstream": (LATE, 0.0), "downstream": (0.0, LATE)}
 
 
-def on_time(expected: float, times: list[float]) -> bool:
-    """Never earlier than the fault says, and at least once not much later: a busy machine may be late as well."""
-    return expected * 0.95 <= min(times) < expected + 0.8 * LATE
+def on_time(expected: float, measure: Callable[[], float]) -> bool:
+    """Never earlier than the fault says, and at least once of some times not much later: a busy machine may be late as well."""
+    for _ in range(6):
+        seconds = measure()
+        if seconds < expected * 0.95:
+            return False
+        if seconds < expected + 0.8 * LATE:
+            return True
+    return False
 
 
 @pytest.mark.parametrize("direction", list(ADDED))
@@ -212,15 +230,15 @@ def test_delay_of_one_worker(place: Place, direction: str) -> None:
     line, other = place.standing("pay-1", "pay-2")
     with place.fault("net.latency", between=("pay-1", "broker"), direction=direction, latency=f"{LATE}s"):
         up, down = ADDED[direction]
-        assert on_time(up, [line.time_up() for _ in range(2)])
-        assert on_time(down, [line.time_down() for _ in range(2)])
-        assert on_time(0.0, [max(other.time_up(), other.time_down()) for _ in range(2)])
+        assert on_time(up, lambda: line.time_up())
+        assert on_time(down, lambda: line.time_down())
+        assert on_time(0.0, lambda: max(other.time_up(), other.time_down()))
         assert http_answers(place.probes["pay-1"])
     line.becomes(FULL)
     assert [line.got.index(f"<{number}>") for number in range(1, line.published + 1)] == sorted(
         line.got.index(f"<{number}>") for number in range(1, line.published + 1)
     )
-    assert on_time(0.0, [max(line.time_up(), line.time_down()) for _ in range(2)])
+    assert on_time(0.0, lambda: max(line.time_up(), line.time_down()))
 
 
 @pytest.mark.parametrize("direction", list(ADDED))
@@ -230,10 +248,10 @@ def test_a_narrow_line_of_one_worker(place: Place, direction: str) -> None:
     size = 40_000
     with place.fault("net.bandwidth", between=("pay-1", "broker"), direction=direction, rate=80):
         up, down = ADDED[direction]
-        assert on_time(up, [line.time_up(size) for _ in range(2)])
-        assert on_time(down, [line.time_down(size) for _ in range(2)])
-        assert on_time(0.0, [max(other.time_up(size), other.time_down(size)) for _ in range(2)])
-    assert on_time(0.0, [max(line.time_up(size), line.time_down(size)) for _ in range(2)])
+        assert on_time(up, lambda: line.time_up(size))
+        assert on_time(down, lambda: line.time_down(size))
+        assert on_time(0.0, lambda: max(other.time_up(size), other.time_down(size)))
+    assert on_time(0.0, lambda: max(line.time_up(size), line.time_down(size)))
 
 
 def test_a_group_is_all_its_replicas_and_nobody_else(place: Place) -> None:

@@ -46,7 +46,7 @@ def test_all_of_them_together(tmp_path: Path, redis_server_program: str) -> None
     """Shuffled, with a limit of time, with pytest-celery's fixtures known and Django's plugin looking on."""
     made = project(
         tmp_path,
-        _TESTS
+        _TESTS.replace("[1, 2]", "[1]")
         + """
 
 async def test_async(harness):
@@ -59,7 +59,7 @@ def test_fixtures_of_pytest_celery_are_there(request, default_worker_app):
     options = ("-o", "asyncio_mode=auto", "-o", "asyncio_default_fixture_loop_scope=function", "--timeout", "200", "-p", "randomly")
     done = run_pytest(made, "test_shop.py", "scenarios", *options, using=("randomly", "celery", "asyncio", "django", "timeout"))
     assert set(done.outcomes.values()) == {"passed"}, done.text
-    assert len(done.outcomes) == 7
+    assert len(done.outcomes) == 5
     assert not processes_of(made)
 
 

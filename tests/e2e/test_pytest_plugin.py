@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+import harness.testing.pytest_fixtures
+import harness.testing.pytest_items  # noqa: F401 - both imported by the plugin where they are wanted; see `collected`
 from tests.e2e.pytest_support import copied, run_pytest
 from tests.e2e.support import processes_of
 
@@ -20,6 +22,10 @@ def project(folder: Path, test: str, **files: str) -> Path:
     for name, text in files.items():
         (made / name.replace("_", ".", 1)).write_text(textwrap.dedent(text))
     return made
+
+
+#: Without the plugins of others, whose imports take most of a start.
+_ALONE = [option for name in ("randomly", "celery", "asyncio", "django", "hypothesispytest") for option in ("-p", f"no:{name}")]
 
 
 # --- unused -----------------------------------------------------------------------------------------------------
@@ -43,20 +49,19 @@ def test_unused_it_has_no_hook_that_runs_per_test_and_imports_nothing(pytester: 
     pytester.makeconftest(_QUIET)
     pytester.makepyfile("def test_a(): pass\ndef test_b(): pass")
     pytester.mkdir("data").joinpath("other.yaml").write_text("version: 1\nsystem: {}\n")
-    others = [option for name in ("randomly", "celery", "asyncio", "django", "hypothesispytest") for option in ("-p", f"no:{name}")]
-    done = pytester.runpytest_subprocess("-s", "--strict-markers", *others)
+    done = pytester.runpytest_subprocess("-s", "--strict-markers", *_ALONE)
     done.assert_outcomes(passed=2)
     assert "HOOKS pytest_addoption pytest_collect_file pytest_configure\n" in done.stdout.str()
     assert "IMPORTED harness harness.pytest_plugin\n" in done.stdout.str()
 
 
 def test_its_options_marker_and_fixtures_are_explained(pytester: pytest.Pytester) -> None:
-    text = pytester.runpytest_subprocess("--help").stdout.str()
+    text = pytester.runpytest_inprocess("--help", *_ALONE).stdout.str()
     for option in ("--harness-runtime", "--harness-reports", "--harness-seed", "celery_harness_scenarios"):
         assert option in text
-    assert "@pytest.mark.harness(" in pytester.runpytest_subprocess("--markers").stdout.str()
+    assert "@pytest.mark.harness(" in pytester.runpytest_inprocess("--markers", *_ALONE).stdout.str()
     pytester.makepyfile("def test_a(): pass")
-    shown = pytester.runpytest_subprocess("--fixtures").stdout.str()
+    shown = pytester.runpytest_inprocess("--fixtures", *_ALONE).stdout.str()
     for name in ("harness --", "harness_class [class scope]", "harness_module [module scope]", "harness_system [session scope]"):
         assert name in shown
 
@@ -72,8 +77,8 @@ checks: {no_loss: {}}
 
 
 def collected(pytester: pytest.Pytester, *arguments: str) -> list[str]:
-    """Items by their ids."""
-    text = pytester.runpytest_subprocess("--collect-only", "-q", *arguments).stdout.str()
+    """Items by their ids. In this process, which keeps what it has imported: most of a pytest's start is that."""
+    text = pytester.runpytest_inprocess("--collect-only", "-q", *_ALONE, *arguments).stdout.str()
     return sorted(line for line in text.splitlines() if "::" in line and "warn" not in line.lower())
 
 
@@ -104,7 +109,7 @@ def test_a_scenario_that_does_not_load_is_an_error_with_its_line(pytester: pytes
     place = pytester.mkdir("scenarios")
     (place / "typo.yaml").write_text(_SCENARIO.replace("send:", "sned:"))
     (place / "empty.yaml").write_text("system: {app: 'shop:app'}\n")
-    done = pytester.runpytest_subprocess("scenarios/typo.yaml", "scenarios/empty.yaml", "--strict-markers")
+    done = pytester.runpytest_inprocess("scenarios/typo.yaml", "scenarios/empty.yaml", "--strict-markers", *_ALONE)
     done.assert_outcomes(errors=2)
     text = done.stdout.str()
     assert "typo.yaml:3:9: unknown key `sned` in item 1 of `load`; did you mean `send`?" in text
@@ -118,7 +123,7 @@ def test_a_scenario_that_does_not_load_is_an_error_with_its_line(pytester: pytes
 
 def test_without_a_configuration_it_says_where_to_put_one(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("def test_a(harness): harness.send('x')")
-    done = pytester.runpytest_subprocess()
+    done = pytester.runpytest_inprocess(*_ALONE)
     done.assert_outcomes(errors=1)
     text = done.stdout.str()
     assert "test_a uses a harness, and nothing says what its system is" in text
@@ -274,10 +279,10 @@ def test_promises_in_a_line_on_real_workers(tmp_path: Path, redis_server_program
         import pytest
 
         def test_once(harness):
-            assert len(harness.assert_idempotent("shop.book_once", 1, 900, crash_points=["before_ack"])) == 3
+            assert len(harness.assert_idempotent("shop.book_once", 1, 900, crash_points=["before_ack"], copies=["together"])) == 2
 
         def test_twice(harness):
-            harness.assert_idempotent("shop.book_twice", 1, 900, copies=())
+            harness.assert_idempotent("shop.book_twice", 1, 900, crash_points=["before_ack"], copies=())
 
         def test_scenario(harness):
             result = harness.run(load=[{"send": "shop.book_once", "args": [1, 2], "count": 2}], checks={"no_loss": {}})

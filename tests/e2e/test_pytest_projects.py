@@ -27,7 +27,6 @@ def test_a_plain_project_passes_and_fails_where_it_should(plain: Session) -> Non
         "test_once": "passed",
         "test_twice": "failed",
         "test_nothing_is_lost": "passed",
-        "cell[point=start]": "passed",
         "cell[point=before_ack]": "passed",
     }, plain.text
     assert plain.status == 1

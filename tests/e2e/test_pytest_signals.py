@@ -104,9 +104,7 @@ _MOMENTS = {
 _STATUS = {"SIGINT": 2, "SIGTERM": 143}
 _QUICK = [
     ("in a test", "SIGINT"),
-    ("outside of our code", "SIGINT"),
     ("while the system starts", "SIGTERM"),
-    ("in a scenario file", "SIGTERM"),
     ("in a drawn plan", "SIGINT"),
 ]
 

@@ -107,13 +107,13 @@ def test_what_a_thread_publishes_later_is_part_of_the_run(results: dict[tuple[st
 @pytest.mark.parametrize(("task", "pool"), parts(WAITS, quick=[("pooled", "prefork")]))
 def test_threads_that_only_wait_keep_nobody_waiting(results: dict[tuple[str, str], dict[str, Any]], task: str, pool: str) -> None:
     assert results[task, pool]["verdict"] == "pass"
-    assert drained(results[task, pool])[0] < 5
+    assert drained(results[task, pool])[0] < 15
 
 
 @pytest.mark.parametrize(("task", "pool"), [("calls", "solo")])
 def test_with_processes_of_the_apps_the_longer_wait_holds(results: dict[tuple[str, str], dict[str, Any]], task: str, pool: str) -> None:
     assert results[task, pool]["verdict"] == "pass"
-    assert 0.4 < drained(results[task, pool])[0] < 8
+    assert 0.4 < drained(results[task, pool])[0] < 15
 
 
 @pytest.mark.parametrize(("task", "pool"), [("stays", "solo")])

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.e2e.support import SCENARIO, Project, project
 
 
@@ -43,6 +45,8 @@ def test_its_steps_happen_in_their_order(tmp_path: Path) -> None:
     assert result["fates"] == {"succeeded": 3}
 
 
+#: `make test` has it in a gate and in a live run: test_gate.py, tests/unit/run/test_live_run.py.
+@pytest.mark.exhaustive
 def test_a_fault_whose_point_is_not_reached_is_inconclusive(tmp_path: Path) -> None:
     shop = project(tmp_path)
     armed = {"fault": "task.crash", "when": {"task": "shop.work", "reaches": "start", "nth": 9}}

@@ -19,7 +19,7 @@ from tests.e2e.support import end, wait_until
     ("text", "within", "code", "said"),
     [
         pytest.param(SHOP, "30s", 0, "recovers in", id="healthy", marks=pytest.mark.exhaustive),
-        pytest.param(SICK, "12s", 1, "STORM: up to", id="sick"),
+        pytest.param(SICK, "12s", 1, "STORM: up to", id="sick", marks=pytest.mark.exhaustive),
     ],
 )
 def test_an_overload_and_what_becomes_of_it(tmp_path: Path, text: str, within: str, code: int, said: str) -> None:

@@ -68,7 +68,7 @@ def runs(
         yield found | {case: pool.submit(run, *case) for case in flawed}
 
 
-@pytest.mark.parametrize(("place", "server"), parts(PLACES, quick=[("processes", "rabbitmq"), ("containers", "redis")]))
+@pytest.mark.parametrize(("place", "server"), parts(PLACES, quick=[("processes", "rabbitmq")]))
 def test_encrypted_it_works_as_in_the_clear(runs: dict[Any, Future[Done]], place: str, server: str) -> None:
     done = runs[place, server].result()
     assert done.code == 0, done.text
@@ -76,7 +76,7 @@ def test_encrypted_it_works_as_in_the_clear(runs: dict[Any, Future[Done]], place
     assert ", TLS, started by this run" in done.environment["Result backend"]
 
 
-@pytest.mark.parametrize(("runtime", "broker", "tls"), parts(FLAWED, quick=[("containers", "redis", "wrong_name")]))
+@pytest.mark.parametrize(("runtime", "broker", "tls"), parts(FLAWED, quick=[("processes", "redis", "wrong_name")]))
 def test_a_bad_certificate_is_the_environments_fault_in_one_sentence(
     runs: dict[Any, Future[Done]], runtime: str, broker: str, tls: str
 ) -> None:
