@@ -59,6 +59,7 @@ def get(app: Any, seconds: float) -> Any:
     return None
 
 
+@pytest.mark.exhaustive
 @pytest.mark.timeout(120)
 def test_a_retry_that_waits_in_the_broker_comes_sooner_and_nothing_else_does(rabbit: RabbitServer) -> None:
     app = producer(rabbit)

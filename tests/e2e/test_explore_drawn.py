@@ -70,6 +70,7 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.exhaustive
 def test_a_model_is_drawn_from_a_hint_and_the_failure_shrunk_to_its_boundary(project: Path) -> None:
     status, out, err = explore("explore.yaml", "--time", "5m", "--json", cwd=project)
     assert (status, err) == (1, "")

@@ -62,6 +62,7 @@ def test_lines_take_over_where_seccomp_is_refused_and_a_broken_task_fails(tmp_pa
     assert found["flaws"][0]["confirmed"] is True
 
 
+@pytest.mark.exhaustive
 def test_a_right_task_is_not_certified(tmp_path: Path) -> None:
     status, out, err = explored("journal.rewritten", tmp_path)
     assert (status, err) == (4, "")

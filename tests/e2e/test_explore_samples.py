@@ -114,11 +114,8 @@ QUICK = (
     "invoice.replaced",
     "invoice.half",
     "visitors.collected",
-    "visitors.counted_for_a_minute",
     "mail.sent_before_commit",
-    "memo.of_what_was_read",
     "early.lost",
-    "parcel.keyed_by_order",
     "receipt.told_as_a_set",
 )
 

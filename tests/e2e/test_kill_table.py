@@ -152,7 +152,12 @@ QUICK = [("redis", *row, *TABLE[row]) for row in ((False, 4), (True, 1))]
 def test_a_kill_loses_and_leaves_what_the_table_says(
     tmp_path: Path, runtimes: dict[str, Any], broker: str, acks_late: bool, prefetch: int, lost: int, delivered: int
 ) -> None:
-    history, in_broker, numbers, plan = killed_once(tmp_path, broker, runtimes[broker], acks_late=acks_late, prefetch=prefetch)
+    for attempt in range(6):  # on a busy machine one child may stand between two tasks while the other is half-way
+        folder = tmp_path / str(attempt)
+        folder.mkdir()
+        history, in_broker, numbers, plan = killed_once(folder, broker, runtimes[broker], acks_late=acks_late, prefetch=prefetch)
+        if sum(d.running_at_death for m in history.messages.values() for d in m.deliveries) == CONCURRENCY:
+            break
     assert history.faults[0].evidence.bit is True
     found = fates(history, plan.broker.semantics)
     by_name: dict[str, set[str]] = {}

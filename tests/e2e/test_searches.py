@@ -30,6 +30,7 @@ def test_the_capacity_of_a_worker_is_found(tmp_path: Path) -> None:
     assert processes_of(tmp_path) == []
 
 
+@pytest.mark.exhaustive
 def test_what_is_asked_for_is_decided(tmp_path: Path) -> None:
     made = shop(tmp_path)
     command = (

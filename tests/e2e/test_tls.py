@@ -68,7 +68,7 @@ def runs(
         yield found | {case: pool.submit(run, *case) for case in flawed}
 
 
-@pytest.mark.parametrize(("place", "server"), parts(PLACES, quick=[("processes", "rabbitmq")]))
+@pytest.mark.parametrize(("place", "server"), parts(PLACES, quick=[("processes", "redis")]))
 def test_encrypted_it_works_as_in_the_clear(runs: dict[Any, Future[Done]], place: str, server: str) -> None:
     done = runs[place, server].result()
     assert done.code == 0, done.text
