@@ -12,6 +12,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[2]
 SCENARIO = "sample_tasks/crashes/explore.yaml"
 _SECCOMP = {"x86_64": 317, "aarch64": 277}
