@@ -247,6 +247,7 @@ def _anywhere(client: Any, reference: str, needles: list[bytes]) -> list[bytes]:
     return sorted(found)
 
 
+@pytest.mark.exhaustive
 def test_requirements_without_celery_are_the_users_matter(client: Any, tmp_path: Path) -> None:
     (tmp_path / "requirements.txt").write_text("redis\n")
     with pytest.raises(ScenarioError, match=r"(?s)requirements\.txt: Celery is not among.*add the line: celery\[redis\]"):

@@ -112,6 +112,7 @@ def test_a_rejected_task_is_a_dead_letter(rabbit: RabbitServer, looker: RabbitIn
     assert looker.depth() == (0, 0)
 
 
+@pytest.mark.exhaustive
 def test_a_retry_on_a_quorum_queue_waits_in_the_broker_and_comes(rabbit: RabbitServer, looker: RabbitInspector, tmp_path: Path) -> None:
     """Native delayed delivery (Celery 5.5 and later): no moment between the two runs in which the broker looks empty."""
     mark = tmp_path / "mark"

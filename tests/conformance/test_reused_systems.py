@@ -122,6 +122,7 @@ def test_an_image_that_was_made_anew_under_its_name_is_used_by_the_next_one(
     assert ids[0] != ids[1]
 
 
+@pytest.mark.exhaustive
 def test_an_old_server_is_gone_before_another_one_has_its_name(command: Callable[..., Command], monkeypatch: pytest.MonkeyPatch) -> None:
     """Both would be found under it, and half of the connections would go to the wrong one."""
     from harness.runtimes.containers.engine import Box, Engine

@@ -19,6 +19,7 @@ def numbers() -> set[str]:
 
 
 @pytest.mark.usefixtures("alone_with_leftovers")
+@pytest.mark.exhaustive
 def test_clean_removes_what_a_killed_server_left(tmp_path: Path) -> None:
     for module in ("psycopg", "psycopg2"):
         pytest.importorskip(module)

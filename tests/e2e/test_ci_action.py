@@ -84,6 +84,7 @@ def test_junit_has_the_checks_of_the_run(broken: Ran) -> None:
     assert failure is not None and failure.get("type") == "LOST"
 
 
+@pytest.mark.exhaustive
 def test_shards_stay_silent_and_their_merge_tells_that_all_passed(shop: Project, runner: Path) -> None:
     for index in ("1", "2"):
         ran = step(runner, shop, shard=f"{index}/2", reports=f"shards/{index}")

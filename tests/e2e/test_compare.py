@@ -34,6 +34,7 @@ def _compare(shop: Project, *arguments: str) -> tuple[dict[str, Any], Path]:
     return json.loads(file.read_text()), file.parent
 
 
+@pytest.mark.exhaustive
 def test_two_configurations_in_turn(shop: Project) -> None:
     found, folder = _compare(shop, "--interleave", "2", "--seed", "5", "--a", "task_ignore_result=true", "--b", "workers.pay.concurrency=2")
     assert [side["changes"] for side in found["sides"]] == [["task_ignore_result=true"], ["workers.pay.concurrency=2"]]

@@ -73,6 +73,7 @@ def test_a_planted_bug_is_found_made_small_saved_and_replayed(app: str, tmp_path
     assert hunt.word in {finding["word"] for check in document["checks"] for finding in check["findings"]}
 
 
+@pytest.mark.exhaustive
 def test_a_right_twin_passes(tmp_path: Path) -> None:
     hunt = _BY_APP["orders_early"]
     machine = seed(1)(hunt.machine(hunt.right, tmp_path, with_budget(2)))

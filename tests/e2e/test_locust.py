@@ -161,6 +161,7 @@ def web_page() -> Iterator[tuple[int, list[str]]]:
         server.server_close()
 
 
+@pytest.mark.exhaustive
 def test_a_shape_says_when_it_is_over_and_other_users_run_beside(tmp_path: Path) -> None:
     with web_page() as (port, asked):
         made = project(tmp_path, users=SHAPE.replace("PORT", str(port)))

@@ -77,6 +77,7 @@ def worker(net: Network, host: Host, folder: Path, file: Path, port: int, log: s
     return net.start(host, *command, cwd=folder, env=OF_REPOSITORY, log=folder / log)
 
 
+@pytest.mark.exhaustive
 def test_workers_on_another_host_belong_to_the_run_of_their_file(tmp_path: Path, network: Callable[..., Network], free_port: int) -> None:
     """Its clock is a day ahead: what it records is told by the run's clock all the same."""
     net = network(_DAY)

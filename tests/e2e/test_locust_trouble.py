@@ -13,6 +13,7 @@ from tests.e2e.support import processes_of, project, wait_until
 from tests.parts import parts
 
 
+@pytest.mark.exhaustive
 def test_a_lost_worker_of_locust_is_said_and_makes_a_pass_inconclusive(tmp_path: Path) -> None:
     """It dies once it has sent, by its own hand: nobody has to look for it while the load goes on."""
     made = project(tmp_path, users=USERS + DIES_AT_WORK)

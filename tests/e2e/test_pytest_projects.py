@@ -54,6 +54,7 @@ def test_only_what_did_not_pass_leaves_a_report(plain: Session) -> None:
     assert (plain.folder / "reports" / "latest").resolve() == reports[0].resolve()
 
 
+@pytest.mark.exhaustive
 def test_the_command_that_it_shows_finds_the_same_again(plain: Session) -> None:
     command = next(line.split("Reproduce")[1].split() for line in plain.text.splitlines() if "Reproduce" in line)
     again = subprocess.run(

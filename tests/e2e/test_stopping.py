@@ -163,6 +163,7 @@ def work(n):
 """
 
 
+@pytest.mark.exhaustive
 def test_a_worker_that_never_comes_back_is_no_pass(tmp_path: Path) -> None:
     """Two replicas: the other one does the work, so every check is content. The fault did not heal all the same."""
     shop = project(tmp_path, shop=_CRASHING)

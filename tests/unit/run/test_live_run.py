@@ -130,6 +130,7 @@ def test_without_a_call_nothing_is_known(make: Make) -> None:
         harness.check()
 
 
+@pytest.mark.exhaustive
 def test_every_fault_of_the_facade_begins_and_is_healed(make: Make) -> None:
     """One after another on one system, each with a call behind it: the system does its work after all of them."""
     harness = make(system={"backend": "redis", "services": {"cache": "redis"}})
@@ -256,6 +257,7 @@ def test_a_system_that_does_not_start_leaves_nothing(make: Make, tmp_path: Path)
     assert not harness.used
 
 
+@pytest.mark.exhaustive
 def test_judged_so_far_it_goes_on(make: Make) -> None:
     harness = make(checks={"no_loss": {}, "idempotent": {}})
     harness.send("shop.book_once", 1, 900)
