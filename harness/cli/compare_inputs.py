@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -80,7 +79,7 @@ def scenario_with(path: Path, settings: Sequence[str], option: str, seed: int | 
     UsageError for a setting that cannot be read, that the scenario refuses, and where more than one cell is left.
     """
     from harness.assembly import registry
-    from harness.runtimes.shared.leftovers import claim
+    from harness.runtimes.shared.leftovers import claimed_folder
     from harness.scenario import load_scenarios
     from harness.scenario.loader import written_out
 
@@ -90,9 +89,8 @@ def scenario_with(path: Path, settings: Sequence[str], option: str, seed: int | 
     if not changes:
         cells = load_scenarios(path, registry(), seed=seed)
     else:
-        with tempfile.TemporaryDirectory(prefix="celery-harness-compare-") as folder:
-            claim(Path(folder))
-            file = Path(folder).resolve() / path.name
+        with claimed_folder("compare") as folder:
+            file = folder.resolve() / path.name
             file.write_text(written_out({"extends": str(path.resolve()), **changes}), encoding="utf-8")
             try:
                 cells = load_scenarios(file, registry(), seed=seed)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import EnvironmentFault
+from harness.explore.hash_seeds import seeded
 from harness.model.scenario import ExploreItem
 
 if TYPE_CHECKING:
@@ -28,8 +29,6 @@ _REPLACED = frozenset(
 _ALONE = {"replicas": 1, "pool": "prefork", "concurrency": 1, "prefetch_multiplier": 1}
 #: Else a retry would run in the process of the attempt before it, with that one's memory and connections.
 _FRESH = "--max-tasks-per-child=1"
-#: Where nobody has chosen a seed: what the task's own code asks `hash` for is another number in each worker.
-_HASH_VARIES = "CELERY_HARNESS_HASH_VARIES"
 _DRAIN = 60
 _ENDED = {"SUCCESS": "succeeded", "FAILURE": "failed"}
 
@@ -109,9 +108,7 @@ def _system(system: dict[str, Any], flaw: Flaw, rerun: Rerun) -> dict[str, Any]:
     for part in ("broker", "backend"):
         if isinstance(system.get(part), dict):
             system[part] = {key: value for key, value in system[part].items() if key != "proxy"}
-    env = dict(system.get("env") or {})
-    if "PYTHONHASHSEED" not in env:
-        env = {"PYTHONHASHSEED": "0", _HASH_VARIES: "1", **env}
+    env = seeded(system.get("env") or {}, "0")
     redelivery = {"redelivery": f"{math.ceil(rerun.redelivery)}s"} if rerun.redelivery else {}
     return {**system, "env": env, **redelivery, "workers": workers}
 

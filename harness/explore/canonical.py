@@ -126,8 +126,8 @@ def _refined(rows: Sequence[Frozen], colours: _Colours) -> dict[Atom, str]:
             around = tuple(known[atom] for atom in row.atoms)
             same = tuple(row.atoms.index(atom) for atom in row.atoms)
             for place, atom in enumerate(row.atoms):
-                seen[atom].append(_digest((row.text, around, same, place)))
-        finer = {atom: _digest((known[atom], sorted(places))) for atom, places in seen.items()}
+                seen[atom].append(digest((row.text, around, same, place), 12))
+        finer = {atom: digest((known[atom], sorted(places)), 12) for atom, places in seen.items()}
         if len(set(finer.values())) == len(set(known.values())):
             return finer
         known = finer
@@ -143,5 +143,6 @@ def _written(rows: Sequence[Frozen], colours: _Colours) -> str:
     return repr(sorted((row.text, tuple((atom[0], *ranks[colours[atom]]) for atom in row.atoms)) for row in rows))
 
 
-def _digest(value: object) -> str:
-    return hashlib.blake2b(repr(value).encode("utf-8", "surrogateescape"), digest_size=12).hexdigest()
+def digest(value: object, size: int = 16) -> str:
+    """Of what it looks like, in so many bytes: two values that look alike have the same one."""
+    return hashlib.blake2b(repr(value).encode("utf-8", "surrogateescape"), digest_size=size).hexdigest()

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from harness.explore.judge import looks_held
+from harness.explore.judge import HELD, looks_held
 from harness.model.exploration import Stop
 from harness.model.masks import number
 
@@ -38,9 +38,7 @@ _READ = (
     "else send an idempotency key that is the same on every delivery."
 )
 #: A file by whose being there somebody holds something, rather than one that is half written.
-_LOCKS = re.compile(
-    r"(?<![^a-z]b)(?<![^a-z]c)lock|(?<!re)(?<!p)lease|mutex|semaphore|marker|[^a-z](?:pid|running|busy)(?:[^a-z]|$)", re.IGNORECASE
-)
+_LOCKS = re.compile(HELD + r"|[^a-z](?:pid|running|busy)(?:[^a-z]|$)", re.IGNORECASE)
 #: Methods that mostly only ask (RFC 9110, 9.2.1).
 _SAFE = re.compile(r"\b(?:GET|HEAD|OPTIONS)\b")
 _KEY = (

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from harness.explore.canonical import digest
 from harness.explore.freezing import Change, changes
 from harness.explore.varying import Collections
 from harness.model.world import Collection
@@ -21,7 +21,7 @@ class Listed:
     """``changes`` as `freezing.changes` lists them. ``content``: equal for the same rows, each of the same collection."""
 
     changes: Sequence[Change]
-    content: bytes
+    content: str
 
 
 class Changes:
@@ -34,7 +34,7 @@ class Changes:
     def of(self, found: Collections) -> Listed:
         """All of a world."""
         each = [self._of(name, found.get(name)) for name in sorted(self._base.keys() | found.keys())]
-        return Listed([change for one in each for change in one.changes], _digest(b"".join(one.content for one in each)))
+        return Listed([change for one in each for change in one.changes], digest([one.content for one in each]))
 
     def _of(self, name: str, now: Collection | None) -> Listed:
         known = self._known.get((name, id(now)))
@@ -47,11 +47,7 @@ class Changes:
         return known[1]
 
 
-def content_of(listed: Sequence[Change]) -> bytes:
+def content_of(listed: Sequence[Change]) -> str:
     """See `Listed`."""
     told = [(one.sign, one.name, one.collection.key, one.collection.surrogate, one.collection.references, one.row) for one in listed]
-    return _digest(repr(told).encode("utf-8", "surrogateescape"))
-
-
-def _digest(content: bytes) -> bytes:
-    return hashlib.blake2b(content, digest_size=16).digest()
+    return digest(told)

@@ -94,7 +94,8 @@ class _Exploring:
     ) -> None:
         self._mechanism, self._surroundings, self._question, self._task = mechanism, surroundings, question, task
         self._facts, self._seed, self._say, self._check, self._now, self._begun = facts, seed, say, check, now, begun
-        self._rules_of = RulesOf({**_celerys(facts), **facts["tasks"]}, {task: question.semantics, **question.declared})
+        self._tasks = {**(facts.get("celerys") or {}), **facts["tasks"]}  # Celery's own too: what they publish is delivered
+        self._rules_of = RulesOf(self._tasks, {task: question.semantics, **question.declared})
         self._rules = self._rules_of(task)
         self._tell: Callable[[Flaw], None] | None = tell  # None once it has heard
         self._told: tuple[Suspicion, Flaw] | None = None  # what it has heard
@@ -106,7 +107,7 @@ class _Exploring:
     def go(self) -> Exploration:
         """Clean executions, then the graph where it means something."""
         if isinstance(self._surroundings, AnswersFor):
-            self._surroundings.answer_for({**_celerys(self._facts), **self._facts["tasks"]})
+            self._surroundings.answer_for(self._tasks)
         if self._rules.max_retries is None and isinstance(self._surroundings, CountsAttempts):
             self._surroundings.count_attempts_to(ATTEMPTS)
         self._say("clean executions")
@@ -297,10 +298,6 @@ class _Exploring:
                 **{name: str(self._facts[name]) for name in ("python", "celery", "arch", "points_why") if name in self._facts},
             },
         )
-
-
-def _celerys(facts: Mapping[str, Any]) -> Mapping[str, Any]:
-    return facts.get("celerys") or {}
 
 
 def _wrong(survey: Survey) -> list[tuple[Hashable, str, Sequence[Mapping[str, Any]]]]:

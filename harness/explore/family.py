@@ -10,7 +10,7 @@ import struct
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from harness.explore.proc import link, numbers
+from harness.explore.proc import link, numbers, state_of
 from harness.explore.process_memory import ProcessMemory
 
 __all__ = ["Family", "has_ended"]
@@ -112,7 +112,7 @@ def _children(process: int) -> Iterator[int]:
 def _gone(thread: int) -> bool:
     """Dead, or about to be (a zombie)."""
     try:
-        return Path(f"/proc/{thread}/stat").read_text(errors="replace").rpartition(")")[2].split()[0] in ("Z", "X")
+        return state_of(thread)[0] in ("Z", "X")
     except OSError:
         return True
 

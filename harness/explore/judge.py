@@ -17,12 +17,12 @@ from harness.model.exploration import Outcome
 from harness.model.masks import template
 from harness.ports.exploring import KnowsLives, KnowsOrder, KnowsTemporary, Node, Surroundings
 
-__all__ = ["Fault", "Judge", "looks_held"]
+__all__ = ["HELD", "Fault", "Judge", "looks_held"]
 
-#: No block, clock, release or "please".
+#: A pattern of what somebody holds. No block, clock, release or "please".
+HELD = r"(?<![^a-z]b)(?<!nb)(?<![^a-z]c)lock|(?<!re)(?<!p)lease|mutex|semaphore|marker"
 _HOLDS = re.compile(
-    r"(?<![^a-z]b)(?<!nb)(?<![^a-z]c)lock|(?<!re)(?<!p)lease|mutex|semaphore|marker"
-    r"|(?:^|[^a-z])tmp|(?:^|[^a-z])(?:temp|part|partial|wip|pid|running|busy)(?:[^a-z]|$)",
+    HELD + r"|(?:^|[^a-z])tmp|(?:^|[^a-z])(?:temp|part|partial|wip|pid|running|busy)(?:[^a-z]|$)",
     re.IGNORECASE,
 )
 #: Collections of what was sent, which nobody holds.

@@ -5,11 +5,11 @@ What is compared is crude, and shares nothing with how keys are made: how many r
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Hashable, Sequence
 
+from harness.explore.canonical import digest
 from harness.explore.confirm import Contradiction
 from harness.model.world import Collection
 from harness.ports.exploring import Node
@@ -56,17 +56,13 @@ class Merging:
             if known is None or known[0] is not collection:
                 if len(self._told) > _REMEMBERED:
                     self._told.clear()
-                known = self._told[id(collection)] = (collection, _digest(self._words(name, collection)))
+                known = self._told[id(collection)] = (collection, digest(self._words(name, collection)))
             told.append((name, known[1]))
-        return _digest(told)
+        return digest(told)
 
     def _words(self, name: str, collection: Collection) -> list[str]:
         aside = {*collection.surrogate, *collection.references, *self._varying.get(name, ())}
         return sorted(json.dumps([[c, _text(row[c])] for c in sorted(row) if c not in aside]) for row in collection.rows)
-
-
-def _digest(value: object) -> str:
-    return hashlib.blake2b(repr(value).encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
 
 
 def _values(collection: Collection, column: str) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections import OrderedDict
 from collections.abc import Hashable, Mapping, Sequence
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.errors import EnvironmentFault
+from harness.explore.canonical import digest
 from harness.explore.lives import OUR_ERROR
 from harness.model.world import Collection, StoreState
 from harness.ports.queues import Kept
@@ -49,7 +49,7 @@ class Part:
         self._beneath = store if isinstance(store, ShowsBeneath) else None
         self._remembers = store if isinstance(store, Remembers) else None
         self._holds_more = store if isinstance(store, HoldsMore) else None
-        self._collections: OrderedDict[tuple[str, bytes], Collection] = OrderedDict()
+        self._collections: OrderedDict[tuple[str, str], Collection] = OrderedDict()
         self.timed = store if isinstance(store, KnowsTime) else None
         self.ages = store if isinstance(store, Ages) else None
         # One that has no address and no content of its own to show may be anything.
@@ -75,10 +75,9 @@ class Part:
         return self._holds_more.image() if self._holds_more else known
 
     def _known(self, one: Collection) -> Collection:
-        text = repr((one.rows, one.key, one.surrogate, sorted(one.references.items())))
-        digest = (one.name, hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=16).digest())
-        found = self._collections.setdefault(digest, one)
-        self._collections.move_to_end(digest)
+        content = one.name, digest((one.rows, one.key, one.surrogate, sorted(one.references.items())))
+        found = self._collections.setdefault(content, one)
+        self._collections.move_to_end(content)
         if len(self._collections) > _REMEMBERED:
             self._collections.popitem(last=False)
         return found

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import os
 
-__all__ = ["is_writable", "link", "numbers", "polled", "shared_maps"]
+__all__ = ["is_writable", "link", "numbers", "polled", "shared_maps", "state_of"]
 
 
 def link(path: str) -> str:
     """What it leads to, as the kernel words it; OSError. As text: this is asked at every stop, and a Path costs four times as much."""
     return os.readlink(path)  # noqa: PTH115
+
+
+def state_of(thread: int) -> tuple[str, int]:
+    """(its state as a letter, its parent) of a thread or process; OSError where it is gone. Its name may hold anything."""
+    with open(f"/proc/{thread:d}/stat", errors="replace") as file:  # noqa: PTH123
+        state, parent = file.read().rpartition(")")[2].split()[:2]
+    return state, int(parent)
 
 
 def numbers(folder: str) -> list[int]:

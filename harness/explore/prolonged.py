@@ -6,16 +6,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from harness.explore.deadlines import left_until
+from harness.explore.reckoned import AT_ONCE, FURTHER, SLACK
 from harness.model.quantities import format_duration
 from harness.ports.exploring import KnowsLives, Node
 
 __all__ = ["Prolonged"]
-
-#: Later than that after the first world a border of the calendar ("until midnight") may lie between.
-_AT_ONCE = 3600.0
-_SLACK = 5.0
-#: Some more executions may differ by so many times what few did.
-_FURTHER = 8
 
 
 class Prolonged:
@@ -31,14 +26,14 @@ class Prolonged:
             left = [one[place] for one in ends if place in one]
             highest = max([*left, *(one[place] for one in map(self._lives, between) if place in one)])
             self._expected[place] = ends[0][place]
-            self._most[place] = highest + _SLACK + _FURTHER * (max(left) - min(left))
+            self._most[place] = highest + SLACK + FURTHER * (max(left) - min(left))
 
     def _lives(self, node: Node) -> Mapping[tuple[str, str], float]:
         return self._knows.lives(node) if self._knows else {}
 
     def of(self, node: Node) -> tuple[Mapping[str, Any], ...]:
         """As `Surroundings.differences` has them; such a collection lies beneath those that checks compare."""
-        if not self._most or node.at - self._begun > _AT_ONCE:
+        if not self._most or node.at - self._begun > AT_ONCE:
             return ()
         lives = self._lives(node)
         return tuple(

@@ -28,7 +28,7 @@ class Recalled:
     def __init__(self, varying: Varying) -> None:
         self._varying = varying
         self._ids: set[str] = set()
-        self._made: dict[bytes, tuple[str, str]] = {}
+        self._made: dict[str, tuple[str, str]] = {}
 
     def of(self, listed: Listed) -> tuple[str, str] | None:
         """(key, dated) of the world that differs so from the first one; None where they have to be made."""

@@ -15,21 +15,22 @@ from typing import Any
 
 from harness.explore.deadlines import REACH, left_until, moments
 
-__all__ = ["DATE", "Reckoned", "moment_of"]
+__all__ = ["AT_ONCE", "DATE", "FURTHER", "SLACK", "Reckoned", "moment_of"]
 
 #: Days, with the four digits of the year: as ISO 8601 has them, with slashes, and the way round that people write.
 DATE = r"\d{4}-\d\d-\d\d|\d{4}/\d\d/\d\d|\d{1,2}[./]\d{1,2}[./]\d{4}"
 _IS_DATE, _IS_COMPACT = re.compile(DATE), re.compile(r"(?:19|20)\d{6}")
 _DAY = 86_400.0
 #: What is looked at so soon after the first world is as if at once: hardly a border of the calendar lies between.
-_AT_ONCE = 3600.0
+AT_ONCE = 3600.0
 #: Where executions on different days differ by less, it is from now that they reckon, not to the end of a month.
 _STEADY = 3600.0
 #: Days by which a border of the calendar (a weekend, the length of a month) may move what is reckoned from now.
 _BORDER = 4 * _DAY
 #: Some more executions may differ by so many times what few did.
-_FURTHER = 8
-_SLACK = 5.0
+FURTHER = 8
+#: Seconds by which a slow machine may shift what is reckoned from now.
+SLACK = 5.0
 
 
 def moment_of(value: Any, now: float) -> tuple[float, bool] | None:
@@ -70,7 +71,7 @@ class Reckoned:
             self.known = False
             return
         ahead = found[0] - _floor(at, found[1])
-        for span in [self.ever, *([self.at_once] if at - begun < _AT_ONCE else [])]:
+        for span in [self.ever, *([self.at_once] if at - begun < AT_ONCE else [])]:
             span[:] = [min([*span, ahead]), max([*span, ahead])]
 
     @property
@@ -84,13 +85,13 @@ class Reckoned:
         if not self.known or found is None or not self.ever:
             return []
         moment, is_day = found
-        spread, slack = self.ever[1] - self.ever[0], _SLACK
-        span = self.at_once if until - begun < _AT_ONCE else []
+        spread, slack = self.ever[1] - self.ever[0], SLACK
+        span = self.at_once if until - begun < AT_ONCE else []
         if not span:
             if spread > _STEADY:
                 return []
             span, slack = self.ever, _BORDER
-        slack += _FURTHER * (spread if spread <= _STEADY else span[1] - span[0]) + _grain(moment, is_day)
+        slack += FURTHER * (spread if spread <= _STEADY else span[1] - span[0]) + _grain(moment, is_day)
         under = _floor(begun, is_day) + span[0] - slack - moment
         over = moment - (_floor(until, is_day) + span[1] + slack)
         return ["under", left_until(under)] if under > 0 else ["over", left_until(over)] if over > 0 else []

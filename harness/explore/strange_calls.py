@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from harness.egress.listener import Call
-from harness.explore.proc import numbers
+from harness.explore.proc import numbers, state_of
 
 __all__ = ["SIGNALS", "STRANGE", "signalled", "strangers"]
 
@@ -68,7 +68,7 @@ def strangers(above: int, processes: list[int]) -> list[int]:
 def _parents(process: int) -> Iterator[int]:
     while process > 1:
         try:
-            process = int(Path(f"/proc/{process}/stat").read_text(errors="replace").rpartition(")")[2].split()[1])
+            _, process = state_of(process)
         except (OSError, ValueError):
             return
         yield process

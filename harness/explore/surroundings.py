@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from harness.errors import EnvironmentFault
-from harness.explore.canonical import Frozen, canonical, outline
+from harness.explore.canonical import Frozen, canonical, digest, outline
 from harness.explore.changing import Changes
 from harness.explore.deadlines import left_until, moments, waits
 from harness.explore.differences import brief, differences
@@ -268,8 +268,7 @@ class Services:
         return waits(left)
 
     def _key(self, listed: Sequence[Change], now: float) -> str:
-        frozen = canonical(self._freezer(now).freeze(listed))
-        return hashlib.blake2b(repr(frozen).encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
+        return digest(canonical(self._freezer(now).freeze(listed)))
 
     def _freezer(self, now: float) -> Freezer:
         return Freezer(self._varying, self._given, now=now, ordered=True, span=(self._begun, now))

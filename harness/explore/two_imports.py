@@ -11,13 +11,13 @@ from types import MappingProxyType
 from typing import Any
 
 from harness.errors import ScenarioError
+from harness.explore.hash_seeds import seeded
 from harness.explore.mechanism import EffectStops
 from harness.model.exploration import Ending
 from harness.ports.exploring import AtStop, Job, Launch
 
 __all__ = ["TwoImports"]
 
-_SEED = "PYTHONHASHSEED"
 #: With it most small sets of words have another order than with 0: of "order", "paid" and "now", say, with 1 and 2 they have the same.
 _ANOTHER = "3"
 
@@ -34,7 +34,7 @@ class TwoImports:
         self.sampled = ""
         self.imports_anew = False
         self._first = self._last = EffectStops(launch)
-        self._second = EffectStops(_of_another_seed(launch))
+        self._second = EffectStops(replace(launch, environment=seeded(launch.environment, _ANOTHER)))
 
     def begin(self) -> None:
         """See `BeginsEarly`."""
@@ -90,10 +90,3 @@ class TwoImports:
         """See `Mechanism`."""
         self._first.close()
         self._second.close()
-
-
-def _of_another_seed(launch: Launch) -> Launch:
-    """Sets have another order in it, unless the user's environment says which: as in the first one, `hash()` itself varies then."""
-    if _SEED in launch.environment:
-        return launch
-    return replace(launch, environment={**launch.environment, _SEED: _ANOTHER, "CELERY_HARNESS_HASH_VARIES": "1"})

@@ -293,11 +293,14 @@ class WorkerStops:
                 os.kill(child.pid, signal.SIGKILL)
         poll = select.poll()
         poll.register(child.listener, 0)  # no event but the hang-up
-        ended, deadline = bool(poll.poll(_GONE_SECONDS * 1000)), time.monotonic() + _GONE_SECONDS
-        while ended and not has_ended(child.pid) and time.monotonic() < deadline:  # its files and locks are left after its filter
+        stays = EnvironmentFault(f"a worker did not end within {_GONE_SECONDS:.0f} s of SIGKILL")
+        if not poll.poll(_GONE_SECONDS * 1000):
+            raise stays
+        deadline = time.monotonic() + _GONE_SECONDS
+        while not has_ended(child.pid):  # its files and locks are left after its filter
+            if time.monotonic() > deadline:
+                raise stays
             time.sleep(0.001)
-        if not ended or not has_ended(child.pid):
-            raise EnvironmentFault(f"a worker did not end within {_GONE_SECONDS:.0f} s of SIGKILL")
         record = {"k": "strike", "m": at, "fault": fault, "d": run.delivery, "id": run.id, "n": run.task}
         words = f"effect {child.number}: {effect.words}"
         record |= {"point": "effect", "file": None, "line": None, "stack": [], "action": trigger["action"], "words": words}

@@ -16,6 +16,7 @@ from typing import Any
 
 from harness.egress.listener import Listener
 from harness.errors import EnvironmentFault, HarnessError, ScenarioError
+from harness.explore.hash_seeds import seeded
 from harness.ports.exploring import Launch
 
 __all__ = ["Channel", "Child", "Closed", "Pages", "Refused", "Zygote", "started"]
@@ -146,7 +147,7 @@ class Child:
         self.kill()
         deadline = time.monotonic() + _END_SECONDS
         while self.is_there() and time.monotonic() < deadline:
-            self.wait(_END_SECONDS if self.handle >= 0 else 0.001)
+            self.wait(0.001)
         self.close()
 
     def close(self) -> None:
@@ -184,13 +185,11 @@ def started(launch: Launch, variable: str, what: str) -> tuple[subprocess.Popen[
     """A program of the agent's, in a session of its own, whose end of the channel ``variable`` names. EnvironmentFault naming ``what``."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
     told = {variable: str(theirs.fileno()), "CELERY_HARNESS_PARENT": str(os.getpid())}
-    if "PYTHONHASHSEED" not in launch.environment:
-        told["CELERY_HARNESS_HASH_VARIES"] = "1"
     try:
         with launch.log.open("ab") as out:
             process = subprocess.Popen(
                 list(launch.command),
-                env={"PYTHONHASHSEED": "0", **launch.environment, **told},
+                env={**seeded(launch.environment, "0"), **told},
                 cwd=launch.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=out,

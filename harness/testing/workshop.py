@@ -6,7 +6,6 @@ import contextlib
 import linecache
 import shutil
 import signal
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +24,7 @@ from harness.run.folders import new_run_folder, settle_folder
 from harness.run.live_run import LiveRun
 from harness.run.runner import run_cell
 from harness.run.signals import signals_wait
-from harness.runtimes.shared.leftovers import claim
+from harness.runtimes.shared.leftovers import claimed_folder
 from harness.scenario import LoadedScenario, ScenarioErrors, check_abilities, load_scenarios
 from harness.scenario.loader import written_out
 from harness.scenario.references import parts_of
@@ -157,9 +156,8 @@ class Workshop:
 
     def check_step(self, configuration: Configuration, parts: Mapping[str, Any], step: Mapping[str, Any]) -> None:
         """ScenarioError for a fault that a schedule of this system could not hold: a target that is not there, a point that is none."""
-        with tempfile.TemporaryDirectory(prefix="celery-harness-step-") as folder:
-            claim(Path(folder))
-            file = Path(folder) / "step.yaml"
+        with claimed_folder("step") as folder:
+            file = folder / "step.yaml"
             with _placing(configuration, file):
                 loaded = _load(configuration, {**parts, "schedule": [dict(step), {"send": "none"}]}, file)
                 check_abilities(loaded, registry().runtimes[wanted_runtime(loaded, configuration.runtime)])

@@ -112,8 +112,11 @@ def _asker(*, through_imports: bool) -> str:
     frame = sys._getframe(3)  # beyond us, who asks us, and the hook
     while frame is not None:
         file = frame.f_code.co_filename
-        if not file.startswith((_OURS, _IMPORTS)) or (file.startswith(_IMPORTS) and not through_imports):
-            return "" if file.startswith(_IMPORTS) else file
+        if file.startswith(_IMPORTS):
+            if not through_imports:
+                return ""
+        elif not file.startswith(_OURS):
+            return file
         frame = frame.f_back  # type: ignore[assignment]
     return ""
 

@@ -16,7 +16,7 @@ import sys
 import tempfile
 import threading
 from pathlib import Path
-from typing import Any, Sequence
+from typing import Any, Iterator, Sequence
 
 from celery_harness_agent import answer, application, config, own_time, seccomp, virtual_clock
 from celery_harness_agent.asked_at_import import AskedAtImport
@@ -206,34 +206,26 @@ def _demand_nothing_running(before: set[str]) -> None:
 
 def _connections() -> set[str]:
     """Addresses that this process is connected to."""
-    found = set()
-    folder = "/proc/self/fd" if Path("/proc/self/fd").is_dir() else "/dev/fd"
-    for name in os.listdir(folder):  # noqa: PTH208
-        try:
-            if not stat.S_ISSOCK(os.fstat(int(name)).st_mode):
-                continue
-            with socket.socket(fileno=os.dup(int(name))) as copy:
-                if copy.family in _LOOPBACK_FAMILIES:
-                    found.add("{}:{}".format(*copy.getpeername()[:2]))
-        except OSError:
-            continue  # closed meanwhile, or connected to nothing
-    return found
+    return {"{}:{}".format(*peer[:2]) for family, peer in _peers() if family in _LOOPBACK_FAMILIES}
 
 
 def _local_connections() -> list[str]:
     """Paths of sockets of other programs on this machine that this process is connected to, such as the system's log."""
-    found = set()
+    return sorted({os.fsdecode(peer).replace("\0", "@", 1) for family, peer in _peers() if family == socket.AF_UNIX and peer})
+
+
+def _peers() -> Iterator[tuple[int, Any]]:
+    """(family, address) of what each socket of this process is connected to."""
     folder = "/proc/self/fd" if Path("/proc/self/fd").is_dir() else "/dev/fd"
     for name in os.listdir(folder):  # noqa: PTH208
         try:
             if not stat.S_ISSOCK(os.fstat(int(name)).st_mode):
                 continue
             with socket.socket(fileno=os.dup(int(name))) as copy:
-                if copy.family == socket.AF_UNIX and copy.getpeername():
-                    found.add(os.fsdecode(copy.getpeername()).replace("\0", "@", 1))
+                peer = copy.family, copy.getpeername()
         except OSError:
-            continue  # as above
-    return sorted(found)
+            continue  # closed meanwhile, or connected to nothing
+        yield peer
 
 
 def _told(app: Any, settings: Settings, frames: Frames) -> dict[str, Any]:

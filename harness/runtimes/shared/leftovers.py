@@ -8,6 +8,7 @@ import re
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -17,7 +18,7 @@ import psutil
 from harness.runtimes.shared.folders import remove_folder
 from harness.runtimes.shared.segments import is_there, remove_segment, segments
 
-__all__ = ["Leftovers", "claim", "end_strays", "leftovers", "lives", "owner", "remove"]
+__all__ = ["Leftovers", "claim", "claimed_folder", "end_strays", "leftovers", "lives", "owner", "remove"]
 
 _FOLDER = re.compile(r"celery-harness-(\d{4}-\d{6}-[0-9a-f]{4})-")
 #: Made beside runs: they are ours where they say whose they are.
@@ -64,8 +65,17 @@ def _namespace() -> str:
 
 
 def claim(folder: Path) -> None:
-    """Write who owns a run's temporary folder."""
+    """Write who owns a temporary folder."""
     (folder / _OWNER).write_text(owner())
+
+
+@contextlib.contextmanager
+def claimed_folder(kind: str) -> Iterator[Path]:
+    """A temporary one beside those of runs, of a ``kind`` that `_BESIDE` knows; removed afterwards, by `clean` where we are killed."""
+    with tempfile.TemporaryDirectory(prefix=f"celery-harness-{kind}-") as name:
+        folder = Path(name)
+        claim(folder)
+        yield folder
 
 
 def leftovers() -> Leftovers:

@@ -12,7 +12,6 @@ import shutil
 import subprocess
 import sys
 import tarfile
-import tempfile
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -44,7 +43,7 @@ from harness.runtimes.containers.package_access import (
     environment_file,
     speaks_to_loopback,
 )
-from harness.runtimes.shared.leftovers import claim
+from harness.runtimes.shared.leftovers import claimed_folder
 
 __all__ = ["LOCAL_NAMES", "TOXIPROXY_VERSION", "Built", "build_local", "keys", "local_tag", "remove_local"]
 
@@ -228,9 +227,8 @@ def _make(client: docker.DockerClient, name: str, base: str, key: str, source: D
 def _make_base(client: docker.DockerClient, source: DebianSource, key: str, say: Say) -> None:
     program = _debootstrap()
     say(f"base: debootstrap {source.suite}")
-    with tempfile.TemporaryDirectory(prefix="celery-harness-base-") as folder:
-        claim(Path(folder))
-        root, archive = Path(folder, "root"), Path(folder, "base.tar")
+    with claimed_folder("base") as folder:
+        root, archive = folder / "root", folder / "base.tar"
         debootstrap = [program, "--variant=minbase", f"--components={source.components}", source.suite, str(root), source.mirror]
         _command([*_own_namespaces(), *debootstrap], "debootstrap could not make a base")
         _command(["sh", str(_HERE / "base" / "trim.sh"), str(root)], "the base could not be trimmed")
@@ -280,11 +278,10 @@ def _toxiproxy_server(say: Say) -> bytes:
     say(f"toxiproxy: go install toxiproxy {TOXIPROXY_VERSION}")
     version = f"-X github.com/Shopify/toxiproxy/v2.Version={TOXIPROXY_VERSION}"
     package = f"github.com/Shopify/toxiproxy/v2/cmd/server@v{TOXIPROXY_VERSION}"
-    with tempfile.TemporaryDirectory(prefix="celery-harness-go-") as folder:
-        claim(Path(folder))
+    with claimed_folder("go") as folder:
         command = [go, "install", "-trimpath", "-ldflags", f"-s -w {version}", package]
-        _command(command, "Toxiproxy's server could not be compiled", {"GOBIN": folder, "CGO_ENABLED": "0"})
-        return Path(folder, "server").read_bytes()
+        _command(command, "Toxiproxy's server could not be compiled", {"GOBIN": str(folder), "CGO_ENABLED": "0"})
+        return (folder / "server").read_bytes()
 
 
 def _command(command: list[str], failure: str, environment: Mapping[str, str] | None = None) -> None:
