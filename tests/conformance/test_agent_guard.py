@@ -55,7 +55,7 @@ SETTINGS = {
 }
 
 
-@pytest.mark.parametrize("setting", parts(SETTINGS, quick=["constructor", "broker_read_url", "late"]))
+@pytest.mark.parametrize("setting", parts(SETTINGS, quick=["late"]))
 def test_a_setting_of_the_app_is_overruled(tmp_path: Path, other: RedisServer, setting: str) -> None:
     """Forced addresses win over each of the app's settings: the task runs on ours, the other Redis hears nothing."""
     before = other.connections_refused_or_made()

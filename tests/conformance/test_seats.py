@@ -203,9 +203,7 @@ def test_what_can_be_taken_back_is_gone(runs: Runs, alone: dict[str, Any], what:
     parts(
         STAYS,
         quick=[
-            "a file in the image's folders",
             "a file that was changed and looks as before",
-            "a connection that closes",
             "the limits of process 1",
         ],
     ),

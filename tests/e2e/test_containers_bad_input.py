@@ -257,6 +257,15 @@ def test_a_server_that_dies_in_mid_run(both: Callable[..., list[Running]], part:
         assert LAST_WORDS[part] in error
 
 
+#: `make test` has it in tests/unit/run/test_silence.py.
+@pytest.mark.exhaustive
+def test_a_broker_that_hangs(both: Callable[..., list[Running]]) -> None:
+    """Its process runs, and answers nobody: that is told of it, not of whoever waits for it."""
+    for run in both("broker", "freeze"):
+        error = run.fails(90)
+        assert "broker (Redis) runs and does not answer; its last lines" in error and LAST_WORDS["broker"] in error
+
+
 _LOAD = [{**LONG["load"][0], "for": "6s"}]
 HANGS: dict[str, dict[str, Any]] = {
     "before the fault begins": {"timeline": partition("4s", "1s"), "load": _LOAD},
@@ -274,7 +283,8 @@ def hanging(request: pytest.FixtureRequest, both: Callable[..., list[Running]]) 
 
 #: The same code asks a server of either runtime: in `make test` it is the one in a container that hangs.
 @pytest.mark.parametrize(
-    ("when", "runtime"), parts([(when, runtime) for when in HANGS for runtime in RUNTIMES], quick=[("while it lasts", "containers")])
+    ("when", "runtime"),
+    parts([(when, runtime) for when in HANGS for runtime in RUNTIMES], quick=[("before the fault begins", "containers")]),
 )
 def test_a_toxiproxy_that_hangs(hanging: dict[tuple[str, str], Running], when: str, runtime: str) -> None:
     """A fault that cannot begin is told at once; one that cannot be healed, when it was asked twice: long before the drain may end."""

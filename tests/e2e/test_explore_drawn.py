@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.pytest_support import run_pytest
+from tests.e2e.pytest_support import Session, run_pytest
 from tests.e2e.test_explore import explore
 from tests.parts import parts
 
@@ -141,23 +141,29 @@ env = { DB = "${{ db.path }}" }
 """
 
 
-def test_a_test_explores_a_call(project: Path) -> None:
+def session_of(project: Path, *wanted: str) -> Session:
+    """A pytest that runs these of `TESTS`."""
     (project / "test_shop.py").write_text(TESTS)
     (project / "pyproject.toml").write_text(CONFIGURATION)
-    session = run_pytest(project, "test_shop.py")
+    return run_pytest(project, "test_shop.py", "-k", " or ".join(wanted))
+
+
+def test_a_test_explores_a_call(project: Path) -> None:
+    session = session_of(project, "test_right", "test_by_itself", "test_containers")
     text = " ".join(session.text.split())
-    assert session.outcomes == {
-        "test_right": "passed",
-        "test_broken": "failed",
-        "test_undecided": "failed",
-        "test_by_itself": "failed",
-        "test_containers": "failed",
-    }, session.text
+    assert session.outcomes == {"test_right": "passed", "test_by_itself": "failed", "test_containers": "failed"}, session.text
+    assert "shop.pay fails without any crash: ValueError: too little" in text
+    assert "explore needs the task under this machine's kernel, and this harness runs containers" in text
+
+
+@pytest.mark.exhaustive
+def test_a_test_explores_a_drawn_call_and_shows_how_to_see_it_again(project: Path) -> None:
+    session = session_of(project, "test_broken", "test_undecided")
+    text = " ".join(session.text.split())
+    assert session.outcomes == {"test_broken": "failed", "test_undecided": "failed"}, session.text
     assert "EFFECT After a crash at shop.py:25: db.payments cents 101: 2, expected 1." in text
     assert "cents=101" in text
     assert "INCONCLUSIVE the task changes nothing that is observed" in text
-    assert "shop.pay fails without any crash: ValueError: too little" in text
-    assert "explore needs the task under this machine's kernel, and this harness runs containers" in text
     (report,) = (one for one in (project / "reports").iterdir() if not one.is_symlink())
     assert sorted(file.name for file in (report / "plans").iterdir()) == ["test_broken.yaml", "test_undecided.yaml"]
     assert f"celery-harness explore reports/{report.name}/plans/test_broken.yaml" in text

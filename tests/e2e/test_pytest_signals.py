@@ -105,7 +105,6 @@ _STATUS = {"SIGINT": 2, "SIGTERM": 143}
 _QUICK = [
     ("in a test", "SIGINT"),
     ("while the system starts", "SIGTERM"),
-    ("in a drawn plan", "SIGINT"),
 ]
 
 

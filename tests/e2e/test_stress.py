@@ -36,6 +36,7 @@ def test_an_overload_and_what_becomes_of_it(tmp_path: Path, text: str, within: s
     assert (folder / result["run_id"] / "report.html").is_file()
 
 
+@pytest.mark.exhaustive
 def test_a_soak_that_is_too_short_says_so(tmp_path: Path) -> None:
     made = shop(tmp_path, thresholds={"end_to_end_latency": ["p(95) < 15s"]})
     done = made.run("load", "s.yaml", "--runtime", "processes", "--soak", "8s", "--rate", "12/s")
