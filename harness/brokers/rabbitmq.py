@@ -7,6 +7,7 @@ import re
 import shutil
 import ssl
 import subprocess
+import time
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -36,6 +37,7 @@ _INSIDE = Path("/etc/celery-harness")
 _CONTAINER_DATA = Path("/var/lib/celery-harness")
 _CONTAINER_PORTS = {"management": 15672, "metrics": 15692}
 _START_SECONDS = 60.0
+_AGAIN_SECONDS = 10.0
 #: `enable_queue_totals` of the management API, see `Management.queues`.
 _OLDEST = (3, 10)
 
@@ -193,11 +195,20 @@ class RabbitBroker:
                 management.put(f"/api/permissions/{VHOST}/{quote(entry['user'], safe='')}", entry)
             management.cut_off(seconds=5.0)
             memory_of(endpoint).forget(management.dropped())
-            return not management.queues() and self.ready(endpoint, 0)
+            return not management.queues() and self._ready_again(endpoint)
         except EnvironmentFault:
             return False
         finally:
             management.close()
+
+    def _ready_again(self, endpoint: Endpoint) -> bool:
+        """Within some seconds: as after a start, a busy node may refuse the first quorum queues of a new virtual host."""
+        deadline = time.monotonic() + _AGAIN_SECONDS
+        while not self.ready(endpoint, 0):
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.02)
+        return True
 
     def renew(self, endpoint: Endpoint) -> bool:
         """See `RenewsLogins`. A connection that shows its password now is refused as it opens the virtual host: a user that is gone has

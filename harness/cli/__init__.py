@@ -13,6 +13,7 @@ import click
 
 from harness import __version__
 from harness.errors import HarnessError
+from harness.passwords import masked
 
 __all__ = ["main"]
 
@@ -86,8 +87,9 @@ class _LazyGroup(click.Group):
             formatter.write_dl(list(_SUMMARIES.items()))
 
     def invoke(self, ctx: click.Context) -> Any:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, _leave)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, _leave)
         gc.set_threshold(50_000, 20, 50)  # a command makes much and throws little away: to look for that is a tenth of a short one
         try:
             return super().invoke(ctx)
@@ -113,7 +115,8 @@ def _say(exc: Exception, *, verbose: bool) -> None:
         click.echo(f"error: {exc}", err=True)
         return
     last = traceback.extract_tb(exc.__traceback__)[-1]
-    click.echo(f"error: the harness itself failed: {type(exc).__name__}: {exc} ({last.filename}:{last.lineno})", err=True)
+    what = masked(f"{type(exc).__name__}: {exc}")
+    click.echo(f"error: the harness itself failed: {what} ({last.filename}:{last.lineno})", err=True)
     click.echo("  this is a bug of the harness; --verbose shows the whole traceback", err=True)
 
 

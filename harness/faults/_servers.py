@@ -39,6 +39,7 @@ class ServerFault(BaseFault):
     """One server is away for a while. ``part``: broker, backend, or what `target` says."""
 
     part_hit: ClassVar[str] = ""
+    away: ClassVar[str] = "down"
 
     @property
     def part(self) -> str:
@@ -53,7 +54,7 @@ class ServerFault(BaseFault):
         quiet = self.part != "broker" and idle(history, None, span)  # connections that nobody used: closing them touched nothing
         own = {} if quiet else self.own_signs()
         seen = {**felt(record, history, None, self.part), **own, **self.further_signs(record, history)}
-        before = f"down for {span.ended - span.begun:.1f} s; " if record.ended is not None else ""
+        before = f"{self.away} for {span.ended - span.begun:.1f} s; " if record.ended is not None else ""
         if self.part == "broker":
             if contested(record, history, None):
                 return evidence_of(seen, before=before, quiet=None, otherwise="what was noticed, another fault explains as well")
@@ -115,6 +116,7 @@ class PauseServer(ServerFault):
     """It is frozen: connections stay open, nobody answers; what was asked meanwhile is answered after healing."""
 
     needs: ClassVar[tuple[type[Any], ...]] = (PausesServers,)
+    away: ClassVar[str] = "frozen"
 
     def begin(self, system: PausesServers) -> Begun:
         """Freeze."""

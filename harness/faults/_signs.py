@@ -22,6 +22,7 @@ __all__ = [
     "held_up",
     "idle",
     "late_acks",
+    "over",
     "passed",
     "sent_within",
     "slowed",
@@ -146,7 +147,7 @@ def held_up(history: History, clients: Collection[str] | None, span: Span, rival
     free_from: dict[str, float] = {}  # worker -> since when it had nothing to do, until the fault ended
     for d in history.deliveries.values():
         if d.at < span.ended:
-            free_from[d.worker] = max(free_from.get(d.worker, span.begun), d.at, _closed(d))
+            free_from[d.worker] = max(free_from.get(d.worker, span.begun), d.at, over(d, history))
     held = (_held_up(message, history, clients, span, free_from) for message in history.messages.values())
     return sum(1 for one in held if one is not None and (rivals is None or not rivals.explain(*one, span.ended)))
 
@@ -302,12 +303,21 @@ def _alone(record: FaultRecord, history: History) -> bool:
 
 def _running(history: History, clients: Collection[str] | None, span: Span) -> Iterator[Delivery]:
     for d in history.deliveries.values():
-        if span.overlaps(d.start, _closed(d)) and _among(d.worker, clients):
+        if span.overlaps(d.start, over(d, history)) and _among(d.worker, clients):
             yield d
 
 
-def _closed(delivery: Delivery) -> float:
-    return min((t for t in (delivery.end, delivery.died, delivery.reject) if t is not None), default=float("inf"))
+def over(delivery: Delivery, history: History) -> float:
+    """When its worker had done with it; infinite: it has it still. It ended, died with its process, was rejected or put away (revoked,
+    expired, unknown: then it is acknowledged); one that was not begun goes with the connection it came on.
+    """
+    ends = [delivery.end, delivery.died, delivery.reject]
+    if delivery.revoked or delivery.outcome:
+        ends.append(delivery.ack if delivery.ack is not None or delivery.start is not None else delivery.at)
+    if delivery.start is None:
+        lives = (p for p in history.processes if p.pid == delivery.pid)
+        ends += [at for p in lives for at in p.disconnected if at > delivery.at]
+    return min((t for t in ends if t is not None), default=float("inf"))
 
 
 def _publisher(message: Message, history: History) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from harness.faults._base import BaseFault, TargetParameters, pick
+from harness.faults._signs import over
 from harness.model.history import Evidence, FaultRecord, History
 from harness.ports.fault import Begun, FaultParameters
 from harness.ports.system import PausesWorkers, RunningSystem, Worker
@@ -43,11 +44,7 @@ class PauseWorker(BaseFault):
         if record.begun is None:
             return Evidence(False, "never begun: the event did not happen")
         until = record.ended if record.ended is not None else float("inf")
-        frozen = [
-            d
-            for d in history.deliveries.values()
-            if d.worker == record.target and d.at < record.begun and (d.end is None or d.end > record.begun)
-        ]
+        frozen = [d for d in history.deliveries.values() if d.worker == record.target and d.at < record.begun <= over(d, history)]
         if frozen:
             return Evidence(
                 True, f"{len(frozen)} delivered task{'s' if len(frozen) > 1 else ''} stood still", {"frozen": float(len(frozen))}

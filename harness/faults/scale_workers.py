@@ -50,13 +50,17 @@ class ScaleWorkers(BaseFault):
         return self._before is None or system.replicas(self.parameters.target) == self._before
 
     def evidence(self, record: FaultRecord, history: History) -> Evidence:
-        """Processes came or went after it began."""
+        """Processes came or went after it began, none of them at another fault's hands."""
         if record.begun is None:
             return Evidence(False, "never begun: the event did not happen")
+        if self._before == self.parameters.replicas:
+            return Evidence(False, f"{self.parameters.target} had {self._before} already")
         begun, ended = record.begun, record.ended if record.ended is not None else float("inf")
         workers = [p for p in history.processes if p.kind == "worker" and p.name.rsplit("-", 1)[0] == self.parameters.target]
-        came = sum(1 for p in workers if begun <= p.up <= ended)
-        went = sum(1 for p in workers if p.down is not None and begun <= p.down <= ended)
+        others = {pid for fault in history.faults if fault.index != record.index for pid in fault.killed_pids}
+        theirs = {p.name for p in workers if p.pid in others}  # whoever comes under such a name takes the place of a killed one
+        came = sum(1 for p in workers if begun <= p.up <= ended and p.name not in theirs)
+        went = sum(1 for p in workers if p.down is not None and begun <= p.down <= ended and p.pid not in others)
         if came or went:
             counts = [f"{came} came"] if came else []
             counts += [f"{went} left"] if went else []

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from harness.faults._base import BaseFault, Restartable, pick
-from harness.model.history import Evidence, FaultRecord, History
+from harness.faults._signs import over
+from harness.model.history import Delivery, Evidence, FaultRecord, History
 from harness.ports.fault import Begun, FaultParameters
 from harness.ports.system import RunningSystem, StopsWorkers, Worker
 
@@ -49,18 +50,15 @@ class StopWorker(BaseFault):
         return self._victim is None or (self._victim.alive() and self._victim.pid != self._pid)
 
     def evidence(self, record: FaultRecord, history: History) -> Evidence:
-        """The process left, and something was delivered to it before."""
+        """The process left, and had something in its hands when it was told to."""
         if record.begun is None:
             return Evidence(False, "never begun: the event did not happen")
         life = [p for p in history.processes if p.name == record.target and p.pid in record.killed_pids]
         left = next((p.down for p in life if p.down is not None), None)
         if left is None:
             return Evidence(False, "the worker did not leave")
-        held = [
-            d
-            for d in history.deliveries.values()
-            if d.pid in record.killed_pids and d.at <= record.begun and (d.ack is None or d.ack > record.begun)
-        ]
+        there = [d for d in history.deliveries.values() if d.pid in record.killed_pids and d.at <= record.begun]
+        held = [d for d in there if record.begun <= max(over(d, history), _answered(d, history))]
         took = left - record.begun
         if not held:
             return Evidence(False, f"left after {took:.1f} s, but held no task then")
@@ -69,6 +67,13 @@ class StopWorker(BaseFault):
             f"{len(held)} task{'s' if len(held) > 1 else ''} in its hands; left after {took:.1f} s",
             {"held": float(len(held)), "took": took},
         )
+
+
+def _answered(delivery: Delivery, history: History) -> float:
+    """When the broker heard of a task with late acks that has ended: until then its worker has it in its hands."""
+    if delivery.end is None or not history.acks_late.get(delivery.message.task, False):
+        return float("-inf")
+    return min((t for t in (delivery.ack, delivery.reject, delivery.died) if t is not None), default=float("inf"))
 
 
 class StopWorkerCold(StopWorker):

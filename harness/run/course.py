@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial as partial_of
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 from harness.errors import EnvironmentFault, HarnessError, Interrupted
 from harness.model.finding import CheckResult
@@ -28,6 +28,7 @@ from harness.run.locust_load import LocustDriver, check_locust, locust_question
 from harness.run.outcome import PassOutcome
 from harness.run.passes import PassDriver
 from harness.run.record import record_pass
+from harness.run.silence import blamed
 from harness.run.steps import Steps
 from harness.run.timeline import Timeline
 from harness.run.watching import Watch
@@ -177,12 +178,20 @@ class Course:
         except Interrupted:
             self.partial(driver, outcome, timeline, obeys=True)
             raise
-        except EnvironmentFault:
-            self.partial(driver, outcome, timeline, obeys=False)
-            raise
+        except EnvironmentFault as fault:
+            self._broke(fault, driver, outcome, timeline)
         finally:
             driver.watch.end()
-        self.look(outcome, timeline)
+        try:
+            self.look(outcome, timeline)
+        except EnvironmentFault as fault:
+            self._broke(fault, driver, outcome, timeline)
+
+    def _broke(self, fault: EnvironmentFault, driver: PassDriver, outcome: PassOutcome, timeline: Timeline) -> NoReturn:
+        """A part has failed: what is known without asking it is kept, and it is named."""
+        told = blamed(self.system, fault)
+        self.partial(driver, outcome, timeline, obeys=False)
+        raise told from fault
 
     def _follow(self, steps: Steps) -> None:
         """A schedule."""

@@ -14,6 +14,8 @@ from harness.model.trace import OwnCall
 
 __all__ = ["check_app", "check_redelivery", "examination", "task_names"]
 
+_OLDEST_CELERY = (5, 3)
+
 
 def _calls(item: LoadItem) -> list[LoadItem | Call]:
     """Every task call of one stream."""
@@ -112,6 +114,7 @@ def check_app(scenario: Scenario, answer: dict[str, Any], where: Callable[..., s
         place = f"{error['file']}:{error['line']}" if error.get("file") else where("system", "app")
         trace = f"\n{error['traceback'].rstrip()}" if error.get("traceback") else ""
         raise ScenarioError(f"{error.get('what', 'the app cannot be imported')}{trace}", where=place, hint=_import_hint(scenario, error))
+    _demand_celery(str(answer.get("celery", "")), where)
     registered = [t for t in answer.get("tasks", []) if not t.startswith("celery.")]
     for index, item in enumerate(scenario.load):
         for name in task_names(item):
@@ -132,6 +135,16 @@ def check_app(scenario: Scenario, answer: dict[str, Any], where: Callable[..., s
     for (index, _, _), trouble in zip(_line_points(scenario), answer.get("points", ()), strict=False):
         if trouble:
             raise ScenarioError(trouble[0], where=where("timeline", index, "when", "reaches"), hint=trouble[1])
+
+
+def _demand_celery(version: str, where: Callable[..., str]) -> None:
+    if (parts := tuple(int(part) for part in re.findall(r"\d+", version)[:2])) and parts < _OLDEST_CELERY:
+        oldest = ".".join(map(str, _OLDEST_CELERY))
+        raise ScenarioError(
+            f"the app runs on Celery {version}: what is known of Celery's inside holds from {oldest} on",
+            where=where("system", "app"),
+            hint=f"the packages are those of the app's own Python or image; install celery>={oldest} there",
+        )
 
 
 def check_redelivery(scenario: Scenario, kombu: str, semantics: Mapping[str, Any], where: Callable[..., str]) -> None:

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from harness.passwords import masked_bytes
+
 __all__ = ["Header", "JournalReader", "JournalTail", "Record", "parse_records", "read_header"]
 
 Record = dict[str, Any]
@@ -57,8 +59,9 @@ def parse_records(data: bytes) -> tuple[list[Record], int]:
     """Records of complete lines, and how many lines were torn.
 
     Runs of zeros between lines are room that was never filled; a line with a zero in it is one whose writer died, or
-    was interrupted, inside the copy. Whatever follows such a gap is read again from its next whole line.
+    was interrupted, inside the copy. Whatever follows such a gap is read again from its next whole line. Passwords of the run are masked.
     """
+    data = masked_bytes(data)
     if b"\0" not in data:
         return _parse_clean(data)
     records: list[Record] = []

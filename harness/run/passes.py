@@ -19,6 +19,7 @@ from harness.run.journal import JournalTail
 from harness.run.live import LiveState
 from harness.run.outcome import PassOutcome
 from harness.run.quiet import CALM, Quiet
+from harness.run.silence import Silence
 from harness.run.timeline import Timeline
 from harness.run.usage import UsageSampler
 from harness.run.watching import Watch
@@ -62,6 +63,7 @@ class PassDriver:
         self.usage = UsageSampler(system)
         self.watch = Watch()
         self.quiet = Quiet(self.live, clock, self.depth)
+        self._silence = Silence(system)
         self._linger_since: float | None = None
         self._for_good: set[int] = set()  # processes with threads that outlived `_PATIENCE`
 
@@ -166,6 +168,7 @@ class PassDriver:
             return None
         self._next_depth = now + _DEPTH_EVERY
         depth = self.depth()
+        self._silence.note(now, answered=depth is not None)
         sampled = None if depth is None else Depth(now, *depth, took=self.now() - now)
         if sampled is not None:
             self.outcome.depths.append(sampled)

@@ -12,10 +12,12 @@ from pathlib import Path
 
 from harness.errors import EnvironmentFault, HarnessError, Interrupted, ScenarioError
 from harness.model.result import LogTail, Reproduction, RunResult
+from harness.passwords import masked, masked_in
 from harness.ports.check import CleanPass
 from harness.ports.clock import Clock
 from harness.ports.reporter import Listener, Progress, Writer
 from harness.ports.runtime import LiveSystem, Runtime
+from harness.ports.system import LeavesBehind
 from harness.run.course import Cell, Course, Notes
 from harness.run.signals import InterruptGuard
 from harness.run.summary import summarise
@@ -71,6 +73,9 @@ def close_system(system: LiveSystem, notes: Notes) -> None:
     notes.environment.update(_environment_of(system))
     notes.logs.extend(_tracebacks(system))
     system.close()
+    if isinstance(system, LeavesBehind) and system.left and notes.error is None and notes.stop is None:
+        why = "; ".join(dict.fromkeys(system.left))
+        notes.error = EnvironmentFault(f"not everything could be removed: {why}", hint="`celery-harness clean` removes what is left")
 
 
 def report(
@@ -87,11 +92,17 @@ def report(
     keep: bool,
 ) -> RunResult:
     """The result, and every file of the report. ``wall``: when it began, as time.time() has it; ``took``: seconds."""
-    result = _result(system, cell, notes, run_id, wall, took, runtime, _save_plan(cell, folder, runtime))
+    result = _without_passwords(_result(system, cell, notes, run_id, wall, took, runtime, _save_plan(cell, folder, runtime)))
     _write_all(writers, result, folder)
     if not keep:
         _drop_clean_journals(folder)
     return result
+
+
+def _without_passwords(result: RunResult) -> RunResult:
+    """The journals and errors it was made of have none any more; logs and worlds may."""
+    text = result.model_dump_json()
+    return result if masked(text) is text else masked_in(result)
 
 
 def _write_all(writers: Sequence[Writer], result: RunResult, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: noted when they come, raised where the run can stop cleanly."""
+"""Ctrl-C, SIGTERM and a terminal that is gone (SIGHUP): noted when they come, raised where the run can stop cleanly."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ __all__ = ["InterruptGuard", "signals_wait"]
 
 
 class InterruptGuard:
-    """Within it SIGINT and SIGTERM set a flag; `check` raises `Interrupted` once. A second signal changes nothing: stopping is bounded."""
+    """Within it SIGINT and SIGTERM set a flag; `check` raises `Interrupted` once. A second signal changes nothing: stopping is bounded.
+
+    SIGHUP is taken for SIGTERM, unless it is ignored (nohup).
+    """
 
     def __init__(self) -> None:
         self.received = 0
@@ -25,8 +28,9 @@ class InterruptGuard:
     def __enter__(self) -> InterruptGuard:
         if threading.current_thread() is not threading.main_thread():
             return self  # Python hands signals to the main thread alone: they are for whoever runs there
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._before[number] = signal.signal(number, self._note)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+                self._before[number] = signal.signal(number, self._note)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
@@ -34,7 +38,7 @@ class InterruptGuard:
             signal.signal(number, handler)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        self.received = self.received or number
+        self.received = self.received or (signal.SIGTERM if number == signal.SIGHUP else number)
 
     def check(self) -> None:
         """Raise `Interrupted` for a signal that came; later calls are silent, so that stopping is not interrupted again."""
@@ -45,7 +49,7 @@ class InterruptGuard:
 
 @contextlib.contextmanager
 def signals_wait() -> Iterator[None]:
-    """SIGINT and SIGTERM take effect when the block is over, as they would have before: what it removes, it removes to the end."""
+    """SIGINT, SIGTERM and SIGHUP take effect when the block is over, as they would have before: what it removes, it removes to the end."""
     guard = InterruptGuard()
     try:
         with guard:

@@ -161,7 +161,8 @@ class Timeline:
         self._take_misses(system)
         for p in self.planned:
             if p.state == "active":
-                self._tick(p, system)
+                if p.lasts != 0.0:  # what happens once is over when it has begun
+                    self._tick(p, system)
                 if p.heal_at is not None and now >= p.heal_at:
                     self._heal(p, now, system, live)
             elif p.state == "healing":

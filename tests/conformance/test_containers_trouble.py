@@ -39,6 +39,23 @@ def test_an_image_without_python_or_that_is_missing(engine: Engine, tmp_path: Pa
     assert left_of(engine, host.run_id) == ([], [])
 
 
+def test_an_image_of_another_program(engine: Engine, tmp_path: Path) -> None:
+    """Where Toxiproxy's ends at once that is told at once; where a server's lacks its program the advice is about that."""
+    images = {"toxiproxy": image("redis")}
+    host = make_host(engine, tmp_path)
+    host.image = lambda name: images.get(name, image(name))
+    try:
+        with pytest.raises(EnvironmentFault, match=r"toxiproxy \(toxiproxy in a container\) ended with status \d+ before it was ready"):
+            host.open()
+        images["toxiproxy"] = image("python")
+        with pytest.raises(EnvironmentFault, match="toxiproxy could not be started") as caught:
+            host.open()
+        assert "the image that stands for toxiproxy lacks that program" in caught.value.hint
+    finally:
+        host.close()
+    assert left_of(engine, host.run_id) == ([], [])
+
+
 @pytest.mark.parametrize("address", ["unix:///nonexistent/docker.sock", "tcp://127.0.0.1:9"])
 def test_no_engine_is_said_clearly_and_at_once(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKER_HOST", address)

@@ -34,6 +34,8 @@ _READY_SECONDS = 20.0
 _TICK = 0.02
 _SWEEP_SECONDS = 5.0
 _ATTEMPTS = 3
+#: A container's states, as the engine has them.
+_ENDED = ("exited", "dead")
 #: Another program took the port between the engine's choice and its use.
 _TAKEN = ("already allocated", "already in use")
 
@@ -60,9 +62,11 @@ class Door:
         """Start it and wait until it answers; EnvironmentFault with its last lines."""
         arguments = ("-host=0.0.0.0", f"-port={self._api}")
         container = self._container = self._start(replace(box, arguments=arguments, ports=(self._api, *self._inside)))
-        with self._engine.asking(box.part, "connected to the run's network"):
-            network.connect(container.id, [self._name])
-            container.reload()
+        try:
+            with self._engine.asking(box.part, "connected to the run's network"):
+                network.connect(container.id, [self._name])
+        finally:  # the engine's refusal to connect one that ends meanwhile does not say so
+            self._demand_running(container, box.part)
         self._outside = {int(port.split("/")[0]): int(at[0]["HostPort"]) for port, at in container.ports.items() if at}
         self.api = ("127.0.0.1", self._outside.pop(self._api, 0))
         self._wait(container, box.part)
@@ -80,6 +84,7 @@ class Door:
     def _wait(self, container: Any, part: str) -> None:
         deadline = time.monotonic() + _READY_SECONDS
         while not Proxies(*self.api, timeout=1.0).ready():
+            self._demand_running(container, part)
             if time.monotonic() > deadline:
                 tail = "\n  ".join(log_lines(container)) or "(none)"
                 raise EnvironmentFault(
@@ -87,6 +92,17 @@ class Door:
                     hint="does a firewall keep this machine from its own published ports? `--runtime processes` needs none",
                 )
             time.sleep(_TICK)
+
+    def _demand_running(self, container: Any, part: str) -> None:
+        """EnvironmentFault with its last lines where it has ended: of an image that holds another program, say."""
+        with self._engine.asking(part, "looked at"):
+            container.reload()
+        state = container.attrs["State"]
+        if state["Status"] in _ENDED:
+            tail = "\n  ".join(log_lines(container)) or "(none)"
+            raise EnvironmentFault(
+                f"{part} (toxiproxy in a container) ended with status {state['ExitCode']} before it was ready; its last lines:\n  {tail}"
+            )
 
     def ended(self, code: int, at: float) -> None:
         """The engine says so; 128 + signal."""

@@ -6,6 +6,7 @@ import contextlib
 import os
 import platform
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,8 +31,11 @@ __all__ = ["Box", "Engine", "available", "log_lines"]
 _OLDEST_API = (1, 41)
 _CALL_SECONDS = 30.0
 _PING_SECONDS = 10.0
+_SILENT_SECONDS = 20.0
+_SILENT = "the container engine no longer answers"
 _PIDS = 4096
 _TRANSPORT = (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, DockerException, OSError)
+_START_AGAIN = "start it again, then `celery-harness clean` removes what this run left"
 _NO_ENGINE = "start Docker Engine 20.10 or later, or set DOCKER_HOST"
 
 
@@ -40,7 +44,8 @@ class Box:
     """A container to be. ``mounts``: (path, 'ro' or 'rw'), the same path inside as outside. ``files``: path inside -> text.
 
     ``ports``: container ports to publish on 127.0.0.1, at ports that the engine picks. ``argv`` None: the image's own entry
-    point with ``arguments``. ``network`` None: the engine's default bridge, or no network at all where ``alone``.
+    point with ``arguments``. ``network`` None: the engine's default bridge, or no network at all where ``alone``. ``stands_for``: the
+    name of the image in the table (redis, toxiproxy …); '' for the one that holds the app.
     """
 
     name: str
@@ -58,6 +63,7 @@ class Box:
     user: str = ""
     cwd: Path | None = None
     scratch: bool = False  # a tmpfs on /tmp
+    stands_for: str = ""
 
 
 class Engine:
@@ -74,6 +80,7 @@ class Engine:
         self._rootless = "name=rootless" in security
         self._selinux = "name=selinux" in security
         self._memory = int(facts.get("MemTotal") or 0) * 3 // 4
+        self._silent_until = 0.0
         self._quick = docker.DockerClient(base_url=_base_url(self.client), version=self.client.api.api_version, timeout=_PING_SECONDS)
 
     @classmethod
@@ -94,15 +101,21 @@ class Engine:
             known._quick.close()
 
     def answers(self) -> bool:
-        """Within three seconds."""
-        try:
-            return bool(self._quick.ping())
-        except _TRANSPORT:
+        """Within ten seconds. One that does not is not asked again for a while: each of many calls would wait as long for nothing."""
+        if time.monotonic() < self._silent_until:
             return False
+        answers = False
+        with contextlib.suppress(*_TRANSPORT):
+            answers = bool(self._quick.ping())
+        if not answers:
+            self._silent_until = time.monotonic() + _SILENT_SECONDS
+        return answers
 
     @contextlib.contextmanager
-    def asking(self, part: str, what: str) -> Iterator[None]:
-        """Engine calls inside: errors come out as ``<part> could not be <what>``, or as the engine's own death."""
+    def asking(self, part: str, what: str, stands_for: str = "") -> Iterator[None]:
+        """Engine calls inside: errors come out as ``<part> could not be <what>``, or as the engine's own death (see `Box`)."""
+        if time.monotonic() < self._silent_until:
+            raise EnvironmentFault(f"{part} could not be {what}: {_SILENT}", hint=_START_AGAIN)
         try:
             yield
         except ImageNotFound as exc:
@@ -111,14 +124,11 @@ class Engine:
                 hint="pull the image, or make local equivalents with `celery-harness images build`",
             ) from exc
         except APIError as exc:
-            raise EnvironmentFault(f"{part} could not be {what}: {_plain(exc)}", hint=_advice(exc)) from exc
+            raise EnvironmentFault(f"{part} could not be {what}: {_plain(exc)}", hint=_advice(exc, stands_for)) from exc
         except _TRANSPORT as exc:
             if self.answers():
                 raise EnvironmentFault(f"{part} could not be {what}: {_first_line(exc)}") from exc
-            raise EnvironmentFault(
-                f"{part} could not be {what}: the container engine no longer answers",
-                hint="start it again, then `celery-harness clean` removes what this run left",
-            ) from exc
+            raise EnvironmentFault(f"{part} could not be {what}: {_SILENT}", hint=_START_AGAIN) from exc
 
     def network(self, name: str, labels: Mapping[str, str], *, fixed_addresses: bool) -> Network:
         """An internal network: the engine gives it no way out and publishes nothing from it. Its bridge has no address either, so
@@ -147,7 +157,7 @@ class Engine:
 
     def start(self, box: Box) -> Any:
         """Create and start it; the SDK's container. Nothing is left where that fails."""
-        with self.asking(box.part, "started"):
+        with self.asking(box.part, "started", box.stands_for):
             self.client.images.get(box.image)  # testcontainers would pull a missing one, without a word and a limit
             container = self._prepared(box)
             try:
@@ -196,11 +206,19 @@ class Engine:
             options["user"] = box.user
         if box.cwd is not None:
             options["working_dir"] = str(box.cwd)
+        if box.network is not None:
+            # The engine's name server asks the host's for a part that is down, and no answer comes into an internal network: 10 s each.
+            options["dns_opt"] = ["timeout:1", "attempts:1"]
         if box.alone:
             options["network_mode"] = "none"
         elif box.network is None:
             options["network"] = "bridge"
         return options
+
+    def socket(self) -> Path | None:
+        """Where it listens on this machine; None: not at a path."""
+        url = _base_url(self.client)
+        return Path(url.removeprefix("unix://")).resolve() if url.startswith("unix://") else None
 
     def me(self) -> str:
         """uid:gid that files in our folders belong to, as a container must write them."""
@@ -208,6 +226,8 @@ class Engine:
 
     def remove(self, name: str) -> str:
         """A container with its anonymous volumes, whatever state it is in; why not, or ''."""
+        if time.monotonic() < self._silent_until:
+            return _SILENT
         try:
             self.client.api.remove_container(name, force=True, v=True)
         except docker.errors.NotFound:
@@ -215,7 +235,7 @@ class Engine:
         except APIError as exc:
             return "" if exc.status_code == 409 and "in progress" in _plain(exc) else _plain(exc)
         except _TRANSPORT as exc:
-            return _first_line(exc)
+            return _first_line(exc) if self.answers() else _SILENT
         return ""
 
     def remove_network(self, name: str) -> str:
@@ -313,11 +333,14 @@ def _plain(exc: APIError) -> str:
     return str(exc.explanation or exc).strip()
 
 
-def _advice(exc: APIError) -> str:
+def _advice(exc: APIError, stands_for: str) -> str:
     text = _plain(exc)
-    if "executable file not found" in text or "no such file or directory" in text:
-        return "the image lacks that program: a worker's image needs Python 3.8 or later with your app and Celery"
-    return ""
+    if "executable file not found" not in text and "no such file or directory" not in text:
+        return ""
+    if stands_for:
+        variable = f"CELERY_HARNESS_IMAGE_{stands_for.upper()}"
+        return f"the image that stands for {stands_for} lacks that program; it is named by system.images, {variable} or pyproject.toml"
+    return "the image lacks that program: a worker's image needs Python 3.8 or later with your app and Celery"
 
 
 def _first_line(exc: BaseException) -> str:

@@ -17,6 +17,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -50,6 +51,7 @@ __all__ = ["SESSION", "ContainerHost", "Folders"]
 SESSION = "celery-harness.session"
 
 _OPENERS = 4
+_AGAIN_SECONDS = 0.5
 _PID_BASE = 10_000_000
 _RELAY = AGENT_FOLDER / "celery_harness_agent" / "relay.py"
 
@@ -97,6 +99,7 @@ class ContainerHost:
         self._latest: dict[str, ContainerProcess] = {}
         self._relays: list[LoopbackRelay] = []
         self._begun = self._open = self._closed = False
+        self.left: Sequence[str] = ()  # why not all of it could be removed
         self._lock = threading.RLock()
 
     # --- the run's own ------------------------------------------------------------------------------------------
@@ -113,7 +116,7 @@ class ContainerHost:
                 self.network = self.engine.network(
                     f"celery-harness-{self.run_id}", self.labels("network"), fixed_addresses=self._fixed_addresses
                 )
-                box = replace(self._outline("toxiproxy", image), network=None)
+                box = replace(self._outline("toxiproxy", image), network=None, stands_for="toxiproxy")
                 self._door.open(box, self.network)
                 self.watcher.expect(box.name, self._door.ended)
                 with ThreadPoolExecutor(_OPENERS) as pool:
@@ -123,7 +126,7 @@ class ContainerHost:
     def _open_way_out(self, way: tuple[Exit, Door], number: int) -> None:
         leads, door = way
         assert self.network is not None
-        box = replace(self._outline(f"egress-{number}", self.image("toxiproxy")), network=None)
+        box = replace(self._outline(f"egress-{number}", self.image("toxiproxy")), network=None, stands_for="toxiproxy")
         door.open(box, self.network)
         self.watcher.expect(box.name, door.ended)
         for port in leads.ports:
@@ -329,4 +332,8 @@ class ContainerHost:
         if self.engine.answers():
             for server in self._servers:
                 server.save_log()
-            remove_run(self.engine, self.run_id)
+            if remove_run(self.engine, self.run_id):
+                time.sleep(_AGAIN_SECONDS)  # what was busy a moment ago
+                self.left = remove_run(self.engine, self.run_id)
+        else:
+            self.left = ["the container engine no longer answers"]

@@ -113,6 +113,7 @@ class Launcher:
             user=self._engine.me(),
             cwd=order.cwd,
             scratch=True,
+            stands_for="python" if order.kind == "relay" else "",
         )
         self.every.append(process)
         if isinstance(process, SeatedProcess):

@@ -92,6 +92,7 @@ class ContainerServer:
             network=self._host.network,
             files=self.plan.files,
             user=self.plan.user,
+            stands_for=self.plan.image,
         )
 
     def _wait_until_ready(self, life: Life) -> None:

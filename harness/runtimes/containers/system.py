@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, cast
 
+from harness.errors import EnvironmentFault
 from harness.ports.broker import Endpoint, Tls
 from harness.ports.network import host_name
 from harness.ports.runtime import Death, SystemPlan
@@ -45,6 +46,7 @@ class ContainerSystem(LocalSystem):
         self._image_env: dict[str, str] = {}
         self._folder = Path()
         self._ways_out: list[Exit] = []
+        self.left: Sequence[str] = ()  # see `LeavesBehind`
 
     @property
     def host(self) -> ContainerHost:
@@ -76,6 +78,7 @@ class ContainerSystem(LocalSystem):
         ours = {host_name(name) for name in (*self._names(), "toxiproxy", "broker", "backend", *self.plan.stores)}
         self._ways_out = exits(spec.egress, ours, lambda n: self.plan.where("system", "egress", n))
         disconnects = any(item.fault == "net.disconnect" for item in self.plan.scenario.timeline)
+        _demand_out_of_sight(engine.socket(), [path for path in (root, self.plan.folder.parent) if path is not None])
         folders, site = Folders(self.temporary, self.plan.folder, root), None
         # Where containers have addresses of their choice, or ways out, the next scenario starts on a network of its own.
         if self._containers is not None and not disconnects and not self._ways_out:
@@ -259,6 +262,7 @@ class ContainerSystem(LocalSystem):
         """Containers, volumes, network; or, on a site, what is this run's own."""
         if self._host is not None:
             self._host.close()
+            self.left = self._host.left
             if self._containers is not None and not self._host.ends_clean():
                 self._containers.leave_site()
 
@@ -278,3 +282,12 @@ class ContainerSystem(LocalSystem):
     def on_network(self, worker: Worker) -> bool:
         """See `LeavesNetwork`."""
         return self.host.joined(self._container(worker))
+
+
+def _demand_out_of_sight(socket: Path | None, mounted: Sequence[Path]) -> None:
+    """Whoever can talk to the engine is root on this machine: no worker may see its socket."""
+    if socket is not None and (folder := next((path for path in mounted if socket.is_relative_to(path.resolve())), None)) is not None:
+        raise EnvironmentFault(
+            f"the container engine listens at {socket}, below {folder}, which workers see",
+            hint="run from a folder that does not hold it, with --reports elsewhere; or let the engine listen elsewhere",
+        )

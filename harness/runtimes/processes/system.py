@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.egress.wall import Wall, told_of
 from harness.errors import ScenarioError
+from harness.ports.beginning import Calling
 from harness.ports.broker import Tls
 from harness.ports.effects import EffectTriggers, WatchedPass
 from harness.ports.exploring import Launch
@@ -45,6 +46,7 @@ class ProcessSystem(LocalSystem):
         self._own_session = session
         self._proxy: ProcessProxy | None = None
         self._explored = False
+        self._calling: Calling | None = None
         self._wall: Wall | None = None
         self._watch: EffectTriggers | None = None  # of the pass with faults, where one strikes at an effect
 
@@ -169,6 +171,8 @@ class ProcessSystem(LocalSystem):
     ) -> dict[str, Any]:
         """In a child that ends with its answer."""
         env = self._env(settings, offers)
+        if program == "call" and self._calling is not None:
+            return self._calling(request, env, self.log_file(log))
         return ask(program, self.python, request, env=env, cwd=self.working_folder(), log=self.log_file(log))
 
     def examining(self, request: Mapping[str, Any]) -> Callable[[], dict[str, Any]]:
@@ -214,7 +218,7 @@ class ProcessSystem(LocalSystem):
         folder, log = self.working_folder(), self.log_file("draw")
         return Launch(command=launch, environment=environment, folder=folder, root=self.plan.root, log=log, services={}, folders={})
 
-    def begin_exploring(self, *rows: Any, setup: bool = True) -> None:
+    def begin_exploring(self, *rows: Any, setup: bool = True, calling: Calling | None = None) -> None:
         """See `ExploresHere`."""
         if self._explored:
             self.refresh()
@@ -223,7 +227,11 @@ class ProcessSystem(LocalSystem):
             if isinstance(store, FailsOnPurpose):
                 store.begin_pass(clean=True)
         if setup and self.plan.scenario.system.setup:
-            self.call_user_code(self.plan.scenario.system.setup, *rows)
+            self._calling = calling
+            try:
+                self.call_user_code(self.plan.scenario.system.setup, *rows)
+            finally:
+                self._calling = None
 
     def queues(self) -> Mapping[str, Queues]:
         """See `ExploresHere`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 
+from harness.passwords import new_password
 from harness.ports.broker import Endpoint, Login
 from harness.runtimes.shared.hosting import ServerSpec
 
@@ -21,7 +22,7 @@ def fresh_endpoint(spec: ServerSpec) -> Endpoint:
     return Endpoint(
         "",
         0,
-        secrets.token_urlsafe(24),
+        new_password(),
         spec.kind.login("monitor"),
-        {role: Login(f"{user}-{mark}", secrets.token_urlsafe(24)) for role, user in users.items() if user},
+        {role: Login(f"{user}-{mark}", new_password()) for role, user in users.items() if user},
     )

@@ -18,9 +18,10 @@ import psutil
 from harness.runtimes.shared.folders import remove_folder
 from harness.runtimes.shared.segments import is_there, remove_segment, segments
 
-__all__ = ["Leftovers", "claim", "claimed_folder", "end_strays", "leftovers", "lives", "owner", "remove"]
+__all__ = ["Leftovers", "claim", "claimed_folder", "end_strays", "leftovers", "lives", "new_folder", "owner", "remove"]
 
-_FOLDER = re.compile(r"celery-harness-(\d{4}-\d{6}-[0-9a-f]{4})-")
+#: Its maker's pid is in the name, which is there before anything can be written into it.
+_FOLDER = re.compile(r"celery-harness-\d{4}-\d{6}-[0-9a-f]{4}-(?:(\d+)-)?")
 #: Made beside runs: they are ours where they say whose they are.
 _BESIDE = re.compile(r"celery-harness-(baseline|base|compare|go|step)-")
 _GIT_SECONDS = 30.0
@@ -69,6 +70,13 @@ def claim(folder: Path) -> None:
     (folder / _OWNER).write_text(owner())
 
 
+def new_folder(run_id: str) -> Path:
+    """A temporary one of a run, ours from the first moment. OSError where it cannot be made."""
+    folder = Path(tempfile.mkdtemp(prefix=f"celery-harness-{run_id}-{os.getpid()}-"))
+    claim(folder)
+    return folder
+
+
 @contextlib.contextmanager
 def claimed_folder(kind: str) -> Iterator[Path]:
     """A temporary one beside those of runs, of a ``kind`` that `_BESIDE` knows; removed afterwards, by `clean` where we are killed."""
@@ -100,12 +108,16 @@ def leftovers() -> Leftovers:
 
 
 def _owned(folder: Path) -> bool:
-    """Is the harness that made it alive? A folder made a moment ago may not say so yet."""
-    try:
-        text = (folder / _OWNER).read_text()
-    except OSError:
+    """Does the harness that made it live? A folder that says nothing yet is its maker's, by name; that pid may be one in a container."""
+    with contextlib.suppress(OSError):
+        if text := (folder / _OWNER).read_text():
+            return lives(text)
+    maker = _FOLDER.match(folder.name)
+    if maker is not None and maker[1] and psutil.pid_exists(int(maker[1])):
+        return True
+    with contextlib.suppress(OSError):
         return time.time() - folder.stat().st_mtime < _YOUNG_SECONDS
-    return lives(text)
+    return True
 
 
 def lives(owner: str) -> bool:

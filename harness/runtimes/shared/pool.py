@@ -108,6 +108,10 @@ class Lease:
         """A fault had this server stopped, killed or paused: it does not go back."""
         self._touched.add(part)
 
+    def was_touched(self, part: str) -> bool:
+        """Has a fault had it?"""
+        return part in self._touched
+
     def take(self, spec: ServerSpec, origin: str, log: Path) -> ServerHandle | None:
         """See `ServerPool.take`."""
         server = self._pool.take(spec, origin, log) if self._pool is not None and not spec.tls else None

@@ -14,8 +14,10 @@ from harness.ports.runtime import SystemPlan
 from harness.runtimes.shared.authority import LASTING, Authority
 from harness.runtimes.shared.hosted import Hosted
 from harness.runtimes.shared.hosting import ServerHandle, ServerSpec
+from harness.runtimes.shared.logs import log_tail
 from harness.runtimes.shared.pool import Lease
 from harness.runtimes.shared.session import Session
+from harness.runtimes.shared.tls_words import contents, tls_failure
 
 __all__ = ["Serving"]
 
@@ -84,6 +86,12 @@ class Serving(Hosted):
             self._authority = Authority(self.temporary / "authority", self.common_folder() / "authority.pem")
         return self._authority
 
+    def refuse_bad_certificate(self, who: str, said: str) -> None:
+        """EnvironmentFault where what the app said follows from a certificate that the scenario wants to be bad."""
+        bad = [contents(s.endpoint.tls.certificate) for s in self.servers if isinstance(s.spec.tls, str) and s.endpoint.tls]
+        if bad and (why := tls_failure(said.splitlines(), bad)):
+            raise EnvironmentFault(f"{who} cannot connect: {why}", hint="docs/tls.md says what is verified, and how")
+
     def start_servers(self) -> None:
         """Those that do not run yet."""
         for server in list(self.servers):
@@ -110,6 +118,16 @@ class Serving(Hosted):
         """See `PausesServers`."""
         self.lease.touch(part)
         super().pause_server(part)
+
+    def silent(self) -> str:
+        """See `HearsServers`."""
+        silent = [s for s in self.servers if not self.lease.was_touched(s.spec.name) and s.alive() and not s.answers()]
+        if not silent:
+            return ""
+        self.save_logs()
+        tails = ["\n  ".join(log_tail(self.server_log(server.spec))) or "(none)" for server in silent]
+        told = [f"{s.spec.name} ({s.spec.kind.title}) runs and does not answer" for s in silent]
+        return "\n".join(f"{what}; its last lines:\n  {tail}" for what, tail in zip(told, tails, strict=True))
 
     def described_servers(self) -> dict[str, str]:
         """For the report."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from harness.errors import EnvironmentFault
 from harness.runtimes.shared.answers import Answers
 from harness.runtimes.shared.folders import remove_folder
-from harness.runtimes.shared.leftovers import claim
+from harness.runtimes.shared.leftovers import new_folder
 from harness.runtimes.shared.pool import ServerPool
 
 __all__ = ["Session"]
@@ -37,9 +37,8 @@ class Session:
         """Of its own; removed at the end."""
         if self._folder is None:
             try:
-                folder = Path(tempfile.mkdtemp(prefix=f"celery-harness-{self.id}-"))
+                folder = new_folder(self.id)
                 folder.chmod(0o711)  # a server that refuses root runs as another user, and has its folder below this one
-                claim(folder)
             except OSError as exc:
                 raise EnvironmentFault(f"a temporary folder cannot be made: {exc}", hint="TMPDIR says where") from exc
             self._folder = folder

@@ -10,7 +10,6 @@ import contextlib
 import json
 import shutil
 import signal
-import tempfile
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from typing import Any
 from harness.errors import EnvironmentFault, ScenarioError
 from harness.model.scenario import WorkerGroup
 from harness.model.world import World
+from harness.passwords import mask_files
 from harness.ports.broker import BrokerInspector
 from harness.ports.machine import machine
 from harness.ports.runtime import Death, PassPlan, SystemPlan
@@ -26,7 +26,7 @@ from harness.ports.system import Worker
 from harness.runtimes.shared.folders import remove_folder
 from harness.runtimes.shared.hosted import Replica
 from harness.runtimes.shared.hosting import Managed, ServerHandle
-from harness.runtimes.shared.leftovers import claim
+from harness.runtimes.shared.leftovers import new_folder
 from harness.runtimes.shared.locusts import WithLocust
 from harness.runtimes.shared.logs import log_tail
 from harness.runtimes.shared.running import running
@@ -102,8 +102,7 @@ class LocalSystem(WithLocust):
         spec = self.plan.scenario.system
         try:
             # Not below the session's: TMPDIR lies in it, and a path of a socket has 107 bytes at most.
-            self.temporary = Path(tempfile.mkdtemp(prefix=f"celery-harness-{self.plan.run_id}-"))
-            claim(self.temporary)
+            self.temporary = new_folder(self.plan.run_id)
             (self.plan.folder / "logs").mkdir(parents=True, exist_ok=True)
         except OSError as exc:
             raise EnvironmentFault(f"the run's folder cannot be made: {exc}", hint="choose another with --reports") from exc
@@ -142,6 +141,7 @@ class LocalSystem(WithLocust):
         self.told.append(answer)
         if not answer.get("ok"):
             error = answer.get("error", {})
+            self.refuse_bad_certificate(path, f"{error.get('what', '')}\n{error.get('traceback', '')}")
             raise ScenarioError(f"{path} failed: {error.get('what', '')}\n{error.get('traceback', '')}".rstrip(), where="system.setup")
         return answer.get("value")
 
@@ -175,8 +175,7 @@ class LocalSystem(WithLocust):
         assert self.temporary is not None
         if self.current is not None:
             self.refresh()
-        self.current = plan
-        self._came_to_its_end = False
+        self.current, self._came_to_its_end = plan, False
         self.journal = self.plan.folder / "journal" / plan.name
         self.journal.mkdir(parents=True, exist_ok=True)
         triggers = self.seats.trigger_folder
@@ -384,7 +383,7 @@ class LocalSystem(WithLocust):
         self._inspectors.clear()
 
     def close(self) -> None:
-        """SIGKILL to all that is left, stores down, folders gone."""
+        """SIGKILL to all that is left, stores down, folders gone; no password is left in journals and logs."""
         for process in self.every_process:
             process.expected_end = True
             with contextlib.suppress(Exception):
@@ -396,5 +395,6 @@ class LocalSystem(WithLocust):
         self.remove_servers(keep=self._came_to_its_end)
         with contextlib.suppress(Exception):
             self.close_host()
+        mask_files(self.plan.folder)
         if self.temporary is not None:
             remove_folder(self.temporary)

@@ -133,6 +133,7 @@ class RabbitServer:
         eventually(lambda: not management.queues())  # an exclusive one goes with its connection
         memory_of(self.endpoint).forget(management.dropped())
         management.close()
+        eventually(lambda: self.kind.ready(self.endpoint, 0))  # a busy node may refuse quorum queues for a moment, also in mid-life
 
 
 @contextlib.contextmanager

@@ -104,6 +104,24 @@ def test_clients_are_counted_by_the_apps_logins(rabbit: RabbitServer) -> None:
     assert eventually(lambda: rabbit.kind.clients(rabbit.endpoint) == before)
 
 
+def test_a_reset_waits_until_quorum_queues_are_taken_again(rabbit: RabbitServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a busy node refuses the first ones of a new virtual host."""
+    import amqp
+
+    from harness.brokers import rabbitmq as module
+
+    declared, refusals = module._try_quorum_queue, iter([True, True])
+
+    def refused(channel: Any) -> None:
+        if next(refusals, False):
+            raise amqp.exceptions.InternalError("cluster_not_formed")
+        declared(channel)
+
+    monkeypatch.setattr(module, "_try_quorum_queue", refused)
+    assert rabbit.kind.reset(rabbit.endpoint)
+    assert next(refusals, None) is None
+
+
 def test_reset_of_nobody_fails() -> None:
     endpoint = Endpoint("127.0.0.1", free_port(), "x", user="monitor", ports={"management": free_port(), "metrics": free_port()})
     assert not RabbitServer(Path(), endpoint=endpoint).kind.reset(endpoint)

@@ -119,6 +119,19 @@ def test_a_broker_pause_during_which_nothing_was_sent_did_not_bite() -> None:
     assert fault("broker.pause").evidence(record(), history).bit is False
 
 
+def test_a_broker_pause_while_every_worker_was_busy_did_not_bite() -> None:
+    """What waits then waits for a worker."""
+    history, busy = one_delivery(start=0.6, end=2.5, state="SUCCESS", ack=2.5)
+    history.processes = [life(ready=0.0)]
+    later = Message("m2", "t2", "pay.charge", 0, 2, begun=0.2, ok=0.2)
+    later.deliveries.append(Delivery("d2", later, "pay-1", 10, 2.6, "y", False, start=2.6, end=2.7))
+    history.messages["m2"], history.deliveries["d2"] = later, later.deliveries[0]
+    assert fault("broker.pause").evidence(record(), history).bit is False
+    busy.end = busy.ack = 1.2
+    evidence = fault("broker.pause").evidence(record(), history)
+    assert (evidence.bit, evidence.text) == (True, "frozen for 1.0 s; 1 message waited though a worker was free")
+
+
 def test_copies_that_another_fault_made_are_not_this_ones() -> None:
     history, delivery = one_delivery(start=0.6)
     delivery.copy, delivery.message.queue = 1, "elsewhere"
@@ -200,3 +213,48 @@ def test_a_worker_that_was_leaving_anyway_is_no_evidence_of_a_restarted_broker()
     assert fault("broker.restart").evidence(history.faults[0], history).bit is False
     history.faults, history.stopped_at = [], 1.4
     assert fault("broker.restart").evidence(record(), history).bit is False
+
+
+#: A delivery that its worker had done with before the fault began, though it never ended; with its process's further life.
+DONE_WITH: dict[str, dict[str, Any]] = {
+    "died": {"start": 0.6, "died": 0.7},
+    "expired": {"revoked": "expired", "ack": 0.6},
+    "unknown": {"outcome": "unknown", "reject": 0.6},
+    "rejected": {"start": 0.55, "end": 0.6, "reject": 0.6, "state": "REJECTED"},
+    "gone with its connection": {},
+    "ended, acknowledged early": {"start": 0.55, "end": 0.6, "ack": 0.55, "state": "SUCCESS"},
+}
+
+
+@pytest.mark.parametrize("what", DONE_WITH)
+@pytest.mark.parametrize("name", ["worker.pause", "worker.stop", "worker.stop_cold"])
+def test_what_a_worker_had_done_with_before_is_not_in_its_hands(name: str, what: str) -> None:
+    history, _ = one_delivery(**DONE_WITH[what])
+    history.processes = [life(down=1.5, disconnected=[0.8] if what.startswith("gone") else [])]
+    assert fault(name).evidence(record(target="pay-1", killed_pids=(10,)), history).bit is False
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_running_task_is_in_the_hands_of_its_worker_whenever_it_is_acknowledged(late: bool) -> None:
+    history, delivery = one_delivery(start=0.6, ack=None if late else 0.6)
+    history.acks_late["pay.charge"] = late
+    history.processes = [life(down=1.5)]
+    stopped = record(target="pay-1", killed_pids=(10,))
+    assert fault("worker.stop").evidence(stopped, history).text == "1 task in its hands; left after 0.5 s"
+    delivery.end, delivery.state = 0.9, "SUCCESS"
+    if late:
+        delivery.ack = 1.1
+    assert fault("worker.stop").evidence(stopped, history).bit is late, "ended, and the broker had not heard of it"
+
+
+def test_workers_that_another_fault_took_away_are_not_scaled() -> None:
+    history = History()
+    kill = record(index=1, killed_pids=(10,))
+    history.faults = [record(), kill]
+    history.processes = [life(down=1.1), life(pid=12, up=1.3), life(name="pay-2", pid=11)]
+    assert fault("worker.scale").evidence(record(), history).bit is False
+    history.processes.append(life(name="pay-3", pid=13, up=1.4))
+    assert fault("worker.scale").evidence(record(), history).text == "1 came"
+    same = fault("worker.scale", replicas=2)
+    same.begin(SimpleNamespace(scale=lambda group, replicas: (2, 2)))
+    assert same.evidence(record(), history).text == "pay had 2 already"

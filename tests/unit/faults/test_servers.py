@@ -107,7 +107,7 @@ def test_a_task_that_met_a_connection_error_or_stood_still(name: str) -> None:
     for at in (3.0, 4.0, 5.0):
         told.deliver(at)
     told.deliver(1.1, took=1.0)
-    assert one.evidence(record(), told.history).text == "down for 1.0 s; 1 task took far longer than usual"
+    assert one.evidence(record(), told.history).text == f"{one.away} for 1.0 s; 1 task took far longer than usual"
 
 
 @pytest.mark.parametrize("name", OTHERS)

@@ -70,6 +70,11 @@ def test_calls_with_literal_arguments_and_lines_are_asked_for() -> None:
     ]
     assert asked["points"] == [["shop/a.py", 41]]
     check_app(Scenario.model_validate(CALLS), ANSWER, written)
+    for version in ("5.3.0b1", "5.6.2", "6.0.0", ""):
+        check_app(Scenario.model_validate(CALLS), {**ANSWER, "celery": version}, written)
+    with pytest.raises(ScenarioError, match=r"the app runs on Celery 5\.2\.7") as old:
+        check_app(Scenario.model_validate(CALLS), {**ANSWER, "celery": "5.2.7"}, written)
+    assert "celery>=5.3" in old.value.hint
 
 
 @pytest.mark.parametrize(

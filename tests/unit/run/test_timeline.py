@@ -64,6 +64,22 @@ def test_a_fault_begins_at_its_time_and_heals_after_its_duration() -> None:
     assert plan.all_healed
 
 
+def test_what_happens_once_does_not_go_on_until_it_is_healed() -> None:
+    """A flush threw away what came after it, too."""
+    ticks = []
+
+    class Once(Recording):
+        def tick(self, system: Any) -> None:
+            ticks.append("tick")
+
+    once, lasting, system = Once(lasts=0.0), Once(lasts=0.0), FakeSystem()
+    for plan in (timeline(once, at="1s"), timeline(lasting, at="1s", **{"for": "2s"})):
+        for now in (1.0, 1.1, 3.1):
+            plan.advance(now, system, LiveState())  # type: ignore[arg-type]
+    assert once.log == lasting.log == ["begin", "end"]
+    assert len(ticks) == 3, "all of the one that lasts"
+
+
 def test_a_fault_without_a_duration_heals_at_the_end_of_the_load() -> None:
     fault = Recording()
     plan, system = timeline(fault, at="1s"), FakeSystem()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from harness.ports.clock import MonotonicClock
 from harness.runtimes.containers import engine as module
 from harness.runtimes.containers.engine import Box, Engine, available
 from harness.runtimes.containers.events import Watcher
+from harness.runtimes.containers.system import _demand_out_of_sight
 
 
 class _Client:
@@ -101,6 +103,10 @@ def test_errors_name_the_part_and_what_to_do(client: type[_Client]) -> None:
     with pytest.raises(EnvironmentFault, match="pay-1 could not be started: exec") as caught, engine.asking("pay-1", "started"):
         raise APIError("", response=response, explanation='exec: "python": executable file not found in $PATH')
     assert "needs Python 3.8" in caught.value.hint
+    with pytest.raises(EnvironmentFault, match="broker could not be started: exec") as caught, engine.asking("broker", "started", "redis"):
+        raise APIError("", response=response, explanation='exec: "redis-server": executable file not found in $PATH')
+    assert "the image that stands for redis lacks that program" in caught.value.hint and "Python" not in caught.value.hint
+    assert "CELERY_HARNESS_IMAGE_REDIS" in caught.value.hint
 
 
 def test_a_broken_connection_is_the_engines_death_only_where_it_is(client: type[_Client]) -> None:
@@ -112,6 +118,32 @@ def test_a_broken_connection_is_the_engines_death_only_where_it_is(client: type[
     with pytest.raises(EnvironmentFault, match="the container engine no longer answers") as caught, engine.asking("pay-1", "paused"):
         raise requests.exceptions.ReadTimeout("slow")
     assert "celery-harness clean" in caught.value.hint
+
+
+def test_one_that_is_silent_is_not_asked_again_and_again(client: type[_Client]) -> None:
+    """Each of many calls waited as long for nothing, so a run took minutes to end."""
+    engine = Engine.connect()
+    assert engine.answers() and engine.socket() is None
+    client.down = True
+    assert not engine.answers()
+    client.down = False
+    assert not engine.answers() and engine.remove("name") == "the container engine no longer answers"
+    with (
+        pytest.raises(EnvironmentFault, match="pay-1 could not be paused: the container engine no longer answers"),
+        engine.asking("pay-1", "paused"),
+    ):
+        raise AssertionError("asked")
+    engine._silent_until = 0.0
+    assert engine.answers()
+
+
+def test_no_worker_may_see_the_socket(tmp_path: Path) -> None:
+    (project := tmp_path / "project").mkdir()
+    (link := tmp_path / "link").symlink_to(project)
+    _demand_out_of_sight(None, [project])
+    _demand_out_of_sight(tmp_path / "docker.sock", [project])
+    with pytest.raises(EnvironmentFault, match=r"docker\.sock, below .*link, which workers see"):
+        _demand_out_of_sight(project / "docker.sock", [tmp_path / "reports", link])
 
 
 def test_a_container_has_no_rights(client: type[_Client]) -> None:
@@ -138,6 +170,7 @@ class _Events:
     def __init__(self, *streams: list[Any] | None, running: tuple[str, ...] = ()) -> None:
         self.streams = list(streams)
         self.running = running
+        self._silent_until = 0.0
         self.client = self
         self.api = self
 

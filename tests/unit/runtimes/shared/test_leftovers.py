@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
 
 from harness.gate.repository import Repository
-from harness.runtimes.shared.leftovers import claim, leftovers, lives, owner, remove
+from harness.runtimes.shared.leftovers import claim, leftovers, lives, new_folder, owner, remove
 
 
 def test_an_owner_is_known_by_pid_start_and_where_the_pid_means_something() -> None:
@@ -23,6 +25,21 @@ def test_one_in_a_container_is_left_alone() -> None:
     """What runs in there is seen from outside, under other pids: `clean` killed it."""
     assert Path("/proc/self/ns/pid").readlink() != Path("pid:[1]")
     assert lives("4194300 1.0 pid:[1]")
+
+
+def test_a_folder_is_its_makers_before_anything_is_written_into_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its harness may be stopped for long between the two: `clean` took the folder from it."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    silent = tmp_path / f"celery-harness-0101-000000-abcd-{os.getpid()}-x_1234567"
+    gone, young, old = (tmp_path / f"celery-harness-0101-000000-abcd-{which}x_1234567" for which in ("4194300-", "4194301-", ""))
+    for folder in (silent, gone, young, old):
+        folder.mkdir()
+    (silent / "owner").touch()
+    for folder in (silent, gone, old):
+        os.utime(folder, (time.time() - 60, time.time() - 60))
+    assert set(leftovers().folders) == {gone, old}
+    made = new_folder("0101-000000-abcd")
+    assert made.name.startswith(f"celery-harness-0101-000000-abcd-{os.getpid()}-") and lives((made / "owner").read_text())
 
 
 def test_a_checkout_whose_gate_was_killed_goes_and_git_forgets_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
