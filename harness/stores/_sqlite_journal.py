@@ -3,18 +3,32 @@
 https://sqlite.org/fileformat2.html#the_database_header: each transaction counts up, at two places.
 https://sqlite.org/fileformat2.html#the_rollback_journal: a header (magic, number of records, nonce, pages of the database, size of a
 sector and of a page), then from the next sector on records: the number of a page, what it held, a checksum that begins at the nonce.
+
+https://sqlite.org/atomiccommit.html#_multi_file_commit: a transaction over several databases makes a super-journal beside the main one,
+and each of their journals ends with its path. To delete it is to commit: a journal whose super-journal is gone counts for nothing.
 """
 
 from __future__ import annotations
 
+import contextlib
+import os
 import struct
 from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
 
-__all__ = ["plain", "same_commit"]
+__all__ = ["IS_DATABASE", "SUPER", "is_whole", "plain", "same_commit", "set_super", "standing", "super_journal", "with_super"]
+
+#: What an image calls the super-journal that its journal names, where that is there.
+SUPER: Final = "super-journal"
+#: Behind the path: how long it is, the sum of its characters, the magic; before it the number of a page.
+_END = struct.Struct(">II8s")
+_BEFORE = 4
 
 _MAGIC, _IDENTITY, _PAGES_FROM = bytes.fromhex("d9d505f920a163d7"), slice(12, 28), 512
 _HEADER, _NUMBER = struct.Struct(">IIIII"), struct.Struct(">I")
-_DATABASE = b"SQLite format 3\0"
+#: How each begins that is not empty.
+IS_DATABASE: Final = b"SQLite format 3\0"
 _UNCOUNTED = (0, 0xFFFFFFFF)
 
 
@@ -24,7 +38,7 @@ def plain(suffix: str, content: bytes) -> bytes:
     """
     if suffix == "-journal":
         return _plain_journal(content)
-    if suffix or content[: len(_DATABASE)] != _DATABASE:
+    if suffix or content[: len(IS_DATABASE)] != IS_DATABASE:
         return content
     found = bytearray(content)
     _take_out_counts(found, 0)
@@ -75,3 +89,56 @@ def same_commit(before: Mapping[str, bytes], now: Mapping[str, bytes]) -> bool:
         return True
     both_hot = old[:8] == new[:8] == _MAGIC
     return both_hot and old[_IDENTITY] == new[_IDENTITY] and old[_PAGES_FROM:] == new[_PAGES_FROM : len(old)]
+
+
+def is_whole(database: bytes) -> bool:
+    """Is it a database of which no page is missing, as there is while it is copied? For one without a journal and a log."""
+    size, pages = int.from_bytes(database[16:18], "big"), int.from_bytes(database[28:32], "big")
+    return database.startswith(IS_DATABASE) and len(database) == (65_536 if size == 1 else size) * pages
+
+
+def super_journal(journal: bytes) -> str:
+    """The path that a journal ends with; '' where its transaction is one of its own database alone."""
+    if journal[-len(_MAGIC) :] != _MAGIC or len(journal) < _END.size + _BEFORE:
+        return ""
+    size, check, _ = _END.unpack_from(journal, len(journal) - _END.size)
+    path = journal[-_END.size - size : -_END.size]
+    if not 0 < size <= len(journal) - _END.size - _BEFORE:
+        return ""
+    sums = {sum(path), sum(one - 256 if one > 127 else one for one in path)}  # a char of C has a sign on some machines
+    return os.fsdecode(path) if check in {one & 0xFFFFFFFF for one in sums} else ""
+
+
+def with_super(image: dict[str, bytes]) -> dict[str, bytes]:
+    """The image, with the super-journal that its journal names, if that is there."""
+    if path := super_journal(image.get("-journal", b"")):
+        with contextlib.suppress(OSError):
+            image[SUPER] = Path(path).read_bytes()
+    return image
+
+
+def set_super(image: Mapping[str, bytes]) -> None:
+    """There, or not there, as in the image. Which names it has does not matter to any other journal."""
+    if path := super_journal(image.get("-journal", b"")):
+        with contextlib.suppress(OSError):  # its folder is gone, and so it is
+            if SUPER in image:
+                Path(path).write_bytes(image[SUPER])
+            else:
+                Path(path).unlink()
+
+
+def standing(image: Mapping[str, bytes]) -> Mapping[str, bytes]:
+    """As SQLite takes it: without a journal that has no header yet, or no more, or whose super-journal is gone; and one whose
+    super-journal is there as that of its own transaction, so that a copy of it is read without a look at what lies beside the original.
+    """
+    journal = image.get("-journal")
+    if journal is None:
+        return image
+    cold = journal[:1] in (b"", b"\0")  # https://sqlite.org/atomiccommit.html#_hot_rollback_journals
+    path = super_journal(journal)
+    if not path and not cold:
+        return image
+    others = {suffix: content for suffix, content in image.items() if suffix not in ("-journal", SUPER)}
+    if cold or SUPER not in image:
+        return others
+    return {**others, "-journal": journal[: -_END.size - len(os.fsencode(path)) - _BEFORE]}

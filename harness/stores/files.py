@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
 import shutil
 import stat
@@ -14,9 +15,11 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
+from harness.model.packed import unpacked
 from harness.model.world import Collection, Row, StoreState
 from harness.ports.store import StoreHost, StoreParameters
 from harness.stores._contents import Content, Contents
+from harness.stores._file_databases import Databases, Shown, is_index
 from harness.stores._file_facts import Facts, attributes_of, beneath, first_names, set_back
 from harness.stores._values import stamp
 
@@ -27,6 +30,8 @@ _ATTEMPTS = 5
 _NOTHING: Row = {"size": None, "sha256": None, "text": None}
 #: Bytes of a text that a program may still read as one.
 _WHOLE = 1 << 20
+#: Bytes that a packed file may hold, so that it is looked into; of a program's more.
+_PACKED = 1 << 16
 
 
 class FilesParameters(StoreParameters):
@@ -36,7 +41,10 @@ class FilesParameters(StoreParameters):
 
 
 class FilesStore:
-    """See `Store`. One collection ``files``, a row per path; links are never followed."""
+    """See `Store`. One collection ``files``, a row per path; links are never followed.
+
+    A file that is an SQLite database is shown by its tables, ``path.table``, its journals not at all.
+    """
 
     kind: ClassVar[str] = "files"
     summary: ClassVar[str] = "a folder of files"
@@ -47,6 +55,7 @@ class FilesStore:
         self._folder: Path | None = None
         self._limit = self.parameters.text_limit
         self._contents: Contents | None = None
+        self._databases = Databases()
         self._rows: dict[str, tuple[bytes, Row]] = {}  # path -> digest of a file's content, and how that is shown
         self._stamps: list[tuple[str, int, int]] = []  # of all, at the last fingerprint, which is what was found then
         self._found: Hashable = None
@@ -80,25 +89,33 @@ class FilesStore:
                 path.unlink()
 
     def observe(self) -> StoreState:
-        """Columns path, kind (file, folder, link, other), size, sha256, text (of a link: where it points)."""
+        """Columns path, kind (file, database, folder, link, other), size, sha256, text (of a link: where it points)."""
         for _ in range(_ATTEMPTS):
-            before = list(_walk(self._root))
-            rows = tuple(self._row(path, entry) for path, entry in before)
+            before = _entries(self._root)
+            contents: dict[str, bytes] = {}
+            rows = [(path, self._row(path, entry, contents)) for path, entry in before]
             if [(p, s.st_ino, s.st_size, s.st_ctime_ns) for p, s in before] == [
-                (p, s.st_ino, s.st_size, s.st_ctime_ns) for p, s in _walk(self._root)
+                (p, s.st_ino, s.st_size, s.st_ctime_ns) for p, s in _entries(self._root)
             ]:
                 break
-        present = tuple(row for row in rows if row["kind"] != "gone")
-        return StoreState(self.name, {"files": Collection("files", present, key=("path",))})
+        return self._state([(path, row) for path, row in rows if row["kind"] != "gone"], self._databases.shown(contents, self._root))
 
-    def _row(self, path: str, entry: os.stat_result) -> dict[str, Any]:
+    def _state(self, rows: Sequence[tuple[str, Row]], shown: Shown) -> StoreState:
+        told = tuple(
+            {**row, "kind": "database", **_NOTHING} if path in shown.databases else row for path, row in rows if path not in shown.beside
+        )
+        return StoreState(self.name, {"files": Collection("files", told, key=("path",)), **{one.name: one for one in shown.tables}})
+
+    def _row(self, path: str, entry: os.stat_result, contents: dict[str, bytes]) -> dict[str, Any]:
+        """``contents``: of the files that were read, by their paths."""
         kind = _kind(entry)
         row: dict[str, Any] = {"path": _printable(path), "kind": kind, **_NOTHING}
         try:
             if kind == "link":
                 row["text"] = _printable(str((self._root / path).readlink()))
             elif kind == "file":
-                row |= self._shown((self._root / path).read_bytes())
+                contents[path] = (self._root / path).read_bytes()
+                row |= self._shown(contents[path])
         except FileNotFoundError:
             row["kind"] = "gone"
         except PermissionError:
@@ -109,7 +126,11 @@ class FilesStore:
         return {"size": len(content), "sha256": hashlib.sha256(content).hexdigest(), "text": self._text(content)}
 
     def _text(self, content: bytes) -> str | None:
-        if len(content) > self._limit or b"\0" in content:
+        if len(content) > self._limit:
+            return None
+        if (inside := unpacked(content, max(self._limit, _PACKED))) is not None:
+            return json.dumps(inside, ensure_ascii=False)
+        if b"\0" in content:
             return None
         try:
             return content.decode()
@@ -128,29 +149,45 @@ class FilesStore:
 
     def beneath(self) -> tuple[Collection, ...]:
         """See `ShowsBeneath`: permissions, attributes, names of one and the same file, and times of writing that somebody has set."""
-        (_, folder), *entries = _walk(self._root)
+        (_, folder), *entries = _entries(self._root)
+        contents: dict[str, bytes] = {}
+        for path, entry in entries:
+            self._row(path, entry, contents)
+        shown = self._databases.shown(contents, self._root)
+        return self._beneath(folder, entries, {path: attributes_of(f"{self._root}/{path}") for path, _ in entries}, shown)
+
+    def _beneath(
+        self,
+        folder: os.stat_result,
+        entries: Sequence[tuple[str, os.stat_result]],
+        attributes: Mapping[str, Mapping[str, bytes]],
+        shown: Shown,
+    ) -> tuple[Collection, ...]:
         first = first_names(entries)
         every = [
-            Facts(_printable(path), entry, attributes_of(f"{self._root}/{path}"), _printable(first.get(path, "")))
+            Facts(_printable(path), entry, attributes[path], _printable(first.get(path, "")))
             for path, entry in entries
+            if path not in shown.beside
         ]
-        return tuple(beneath(every, (folder.st_uid, folder.st_gid), self._begun, self._setup, time.time()))
+        return (*beneath(every, (folder.st_uid, folder.st_gid), self._begun, self._setup, time.time()), *shown.beneath)
 
     def look(self) -> tuple[StoreState, Any, tuple[Collection, ...]]:
         """See `LooksOnce`."""
         try:
-            (_, folder), *entries = _walk(self._root)
+            (_, folder), *entries = _entries(self._root)
             held = {path: self._held(path, entry) for path, entry in entries}
         except OSError:  # it vanishes while we look, or nobody may read it
             return self.observe(), self.save(), self.beneath()
-        rows = ({"path": ".", "kind": "folder", **_NOTHING}, *(self._row_of(path, entry, held[path]) for path, entry in entries))
+        rows = [
+            (".", {"path": ".", "kind": "folder", **_NOTHING}),
+            *((path, self._row_of(path, entry, held[path])) for path, entry in entries),
+        ]
         attributes = {path: attributes_of(f"{self._root}/{path}") for path, _ in entries}
-        first = first_names(entries)
-        every = [Facts(_printable(path), entry, attributes[path], _printable(first.get(path, ""))) for path, entry in entries]
+        shown = self._databases.shown({path: held[path].content for path, entry in entries if _kind(entry) == "file"}, self._root)
         return (
-            StoreState(self.name, {"files": Collection("files", rows, key=("path",))}),
+            self._state(rows, shown),
             [(path, entry, held[path].content, attributes[path]) for path, entry in entries],
-            tuple(beneath(every, (folder.st_uid, folder.st_gid), self._begun, self._setup, time.time())),
+            self._beneath(folder, entries, attributes, shown),
         )
 
     def _held(self, path: str, entry: os.stat_result) -> Content:
@@ -182,7 +219,7 @@ class FilesStore:
 
     def fingerprint(self) -> Hashable:
         """See `Fingerprints`: paths, kinds, all that `beneath` shows, and contents."""
-        entries = list(_walk(self._root))
+        entries = _entries(self._root)
         stamps = [(path, entry.st_ino, entry.st_ctime_ns) for path, entry in entries]
         if self._contents is None or not self._contents.tells or stamps != self._stamps:
             self._found, self._stamps = self._content_of(entries), stamps
@@ -203,7 +240,7 @@ class FilesStore:
 
     def save(self) -> list[tuple[str, os.stat_result, bytes, Mapping[str, bytes]]]:
         """Every path with its content (of a link: where it points) and attributes, parents first."""
-        entries = [(path, entry) for path, entry in _walk(self._root) if path != "."]
+        entries = [(path, entry) for path, entry in _entries(self._root) if path != "."]
         return [(path, entry, self._content(path, entry), attributes_of(f"{self._root}/{path}")) for path, entry in entries]
 
     def _content(self, path: str, entry: os.stat_result) -> bytes:
@@ -215,6 +252,7 @@ class FilesStore:
     def restore(self, image: Any) -> None:
         """The same content, modes, owners, attributes, times of modification and links. Sockets and devices are left out."""
         self.clear()
+        self._databases.moved()
         first = first_names([(path, entry) for path, entry, _, _ in image])
         for path, entry, content, _ in image:
             if first.get(path, path) != path:
@@ -237,6 +275,12 @@ def _walk(root: Path) -> Iterator[tuple[str, os.stat_result]]:
     """(path relative to the root, what it is), parents before children, sorted; '.' is the root. What vanishes meanwhile is left out."""
     yield ".", root.stat()
     yield from _below(str(root), "")
+
+
+def _entries(root: Path) -> list[tuple[str, os.stat_result]]:
+    """As `_walk`, without what holds nothing of its own."""
+    found = dict(_walk(root))
+    return [(path, entry) for path, entry in found.items() if not is_index(path, found)]
 
 
 def _below(folder: str, prefix: str) -> Iterator[tuple[str, os.stat_result]]:
@@ -273,6 +317,8 @@ def _create(path: Path, entry: os.stat_result, content: bytes) -> None:
         path.symlink_to(os.fsdecode(content))
     elif stat.S_ISFIFO(entry.st_mode):
         os.mkfifo(path)
+    elif stat.S_ISSOCK(entry.st_mode):
+        os.mknod(path, stat.S_IFSOCK | stat.S_IMODE(entry.st_mode))  # as a bound one is, where nobody listens any more
 
 
 def _remove(folder: Path) -> None:

@@ -148,6 +148,7 @@ class HttpStore:
     kind: ClassVar[str] = "http"
     summary: ClassVar[str] = "an HTTP API with answers that you choose; what it accepted is its state"
     Parameters: ClassVar[type[StoreParameters]] = HttpParameters
+    lists_in_order: ClassVar[bool] = True  # as they came
 
     def __init__(self, name: str, parameters: Any) -> None:
         self.name = name
@@ -203,6 +204,15 @@ class HttpStore:
         """
         with self._lock:
             self._clean = clean
+
+    def faults(self) -> tuple[str, ...]:
+        """See `NamesFaults`."""
+        found = []
+        for route in self.parameters.routes:
+            once = "fail" if route.fail == "once" else ""
+            named = [name for name in ("fail_first", once, "drop", "capacity") if name and getattr(route, name)]
+            found += [f"{' and '.join(named)} of {route.method} {route.path}"] if named else []
+        return tuple(found)
 
     def observe(self) -> StoreState:
         """The effects: method, path, query, body, key, headers."""

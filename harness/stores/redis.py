@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from fnmatch import fnmatchcase
 from typing import Any, ClassVar, Literal
 from urllib.parse import quote
 
@@ -66,6 +67,11 @@ class RedisParameters(StoreParameters):
         default=False,
         description="encrypt, with an authority made for the run; wrong_name, expired: with a certificate that no client may trust",
     )
+    sequences: tuple[str, ...] = Field(
+        default=(),
+        description="keys (* and ? as in a shell) of counters that only give numbers, of which a gap means nothing: how far they are is "
+        "not compared",
+    )
 
 
 class RedisStore:
@@ -83,6 +89,7 @@ class RedisStore:
         self._endpoint: Endpoint | None = None
         self._clients: dict[int, Any] = {}
         self._turns: RedisTurns | None = None
+        self._counters: set[tuple[int, str]] = set()  # database and key of `sequences` that were there once
 
     def start(self, host: StoreHost) -> None:
         """A server from the runtime, which also stops it."""
@@ -128,9 +135,33 @@ class RedisStore:
         collections = {}
         for db, entries in databases.items():
             name = _collection_of(db)
-            rows = sorted((_row(entry) for entry in entries), key=lambda row: str(row["key"]))
+            rows = sorted((_row(entry) for entry in entries if not self._gives_numbers(db, entry)), key=lambda row: str(row["key"]))
             collections[name] = Collection(name, tuple(rows), key=("key",))
         return StoreState(self.name, collections)
+
+    def _gives_numbers(self, db: int, entry: Sequence[Any]) -> bool:
+        if not self.parameters.sequences:
+            return False
+        key, kind, _, value = entry
+        name = str(canonical(key))
+        if kind != b"string" or not value.isdigit() or not any(fnmatchcase(name, known) for known in self.parameters.sequences):
+            return False
+        self._counters.add((db, name))
+        return True
+
+    def numbers(self) -> tuple[str, ...]:
+        """See `DrawsNumbers`."""
+        return self.parameters.sequences
+
+    def skip_numbers(self, count: int) -> list[int]:
+        """See `DrawsNumbers`."""
+        skipped = {place: count * n for n, place in enumerate(sorted(self._counters), 1)}
+        for (db, key), further in skipped.items():
+            self._skip(db, key, further)
+        return list(skipped.values())
+
+    def _skip(self, db: int, key: str, count: int) -> None:
+        self._ask(lambda: self._client(db).incrby(key, count))
 
     def look(self) -> tuple[StoreState, dict[int, list[tuple[bytes, int, bytes]]], tuple[Collection, ...]]:
         """See `LooksOnce`."""

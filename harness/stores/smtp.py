@@ -37,6 +37,7 @@ class SmtpStore:
     kind: ClassVar[str] = "smtp"
     summary: ClassVar[str] = "a mail server that takes every mail and delivers none"
     Parameters: ClassVar[type[StoreParameters]] = SmtpParameters
+    lists_in_order: ClassVar[bool] = True  # as they came
 
     def __init__(self, name: str, parameters: Any) -> None:
         self.name, self.parameters = name, parameters

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import hashlib
+import json
 import os
+import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -70,12 +73,14 @@ def test_modes_times_and_links_come_back(store: FilesStore) -> None:
     os.utime(root(store) / "bin" / "run", (1000, 1000))
     (root(store) / "now").symlink_to("bin/run")
     os.mkfifo(root(store) / "pipe")
+    os.mknod(root(store) / "socket", 0o140600)
     (root(store) / "bin").chmod(0o500)
     before, image = rows(store), store.save()
     store.restore(image)
     assert rows(store) == before
     entry = (root(store) / "bin" / "run").stat()
     assert (entry.st_mode & 0o777, entry.st_mtime) == (0o750, 1000)
+    assert (root(store) / "socket").is_socket()
     assert (root(store) / "bin").stat().st_mode & 0o777 == 0o500
 
 
@@ -158,3 +163,31 @@ def test_fingerprints_change_at_once_with_paths_kinds_permissions_and_contents(s
     for fingerprint, image in zip(seen, images, strict=True):
         store.restore(image)
         assert store.fingerprint() == fingerprint
+
+
+def test_a_database_is_shown_by_what_it_holds(store: FilesStore) -> None:
+    with contextlib.closing(sqlite3.connect(root(store) / "shop.db", isolation_level=None)) as db:
+        db.execute("CREATE TABLE orders (number INTEGER)")
+        seen, image, beneath = store.look()
+        assert seen == store.observe() and [one.name for one in beneath][-1] == "shop.db.~schema"
+        db.execute("BEGIN")
+        db.execute("INSERT INTO orders VALUES (7)")
+        assert (root(store) / "shop.db-journal").exists() and store.observe() == seen
+        db.execute("ROLLBACK")
+        db.execute("INSERT INTO orders VALUES (7)")
+        db.execute("DELETE FROM orders")
+        assert store.observe() == seen, "only its counters are others"
+        db.execute("INSERT INTO orders VALUES (8)")
+    assert store.look()[0].collections["shop.db.orders"].rows == ({"number": 8},)
+    assert rows(store)["shop.db"] == {"path": "shop.db", "kind": "database", "size": None, "sha256": None, "text": None}
+    whole = (root(store) / "shop.db").read_bytes()
+    (root(store) / "half.db").write_bytes(whole[:5000])
+    assert rows(store)["half.db"]["kind"] == "file"
+    store.restore(image)
+    assert store.look()[0] == seen
+
+
+def test_what_is_in_a_packed_file_is_its_text(store: FilesStore) -> None:
+    store.show_whole()
+    (root(store) / "a.gz").write_bytes(gzip.compress(b"order 7", mtime=0))
+    assert json.loads(rows(store)["a.gz"]["text"]) == {"gzip": [{"content": "order 7"}]}

@@ -192,3 +192,18 @@ def test_an_image_can_grow_older(store: RedisStore, server: RedisServer) -> None
     store.restore(store.image_later(image, 61.0))
     assert rows(store) == {"text": ("string", "x", False)} and server.client(3).exists("long")
     assert store.image_later(image, 0.0) == image
+
+
+def test_how_far_sequences_are_is_not_shown(store: RedisStore) -> None:
+    store.parameters = RedisParameters(sequences=("number", "year:*"))
+    assert list(store.skip_numbers(1000)) == [], "nothing was drawn yet"
+    client = store._client(0)
+    client.mset({"number": 3, "year:2027": 5, "numbers": 4})
+    image = store.save()
+    assert list(rows(store)) == ["numbers"] and store.look()[0] == store.observe()
+    assert list(store.skip_numbers(1000)) == [1000, 2000]
+    assert client.mget("number", "year:2027", "numbers") == [b"1003", b"2005", b"4"]
+    client.set("number", "no number")
+    assert list(rows(store)) == ["number", "numbers"]
+    store.restore(image)
+    assert client.get("number") == b"3"

@@ -13,6 +13,7 @@ import pytest
 
 from harness.errors import EnvironmentFault
 from harness.stores import sqlite as module
+from harness.stores._sqlite_journal import super_journal
 from harness.stores.sqlite import SqliteParameters, SqliteStore
 from tests.unit.brokers.servers import eventually
 from tests.unit.stores.hosts import FolderHost
@@ -97,6 +98,22 @@ def test_full_text_tables_without_their_shadows(store: SqliteStore) -> None:
     assert found["notes"].rows == ({"body": "hello"},)
 
 
+def test_a_full_text_index_whose_content_is_elsewhere_shows_its_words(store: SqliteStore) -> None:
+    """Asked for a row, it reads the other table: only its words say that it has none of it."""
+    with connect(store) as db:
+        db.execute("CREATE TABLE docs (id INTEGER PRIMARY KEY, body TEXT)")
+        db.execute("CREATE VIRTUAL TABLE found USING fts5(body, content='docs', content_rowid='id')")
+        db.execute('CREATE VIRTUAL TABLE old USING fts4(content="docs", body)')
+        db.execute("INSERT INTO docs VALUES (7, 'hello')")
+        before = {one.name: one for one in store.beneath()}
+        db.execute("INSERT INTO found (rowid, body) VALUES (7, 'hello')")
+        db.execute("INSERT INTO old (docid, body) VALUES (7, 'hello')")
+    after = {one.name: one for one in store.beneath()}
+    assert (before["found~index"].rows, before["old~index"].rows) == ((), ())
+    assert after["found~index"].rows == ({"row": 7, "words": [["hello", "body", 0]]},) and after["old~index"].rows
+    assert after["found~index"].references == {"row": "docs.id"}
+
+
 @pytest.mark.parametrize("mode", ["DELETE", "TRUNCATE", "PERSIST", "WAL"])
 def test_only_what_is_committed_shows_and_nothing_is_touched(store: SqliteStore, mode: str) -> None:
     with connect(store) as db:
@@ -141,6 +158,19 @@ def test_what_a_killed_writer_left_is_rolled_back_in_the_copy_only(store: Sqlite
     assert amounts(store) == [1] * 200
     with connect(store) as db:
         assert db.execute("SELECT DISTINCT amount FROM charges").fetchall() == [(1,)]
+
+
+@pytest.mark.parametrize("begins", [b"", b"\0"])
+def test_a_journal_without_a_header_is_none_as_sqlite_has_it(store: SqliteStore, begins: bytes) -> None:
+    with connect(store) as db:
+        fill(db)
+    subprocess.run([sys.executable, "-c", KILLED, store.offers()["path"], "DELETE"], check=False)
+    image = store.save()
+    assert image["-journal"][:1] not in (b"", b"\0")
+    store.restore({**image, "-journal": begins + image["-journal"][1:] if begins else b""})
+    seen = amounts(store)  # before SQLite looks, which might take the journal away
+    with connect(store) as db:
+        assert seen == sorted(amount for (amount,) in db.execute("SELECT amount FROM charges")) != [1] * 200
 
 
 @pytest.mark.parametrize("mode", ["DELETE", "WAL"])
@@ -286,3 +316,33 @@ def test_fingerprints_change_with_the_content_alone(store: SqliteStore) -> None:
     assert store.fingerprint() not in (before, after)
     store.restore(image)
     assert store.fingerprint() == after
+
+
+def test_a_journal_counts_as_long_as_its_super_journal_is_there(store: SqliteStore, tmp_path: Path) -> None:
+    """As SQLite leaves it where a process dies that commits in two databases at once."""
+    path, name = Path(store.offers()["path"]), str(tmp_path / "other.sqlite3-mj0A1B2C9D3")
+    with connect(store) as db:
+        db.execute("CREATE TABLE charges (amount INTEGER)")
+        db.execute("INSERT INTO charges VALUES (3)")
+        before = path.read_bytes()
+        db.execute("BEGIN")
+        db.execute("UPDATE charges SET amount = 4")
+        journal = Path(f"{path}-journal").read_bytes()
+        db.execute("COMMIT")
+    after, named, magic = path.read_bytes(), name.encode(), bytes.fromhex("d9d505f920a163d7")
+    written = magic + (1).to_bytes(4, "big") + journal[12:]  # as it is once it was synced: with the number of its pages
+    end = b"\0\0\0\1" + named + len(named).to_bytes(4, "big") + sum(named).to_bytes(4, "big") + magic
+    hot = written + end
+    assert before != after
+    path.write_bytes(after)
+    Path(f"{path}-journal").write_bytes(hot)
+    Path(name).write_bytes(b"x")
+    assert super_journal(hot) == name
+    looked, image, _ = store.look()
+    Path(name).unlink()
+    assert amounts(store) == [4], "it has been committed"
+    committed = store.save()
+    store.restore(image)
+    assert Path(name).read_bytes() == b"x" and store.observe() == looked
+    store.restore(committed)
+    assert not Path(name).exists() and amounts(store) == [4]
