@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.brokers import BROKERS
 from harness.checks import CHECKS
@@ -30,13 +30,15 @@ from harness.ports.reporter import Writer
 from harness.ports.runtime import Runtime, SystemPlan
 from harness.ports.store import Store
 from harness.reporting import WRITERS
-from harness.run.course import Cell
 from harness.runtimes.containers.runtime import ContainerRuntime
 from harness.runtimes.containers.system import ContainerSystem
 from harness.runtimes.processes.runtime import ProcessRuntime
 from harness.runtimes.processes.system import ProcessSystem
 from harness.scenario import LoadedScenario
 from harness.stores import STORES
+
+if TYPE_CHECKING:  # what only looks at tasks runs nothing
+    from harness.run.course import Cell
 
 __all__ = ["RUNTIMES", "build_cell", "choose_runtime", "default_writers", "exploring_parts", "registry", "system_plan", "wanted_runtime"]
 
@@ -117,6 +119,8 @@ def default_writers() -> list[Writer]:
 
 def build_cell(loaded: LoadedScenario, root: Path, clock: Clock) -> Cell:
     """Everything that a loaded scenario names, made."""
+    from harness.run.course import Cell
+
     known = registry()
     scenario = loaded.scenario
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from harness.passwords import masked
+
 __all__ = [
     "EnvironmentFault",
     "HarnessError",
     "Interrupted",
     "ScenarioError",
+    "TaskRefused",
     "UsageError",
 ]
 
 
 class HarnessError(Exception):
-    """What happened, where, and what to do about it.
+    """What happened, where, and what to do about it; no password of a run's is in it.
 
     ``exit_code`` is the status that the command line ends with when nothing catches the error.
     """
@@ -20,7 +23,7 @@ class HarnessError(Exception):
     exit_code = 3
 
     def __init__(self, what: str, *, where: str = "", hint: str = "") -> None:
-        super().__init__(what)
+        super().__init__(what := masked(what))
         self.what = what
         self.where = where
         self.hint = hint
@@ -44,6 +47,15 @@ class ScenarioError(HarnessError):
     """
 
     exit_code = 2
+
+
+class TaskRefused(ScenarioError):
+    """One task, or one call of it, cannot be explored; others beside it can."""
+
+    @classmethod
+    def of(cls, error: ScenarioError) -> TaskRefused:
+        """The same, known to be about this task alone."""
+        return cls(error.what, where=error.where, hint=error.hint)
 
 
 class EnvironmentFault(HarnessError):

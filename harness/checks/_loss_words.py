@@ -135,7 +135,13 @@ def _emptied(recorded: Recorded, fate: Fate, cause: str) -> str:
         return "The broker was emptied after the message was published, and did not have it afterwards."
     if cause == UNCONFIRMED:
         return "The broker was killed after the message was published without confirms, and did not have it afterwards."
-    return "The broker was restarted while it held the message, and did not have it afterwards."
+    restarted = "The broker was restarted while it held the message, and did not have it afterwards."
+    if recorded.semantics.get("pop_before_unacked") and fate.delivery is None and not fault.note:  # a note: what it held is gone
+        restarted += (
+            " Where it keeps what it has, a worker was possibly taking it: on Redis the transport pops a message before it writes it to"
+            " `unacked`, and what is killed between the two has lost it, whatever is written to disk."
+        )
+    return restarted
 
 
 def _popped(history: History, message: Message, killer: ProcessLife) -> str:

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from harness.cli.explore_system import exploring
-from harness.errors import EnvironmentFault, HarnessError, Interrupted, ScenarioError
+from harness.errors import EnvironmentFault, HarnessError, Interrupted, ScenarioError, TaskRefused
 from harness.model.scenario import ExploreItem
 from harness.run.signals import InterruptGuard
 
@@ -119,7 +119,8 @@ class Lanes:
                 raise found
             self._known[number], lane.said = found, ""
             self._done += 1
-            if isinstance(found, HarnessError):  # what comes before it has been begun; nobody begins what comes after it
+            ends_all = isinstance(found, HarnessError) and not isinstance(found, TaskRefused)
+            if ends_all:  # what comes before it has been begun; nobody begins what comes after it
                 self._numbers.seek(0, os.SEEK_END)
 
     def _ended(self, lane: _Lane, check: Callable[[], None]) -> None:
@@ -211,13 +212,17 @@ def _explore(work: _Work, voice: _Voice) -> None:
             item = work.items[voice.number]
             voice.name = item.task
             voice.check()
-            voice.send(explorer.explore(item, say=voice.say, check=voice.check))
+            try:
+                voice.send(explorer.explore(item, say=voice.say, check=voice.check))
+            except TaskRefused as exc:
+                voice.send(_told(exc))
 
 
 def _told(exc: Exception) -> HarnessError:
     """The same for the parent: by its exit code, as other processes cannot be handed every exception."""
     if isinstance(exc, HarnessError):
-        kind = ScenarioError if exc.exit_code == ScenarioError.exit_code else EnvironmentFault
+        refused = TaskRefused if isinstance(exc, TaskRefused) else ScenarioError
+        kind = refused if exc.exit_code == ScenarioError.exit_code else EnvironmentFault
         return kind(exc.what, where=exc.where, hint=exc.hint)
     last = traceback.extract_tb(exc.__traceback__)[-1]
     what = f"the harness itself failed: {type(exc).__name__}: {exc} ({last.filename}:{last.lineno})"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ from harness.cli.explore_items import Wanted, items_of, loaded_scenario
 from harness.cli.explore_saved import with_saved_flaws
 from harness.cli.explore_system import exploring
 from harness.cli.explore_tell import Teller, told_of, write
-from harness.errors import Interrupted
+from harness.errors import Interrupted, TaskRefused
 from harness.model.scenario import ExploreItem
 
 if TYPE_CHECKING:
@@ -25,30 +25,37 @@ if TYPE_CHECKING:
 __all__ = ["run_explorations"]
 
 _EXITS = {"certified": 0, "fails": 1, "inconclusive": 4}
-_WORST = (1, 4, 0)
+_REFUSED = 2
+_WORST = (1, _REFUSED, 4, 0)
 #: Seconds between two reports of what is known so far: each is written whole.
 _REPORT_SECONDS = 10.0
 
 
 def run_explorations(wanted: Wanted) -> int:
-    """All tasks that are wanted; the exit code over all: 1, 4, 0 in this order."""
+    """All tasks that are wanted; the exit code over all: 1, 2, 4, 0 in this order. TaskRefused where that is all there is to say."""
     from harness.cli.explore_lanes import processors
     from harness.run.folders import new_run_folder, settle_folder
     from harness.run.signals import InterruptGuard
 
     run_id, folder = new_run_folder(wanted.reports)
-    report = _Report(folder)
+    report, refused = _Report(folder), False
     try:
         loaded = loaded_scenario(wanted, folder)
         items = items_of(wanted, loaded)
         lanes = min(wanted.jobs or processors(), len(items))
         with InterruptGuard() as guard, closing(Teller(wanted, folder)) as teller:
             asked = _Asked(loaded, items, wanted.points, run_id, folder, guard, teller)
-            explored = asked.side_by_side(lanes) if lanes > 1 else asked.one_by_one()
-            for item, found in zip(items, explored, strict=True):
-                told = told_of(with_saved_flaws(found, loaded, item, folder), wanted)
-                teller.end(told)
-                report.add(told)
+            with closing(asked.side_by_side(lanes) if lanes > 1 else asked.one_by_one()) as explored:
+                for item, found in zip(items, explored, strict=True):
+                    if isinstance(found, TaskRefused):
+                        if len(items) == 1:
+                            raise found
+                        teller.refuse(found)
+                        refused = True
+                        continue
+                    told = told_of(with_saved_flaws(found, loaded, item, folder), wanted)
+                    teller.end(told)
+                    report.add(told)
     except Interrupted as exc:
         if not report.told:
             exc.what = "interrupted: everything was stopped; nothing was concluded"
@@ -56,7 +63,7 @@ def run_explorations(wanted: Wanted) -> int:
     finally:
         report.close()
         settle_folder(wanted.reports, folder)
-    codes = {_EXITS[one.found.verdict] for one in report.told}
+    codes = {_EXITS[one.found.verdict] for one in report.told} | ({_REFUSED} if refused else set())
     return next(code for code in _WORST if code in codes)
 
 
@@ -94,20 +101,27 @@ class _Asked:
     guard: InterruptGuard
     teller: Teller
 
-    def one_by_one(self) -> Iterator[Exploration]:
+    def one_by_one(self) -> Generator[Exploration | TaskRefused, None, None]:
         """In one system."""
         with exploring(self.loaded, self.items, self.run_id, self.folder, self.points) as explorer:
             for item in self.items:
                 self.teller.begin(item)
-                yield explorer.explore(item, say=self.teller.say, check=self.guard.check, tell=self.teller.tell)
+                try:
+                    yield explorer.explore(item, say=self.teller.say, check=self.guard.check, tell=self.teller.tell)
+                except TaskRefused as exc:
+                    yield exc
 
-    def side_by_side(self, lanes: int) -> Iterator[Exploration]:
+    def side_by_side(self, lanes: int) -> Generator[Exploration | TaskRefused, None, None]:
         """So many at a time, each in a system of its own; told in order."""
         from harness.cli.explore_lanes import Lanes
 
         running = Lanes(self.loaded, self.items, lanes, self.run_id, self.folder, self.points, says=self.teller.is_seen)
         with closing(running):
             for number, item in enumerate(self.items):
-                found = running.result(number, say=self.teller.say, check=self.guard.check)
+                found: Exploration | TaskRefused
+                try:
+                    found = running.result(number, say=self.teller.say, check=self.guard.check)
+                except TaskRefused as exc:
+                    found = exc
                 self.teller.begin(item)
                 yield found

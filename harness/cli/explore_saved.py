@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from harness.errors import EnvironmentFault
 from harness.explore.hash_seeds import seeded
 from harness.model.scenario import ExploreItem
+from harness.passwords import masked
 
 if TYPE_CHECKING:
     from harness.model.exploration import Exploration, Flaw, Rerun
@@ -70,7 +71,7 @@ def _write(path: Path, document: Mapping[str, Any]) -> None:
 
     try:
         path.parent.mkdir(exist_ok=True)
-        path.write_text(written_out(json.loads(json.dumps(document, default=str))))
+        path.write_text(masked(written_out(json.loads(json.dumps(document, default=str)))))
     except OSError as exc:
         raise EnvironmentFault(f"the report cannot be written: {exc}", hint="is the disk full?") from exc
 

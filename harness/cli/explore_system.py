@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from harness.cli.explore_items import question_of
-from harness.errors import EnvironmentFault, ScenarioError
+from harness.errors import EnvironmentFault, ScenarioError, TaskRefused
 from harness.model.scenario import ExploreItem
 
 if TYPE_CHECKING:
@@ -145,11 +145,11 @@ class Explorer:
 
     def begin(self, system: LiveSystem) -> None:
         """It is open."""
-        import harness.reporting.exploration_text  # noqa: F401 (others are waited for)
-
         self._system = system
         if self._early:
-            self._begin_succession()
+            succession = self._begin_succession()
+            _import_meanwhile()
+            succession.prepare()
 
     def _begin_succession(self) -> Succession:
         from harness.explore.succession import Succession
@@ -166,11 +166,14 @@ class Explorer:
         check: Callable[[], None],
         tell: Callable[[Flaw], None] = lambda flaw: None,
     ) -> Exploration:
-        """As `explore_item`. ``tell``: see `harness.explore.exploration.explore`."""
+        """As `explore_item`; TaskRefused where only this one cannot be explored. ``tell``: see `harness.explore.exploration.explore`."""
         loaded, system = self._loaded, self._system
         assert system is not None, "begin comes first"
         if item.is_drawn:
-            return explore_item(loaded, item, system, say=say, check=check, points=self._points)
+            try:
+                return explore_item(loaded, item, system, say=say, check=check, points=self._points)
+            except ScenarioError as exc:
+                raise TaskRefused.of(exc) from exc
         try:
             found = self._begin_succession().explore(question_of(item, loaded), seed=loaded.scenario.seed, say=say, check=check, tell=tell)
         except ScenarioError as exc:
@@ -183,9 +186,18 @@ class Explorer:
             self._succession.close()
 
 
+def _import_meanwhile() -> None:
+    """What an exploration needs later, while the app's processes come up."""
+    import redis  # noqa: F401
+
+    import harness.explore.exploration
+    import harness.explore.surroundings
+    import harness.reporting.exploration_text  # noqa: F401
+
+
 def _placed(exc: ScenarioError, loaded: LoadedScenario, item: ExploreItem, key: str = "task") -> ScenarioError:
     """Where the scenario names the task, or has this key of its item, if nothing better is known."""
     known = [(one.task, one.args) for one in loaded.scenario.explore]
     if exc.where or (item.task, item.args) not in known:
         return exc
-    return ScenarioError(exc.what, where=loaded.where("explore", known.index((item.task, item.args)), key), hint=exc.hint)
+    return type(exc)(exc.what, where=loaded.where("explore", known.index((item.task, item.args)), key), hint=exc.hint)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.cli.explore_items import Wanted
+from harness.errors import TaskRefused
 from harness.model.scenario import ExploreItem
 from harness.reporting.ink import Ink, Line
 from harness.reporting.live_line import LiveLine
@@ -79,6 +80,14 @@ class Teller:
             last_line(told.found),
         ]
         self._write([*exploration_lines(told.found, Path.cwd(), told.command, self._early), *report])
+
+    def refuse(self, error: TaskRefused) -> None:
+        """One task that cannot be explored, where others can."""
+        import click
+
+        self._live.stop()
+        sys.stdout.flush()
+        click.echo(f"error: {error}", err=True)
 
     def _write(self, lines: Sequence[Line]) -> None:
         self._live.stop()

@@ -62,9 +62,9 @@ class Listener:
         """It fails with this errno, and does nothing."""
         return self._send(call, 0, -error, 0)
 
-    def answer(self, call: Call, value: int = 0) -> bool:
-        """It returns this, and does nothing."""
-        return self._send(call, value, 0, 0)
+    def answer(self, call: Call, value: int = 0, error: int = 0) -> bool:
+        """It returns this, or fails with this errno, and does nothing."""
+        return self._send(call, value, -error, 0)
 
     def put(self, call: Call, descriptor: int, ours: int, *, inheritable: bool) -> bool:
         """Its process has what is ``ours`` under this number instead. False where the kernel does not do it, or nobody waits any more."""

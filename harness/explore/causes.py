@@ -56,6 +56,11 @@ _TALLY = (
     "Write what the value shall be instead of by how much it changes; or let each call count once: put its id into a set (SADD, ZADD) and "
     "take the set's size. A limit of calls may do without that; then it is not certified."
 )
+_SEQUENCE = (
+    " If the counter only gives numbers, of which a gap means nothing, say so in the scenario: "
+    "`sequences: [{key}]` under `redis:` of {service}."
+)
+_INCREMENT = re.compile(r"\bINCR(?:BY)? (\S+?)(?:,| sent to )")
 _FILE = "Write the whole file under a temporary name and rename it: never append to it, and never leave half of it under its own name."
 _DAMAGE = (
     "Keep SQLite's journal on disk, or a write-ahead log (PRAGMA journal_mode=WAL): without one a crash in a commit damages the database."
@@ -74,6 +79,19 @@ UNSTORED = (
 
 
 def fix_for(word: str, differences: Sequence[Mapping[str, Any]], effect: Stop | None, *, lost: bool = True) -> str:
+    """As `_fix_for`; and how to say that a counter of Redis counts nothing, where one went further than one execution takes it."""
+    return _fix_for(word, differences, effect, lost=lost) + (_about_sequences(differences, effect) if word == "EFFECT" else "")
+
+
+def _about_sequences(differences: Sequence[Mapping[str, Any]], effect: Stop | None) -> str:
+    services = [str(one.get("collection")).partition(".")[0] for one in differences if counted_again(one)]
+    if not services or services[0] in ("broker", "backend"):
+        return ""
+    found = _INCREMENT.search(effect.words) if effect is not None else None
+    return _SEQUENCE.format(key=found[1] if found else "its key", service=services[0])
+
+
+def _fix_for(word: str, differences: Sequence[Mapping[str, Any]], effect: Stop | None, *, lost: bool = True) -> str:
     """The pattern of the fix. ``effect``: the last call that changed something before the kill; ``lost``: where the word is LOST, did its
     message die with its worker, rather than that it was rejected later?"""
     if word == "LOST" and not lost:

@@ -21,7 +21,7 @@ __all__ = ["RULES", "CertificateSettings", "Damaged", "Folder", "certificate_set
 
 #: Of the rules by which the explorer judges. Raise it with each change by which any verdict can be another one (what is a crash point,
 #: which worlds are allowed or are one, which deliveries there are, what is inconclusive): certificates of other rules are stale.
-RULES = 4
+RULES = 5
 
 #: Under such a name nobody takes a folder for a certificate.
 _COMING = ".certify-"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -36,6 +37,11 @@ class EffectsOrLines:
     def begin(self) -> None:
         """See `BeginsEarly`."""
         self._used.begin()
+
+    def call(self, request: Mapping[str, Any], environment: Mapping[str, str], log: Path) -> dict[str, Any]:
+        """See `CallsEarly`."""
+        assert isinstance(self._used, TwoImports), "the app is not imported yet"
+        return self._used.call(request, environment, log)
 
     def start(self) -> Mapping[str, Any]:
         """See `Mechanism`."""

@@ -16,13 +16,17 @@ from harness.explore.rules import Limits
 from harness.explore.watching import watch
 from harness.model.exploration import Ending, Outcome, Stop
 from harness.model.undeclared import undeclared_services
-from harness.ports.exploring import Forgets, ImportsAnew, Job, Mechanism, NamesWorlds, Node, Surroundings
+from harness.ports.exploring import Forgets, ImportsAnew, Job, Mechanism, NamesWorlds, Node, SkipsNumbers, Surroundings
 
 __all__ = ["Clean", "Learnt", "NoSuccess", "execute", "learn"]
 
 _MOST_DELIVERIES = 200
+#: So often a task may ask for its message again (Reject, requeue) until something is ready.
+_MOST_REQUEUES = 10
 #: The second execution is a little later than the first, so that the second of the clock is another.
 _LATER = 2.0
+#: So many numbers others draw meanwhile: what stands then where a number of a sequence is used is another one.
+_SKIPPED = 1000
 
 
 class NoSuccess(ScenarioError):
@@ -69,20 +73,24 @@ def execute(
     wait: float = 0.0,
     lines: bool = False,
     anew: bool = False,
+    skip: int = 0,
     check: Callable[[], None] = lambda: None,
 ) -> Clean:
     """From the node in which the message was published, ``wait`` seconds later. ScenarioError where it does not succeed.
 
-    ``anew``: in a process that has imported the app for itself.
+    ``anew``: in a process that has imported the app for itself. ``skip``: see `SkipsNumbers`.
     """
     endings: list[Ending] = []
     seen: dict[tuple[int, int], Node] = {}
     node, original = first, first.pending[0].id
     told: Outcome | None = None
+    asked_again = 0
     while node.pending:
         number = min(range(len(node.pending)), key=lambda n: (node.pending[n].eta, n))
         message = node.pending[number]
         later = surroundings.restore(node, max(message.eta, wait))
+        if skip and not endings and isinstance(surroundings, SkipsNumbers):
+            surroundings.skip_numbers(skip)
         surroundings.take(node, number)
         keep = partial(_keep, seen, len(endings))
         watched = watch(
@@ -99,6 +107,13 @@ def execute(
                 f"{message.task} goes on after {_MOST_DELIVERIES} deliveries without any crash: there is no end to compare with"
             )
         node, wait = watched.node, 0.0
+        if ending.outcome is Outcome.REJECTED and ending.requeue:
+            asked_again += 1
+            if asked_again > _MOST_REQUEUES:
+                what = f"{message.task} rejects its message and asks for it again without any crash, {asked_again} times on end"
+                raise ScenarioError(f"{what}: it would go on for ever")
+            surroundings.put_back(replace(message, redelivered=True))
+            node = surroundings.look(node.later)
         seen[len(endings) - 1, len(ending.stops) + 1] = node  # what it has published is seen in no stop where that was its last effect
     if told not in (Outcome.SUCCESS, Outcome.IGNORED) and not endings[-1].returned:
         raise NoSuccess(
@@ -134,8 +149,6 @@ def _refuse(ending: Ending, task: str) -> None:
     if ending.outcome is Outcome.ENDLESS:
         last = f", the last before {ending.stops[-1].words}" if ending.stops else ""
         raise ScenarioError(f"{task} does not end by itself: {ending.error or 'no answer'}{last}{refused}", where=where)
-    if ending.outcome is Outcome.REJECTED and ending.requeue:
-        raise ScenarioError(f"{task} rejects its message and asks for it again without any crash: it would go on for ever", where=where)
 
 
 def learn(
@@ -145,8 +158,8 @@ def learn(
     differs between their ends.
     """
 
-    def once(wait: float, *, lines: bool = False, anew: bool = False) -> Clean:
-        return execute(mechanism, surroundings, first, limits, wait=wait, lines=lines, anew=anew, check=check)
+    def once(wait: float, *, lines: bool = False, anew: bool = False, skip: int = 0) -> Clean:
+        return execute(mechanism, surroundings, first, limits, wait=wait, lines=lines, anew=anew, skip=skip, check=check)
 
     runs = [once(0.0), once(_LATER, lines=True), once(DAY)]
     names = DrawnNames(surroundings.plain) if isinstance(surroundings, NamesWorlds) else DrawnNames()
@@ -157,6 +170,8 @@ def learn(
     by_day = not different and _differ_by_day(surroundings.again, runs)
     _learn_from(surroundings, runs)
     by_season = 0.0
+    if not different and isinstance(surroundings, SkipsNumbers) and (skipped := surroundings.skip_numbers(_SKIPPED)):
+        different = _learn_numbers(once(0.0, skip=_SKIPPED), surroundings, skipped, runs, names)
     if not different and isinstance(mechanism, ImportsAnew) and mechanism.imports_anew:
         different = _learn_anew(once(0.0, anew=True), surroundings, runs, names)
     if not different:
@@ -175,6 +190,22 @@ def _learn_from(surroundings: Surroundings, runs: Sequence[Clean]) -> None:
         if len(same) == len(runs):
             surroundings.learn(same)
     surroundings.learn([one.end for one in runs])
+
+
+def _learn_numbers(other: Clean, surroundings: Surroundings, skipped: Sequence[int], runs: Sequence[Clean], names: DrawnNames) -> str:
+    """What a sequence gives varies, wherever that is used. '' or how it differs otherwise. ``skipped``: see `SkipsNumbers`."""
+    assert isinstance(surroundings, SkipsNumbers)
+    called = "one with other numbers of its sequences"
+    if not _alike(runs[0], other, names):
+        return _first_difference(runs, other, called, names)
+    for where in runs[0].seen:
+        if where in other.seen:
+            surroundings.learn([runs[0].seen[where], other.seen[where]], skipped)
+    surroundings.learn([runs[0].end, other.end], skipped)
+    goal = surroundings.again(runs[0].end)
+    if surroundings.differences(goal, surroundings.again(other.end), goal):
+        return f"a clean execution, {called}, ends in a world that differs in more than values"
+    return ""
 
 
 def _learn_anew(anew: Clean, surroundings: Surroundings, runs: list[Clean], names: DrawnNames) -> str:

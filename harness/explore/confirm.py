@@ -54,6 +54,7 @@ class Replayer:
         self._mechanism, self._surroundings = mechanism, surroundings
         self._rules, self._limits = rules, limits
         self._publish, self._check = publish, check
+        self.has_learnt = False  # that paths draw what no clean execution draws
 
     def walk(self, path: Sequence[Delivery], *, lines: bool, note: Callable[[Stop], None] = lambda stop: None) -> Replayed:
         """From the very beginning: reset, setup, publish, deliver, kill. ``note`` is told of each stop."""
@@ -120,18 +121,35 @@ class Replayer:
             self._surroundings.forget()
         return self._surroundings.look(later)
 
-    def same(self, spot: Spot, *, lines: bool = False) -> Replayed:
-        """Walk a spot's path. EnvironmentFault where that ends in another world than the graph has there."""
+    def same(self, spot: Spot, *, lines: bool = False, learns: bool = False) -> Replayed:
+        """Walk a spot's path. EnvironmentFault where that ends in another world than the graph has there.
+
+        ``learns``: once the graph is finished, since keys of worlds may be others then.
+        """
         for _ in range(_TRIES):
             replayed = self.walk(spot.path, lines=lines)
             if self._is_the_same(replayed.end, spot.node):
                 return replayed
             if not any(node.deadlines for node in replayed.worlds):
                 break
+        if learns and self._draws(spot, replayed.end):
+            return replayed
         raise _ours(f"replayed with true kills, the path {_told(spot.steps)} ended in another world than in the graph")
+
+    def _draws(self, spot: Spot, end: Node) -> bool:
+        """Does the task draw something on this path, such as another name for a file that is there? Then two walks with true kills differ
+        from one another too, and the graph's world from theirs in nothing but that."""
+        again = self.walk(spot.path, lines=False).end
+        if self._is_the_same(again, end):
+            return False
+        self._surroundings.learn([end, again])
+        self.has_learnt = True
+        return self._is_the_same(self._surroundings.again(end), spot.node) and self._is_the_same(self._surroundings.again(again), spot.node)
 
     def _is_the_same(self, found: Node, expected: Node) -> bool:
         """Also where it took us a little longer or less to come there: what is left of a life is told in steps."""
+        if self.has_learnt:
+            expected = self._surroundings.again(expected)
         shifted = (replace(found, later=found.later + seconds) for seconds in _SHIFTS)
         return found.key == expected.key or any(self._surroundings.again(node).key == expected.key for node in shifted)
 

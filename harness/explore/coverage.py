@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from harness.explore.beside import left_beside
 from harness.explore.clean import Learnt
+from harness.explore.deadlines import HOUR
 from harness.explore.graph import AGED, AGELESS, FAR, FORKED, LATER, Survey
 from harness.explore.out_of_sight import untold
 from harness.explore.repeats import keys_of_two
@@ -15,16 +16,18 @@ __all__ = ["ATTEMPTS", "OTHER_ARGUMENTS", "by_design", "coverage_of"]
 #: Of a task that retries for ever, before its attempts are alike.
 ATTEMPTS = 3
 OTHER_ARGUMENTS = "other arguments and first rows"
+_BETWEEN = "a redelivery after some minutes, or some hours, where the task reckons from a time that is written there"
 _EXCLUDED = (
     "power loss: what the kernel had taken from the task counts as written",
     "a single write torn in two",
-    "services other than as their stubs model them",
+    "services other than as their stubs model them, which answer each request and fail none",
     OTHER_ARGUMENTS,
     "several deliveries at the same time",
     "what the call returns: another execution may return something else",
     "the memory that a process keeps of other calls, or of more than one execution of this one",
-    "what the app reads of the services while it is imported, which another worker reads later; orders of sets beside those of two seeds",
+    "what differs between the imports of more than two workers, such as orders of sets beside those of two seeds",
     "time limits of Celery (task_time_limit, task_soft_time_limit): none is kept here",
+    "other hours of the day and days of the calendar than those at which it was tried",
     "another machine: its name (socket.gethostname), its environment, its files that no service holds",
 )
 
@@ -49,7 +52,8 @@ def coverage_of(learnt: Learnt, survey: Survey, rules: TaskRules, semantics: str
         excluded.append(f"what a task does with the number of its attempt, from the {ATTEMPTS}rd on: its retries have no limit")
     if survey.gave_up:
         excluded.append(f"what a call leaves that gives up, as more than {rules.max_retries} crashes have used up its retries")
-    excluded += [what for what, so in ((FAR, survey.far), (LATER, AGED in survey.waits), (AGELESS, survey.ageless)) if so]
+    later = ((FAR, survey.far), (_BETWEEN, HOUR in survey.waits), (LATER, AGED in survey.waits), (AGELESS, survey.ageless))
+    excluded += [what for what, so in later if so]
     excluded += untold(learnt.clean[0].stops)
     excluded += [f"what becomes of {path}, which none of the services holds" for path in left_beside(learnt, survey.beside)]
     excluded += keys_of_two(learnt.goal.world.collections())

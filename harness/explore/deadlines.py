@@ -10,7 +10,7 @@ from datetime import datetime, timezone
 from itertools import pairwise
 from typing import Any
 
-__all__ = ["LONG_AGO", "REACH", "left_until", "moments", "waits"]
+__all__ = ["GIVEN_BACK", "HOUR", "LONG_AGO", "REACH", "left_until", "moments", "waits"]
 
 #: Nothing further away is taken for a moment: a number of ten digits may be anything.
 _HORIZON = 60 * 86_400.0
@@ -18,6 +18,8 @@ _HORIZON = 60 * 86_400.0
 REACH = 500 * 86_400.0
 #: As long ago as that, whatever is to hold for less than a day holds no more.
 LONG_AGO = 86_400.0 - 600
+#: When Redis gives a message back (kombu's visibility_timeout, 3600 s, and until it looks), and none of the times that people choose.
+GIVEN_BACK, HOUR = 3697.0, "an hour later"
 _ISO = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:[.,]\d{1,9})?)?(?:Z|[+-]\d\d(?::?\d\d)?)?")
 _MAYBE = re.compile(r"\d{4}-\d\d-\d\d[T ]|\d{10}")
 _EPOCH = re.compile(r"(?<![\d.])\d{10,19}(?:\.\d+)?(?![\d.])")

@@ -1,5 +1,5 @@
-"""What texts and bytes say that hold something encoded: pickles (of which nothing is unpickled), what zlib or gzip packed, base64 of these
-or of JSON. So a count inside of them counts, whatever varies beside it.
+"""What texts and bytes say that hold something encoded: pickles (of which nothing is unpickled), what zlib, gzip, zip or tar packed, base64
+of these or of JSON. So a count inside of them counts, whatever varies beside it.
 """
 
 from __future__ import annotations
@@ -8,22 +8,25 @@ import base64
 import pickletools
 import struct
 import zlib
-from datetime import datetime
+from datetime import date, datetime
 from functools import lru_cache
 from typing import Any
+
+from harness.model.packed import unpacked
 
 __all__ = ["decoded"]
 
 #: Characters of a text that is looked into, and bytes of what it unpacks to.
-_LONGEST, _MOST = 16_384, 65_536
-#: How base64 of a JSON object or list, of a pickle, and of what zlib and gzip pack, begins.
-_BASE64 = ("ey", "W", "gA", "eA", "eF", "eJ", "eN", "H4sI")
+_LONGEST, _MOST = 262_144, 131_072
+#: How base64 of a JSON object or list, of a pickle, and of what zlib, gzip and zip pack, begins.
+_BASE64 = ("ey", "W", "gA", "eA", "eF", "eJ", "eN", "H4sI", "UEsDB")
 _SHORTEST = 12
 #: How a pickle is written, rather than what is in it.
 _WRITING = ("PROTO", "FRAME", "MEMOIZE")
 _PICKLE, _GZIP = b"\x80", b"\x1f\x8b"
 _ZLIB = (b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda")
-_DATETIME = 10  # bytes of the state of a datetime
+_DATETIME, _DATE = 10, 4  # bytes of the state of a datetime, and of a date
+_YEARS = range(1900, 2200)
 
 
 def decoded(text: str) -> tuple[str, Any] | None:
@@ -68,7 +71,7 @@ def _content(raw: bytes) -> Any:
     if raw.startswith((*_ZLIB, _GZIP)):
         inner = _unpacked(raw)
         return None if inner is None else _pickled(inner) if inner.startswith(_PICKLE) else _text(inner)
-    return None
+    return unpacked(raw, _MOST)
 
 
 def _unpacked(raw: bytes) -> bytes | None:
@@ -105,9 +108,11 @@ def _given(value: Any) -> Any:
 
 
 def _moment(state: bytes | bytearray) -> str:
-    if len(state) != _DATETIME:
-        return ""
     try:
+        if len(state) == _DATE and state[0] * 256 + state[1] in _YEARS:
+            return date(state[0] * 256 + state[1], state[2], state[3]).isoformat()
+        if len(state) != _DATETIME:
+            return ""
         month, day, hour, minute, second = state[2:7]
         return datetime(state[0] * 256 + state[1], month, day, hour, minute, second, int.from_bytes(state[7:], "big")).isoformat(" ")
     except ValueError:

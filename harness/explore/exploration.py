@@ -18,7 +18,7 @@ from harness.explore.confirm import Contradiction, Replayer
 from harness.explore.coverage import ATTEMPTS, OTHER_ARGUMENTS, by_design, coverage_of
 from harness.explore.drawn_names import DrawnNames
 from harness.explore.graph import Graph, Survey, Suspicion
-from harness.explore.judge import Judge
+from harness.explore.judge import MAY_FAIL, Judge
 from harness.explore.merging import Merging
 from harness.explore.out_of_sight import looks_at_ages, own_clocks
 from harness.explore.proof import covered, fingerprint_of_all
@@ -28,6 +28,7 @@ from harness.explore.story import flaw_of
 from harness.explore.wakes import wakes_of
 from harness.model.exploration import Exploration, Flaw
 from harness.model.undeclared import undeclared_services
+from harness.passwords import masked_in
 from harness.ports.exploring import AnswersFor, CountsAttempts, Doubts, Mechanism, NamesWorlds, Node, SeesRepeats, Surroundings
 
 __all__ = ["CERTIFIED", "CHANGES_NOTHING", "FAILS", "INCONCLUSIVE", "OTHER_ARGUMENTS", "explore", "resolve_task"]
@@ -35,6 +36,7 @@ __all__ = ["CERTIFIED", "CHANGES_NOTHING", "FAILS", "INCONCLUSIVE", "OTHER_ARGUM
 CERTIFIED, FAILS, INCONCLUSIVE = "certified", "fails", "inconclusive"
 
 _TOLD = 3
+_DRAWS = "after a crash the task draws what no clean execution draws, such as another name for a file: one of each was tried"
 CHANGES_NOTHING = "the task changes nothing that is observed, so there is nothing to prove"
 
 
@@ -61,7 +63,7 @@ def explore(
         facts = mechanism.start()
     task = resolve_task(question.task, facts.get("tasks") or {})
     exploring = _Exploring(mechanism, surroundings, question, task, facts, seed=seed, say=say, check=check, now=now, begun=begun, tell=tell)
-    return exploring.go()
+    return masked_in(exploring.go())
 
 
 def resolve_task(name: str, tasks: Mapping[str, Any]) -> str:
@@ -158,7 +160,8 @@ class _Exploring:
         between = [node for clean in learnt.clean for node in clean.seen.values()]
         at_most_once = self._question.semantics == "at_most_once"
         goals = [clean.end for clean in learnt.clean]
-        judge = Judge(self._surroundings, learnt.first, learnt.goal, at_most_once=at_most_once, between=between, goals=goals)
+        runs = [list(clean.seen.values()) for clean in learnt.clean]
+        judge = Judge(self._surroundings, learnt.first, learnt.goal, at_most_once=at_most_once, between=between, goals=goals, runs=runs)
         graph = Graph(
             self._mechanism,
             self._walked,
@@ -187,7 +190,7 @@ class _Exploring:
                 self._told = first, self._confirmed_flaw(first, learnt, 0)
             except Contradiction:
                 return  # it will come up again when all is judged
-            tell(self._told[1])
+            tell(masked_in(self._told[1]))
         self._say(f"{len(survey.spots):,} worlds, {survey.deliveries:,} deliveries")
 
     def _conclude(self, learnt: Learnt, survey: Survey) -> Exploration:
@@ -218,19 +221,21 @@ class _Exploring:
             if not survey.doubts:
                 raise
             replayed, doubts = 0, [*doubts, exc.what]
+        doubts += [_DRAWS] if self._replayer.has_learnt else []
         if doubts:
             return self._exploration(
                 INCONCLUSIVE, f"No crash that was tried breaks it, but {doubts[0]}.", learnt, survey, doubts, replayed=replayed
             )
-        found = self._exploration(CERTIFIED, self._certified(), learnt, survey, replayed=replayed)
+        found = self._exploration(CERTIFIED, self._certified(may_fail=MAY_FAIL in survey.unseen), learnt, survey, replayed=replayed)
         told = covered(found.coverage, self._rules, question=self._question)
         proof = fingerprint_of_all(survey.spots, self._surroundings) if isinstance(self._surroundings, NamesWorlds) else ""
         return replace(found, coverage=replace(found.coverage, covered=told), proof=proof)
 
-    def _certified(self) -> str:
+    def _certified(self, *, may_fail: bool) -> str:
         if self._question.semantics == "at_most_once":
             return "A crash at any moment, any number of times, leaves at most what one clean execution does."
-        return "A crash at any moment, any number of times, ends as one clean execution does."
+        told = "A crash at any moment, any number of times, ends as one clean execution does"
+        return f"{told}, or fails with nothing done." if may_fail else f"{told}."
 
     def _confirmed(self, learnt: Learnt, suspicions: Sequence[Suspicion]) -> tuple[Flaw, ...]:
         """One of each kind, the shortest, replayed with true kills; the others of its kind are counted."""
@@ -243,13 +248,13 @@ class _Exploring:
                 flaws.append(replace(self._told[1], alike=len(alike) - 1))
                 continue
             self._say(f"replaying a finding with true kills ({len(flaws) + 1})")
-            flaws.append(self._confirmed_flaw(alike[0], learnt, len(alike) - 1))
+            flaws.append(self._confirmed_flaw(alike[0], learnt, len(alike) - 1, learns=True))
         return tuple(flaws)
 
-    def _confirmed_flaw(self, suspicion: Suspicion, learnt: Learnt, alike: int) -> Flaw:
+    def _confirmed_flaw(self, suspicion: Suspicion, learnt: Learnt, alike: int, *, learns: bool = False) -> Flaw:
         """Contradiction where true kills lead elsewhere."""
         callers = self._callers(learnt)
-        walked = self._replayer.same(suspicion.spot, lines=True)
+        walked = self._replayer.same(suspicion.spot, lines=True, learns=learns)
         effects = callers.effects(self._replayer.effects(suspicion.spot.path))
         replayed = callers.replayed(walked)
         return _without_drawn(flaw_of(suspicion, replayed, effects, self._surroundings, learnt.first, alike=alike), learnt.names)
@@ -264,7 +269,7 @@ class _Exploring:
         picked = random.Random(self._seed).sample(range(len(chosen)), min(self._question.limits.replays, len(chosen)))
         for number, index in enumerate(sorted(picked), 1):
             self._say(f"reaching worlds again with true kills ({number} of {len(picked)})")
-            self._replayer.same(chosen[index])
+            self._replayer.same(chosen[index], learns=True)
         return len(picked)
 
     # --- the result ---------------------------------------------------------------------------------------------

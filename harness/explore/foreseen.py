@@ -6,7 +6,7 @@ import json
 import re
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 from harness.explore.differences import brief, differences, shares
@@ -123,12 +123,23 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         # A digest of a text that stands beside it says no more, and of one with a random token in it it differs.
         kept = {name: inner for name, inner in value.items() if name != "sha256" or not value.get("text")}
-        return {str(name): inner if name == "sha256" else _plain(inner) for name, inner in kept.items()}
+        return _by_plain_name((str(name), inner if name == "sha256" else _plain(inner)) for name, inner in kept.items())
     if isinstance(value, (list, tuple)):
         return [_plain(inner) for inner in value]
     if isinstance(value, float):
         return "<moment>" if value > _MOMENT else value
     return _TIME.sub("<moment>", without_tokens(value)) if isinstance(value, str) else value
+
+
+def _by_plain_name(entries: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """A random name, such as a field of a Redis hash that a message's id is, says no more than a random value; of several all are kept."""
+    named: dict[str, list[Any]] = {}
+    for name, value in entries:
+        named.setdefault(_plain(name), []).append(value)
+    return {
+        name: values[0] if len(values) == 1 else sorted(values, key=lambda one: json.dumps(one, sort_keys=True, default=str))
+        for name, values in named.items()
+    }
 
 
 def _shown(text: str) -> str:

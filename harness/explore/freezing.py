@@ -18,7 +18,9 @@ from harness.explore.deadlines import left_until, moments
 from harness.explore.habits import Habit
 from harness.explore.leaves import Path, inner, leaves
 from harness.explore.reckoned import Reckoned, moment_of
-from harness.explore.varying import Collections, Varying, telling
+from harness.explore.uneven import is_bytes, plain
+from harness.explore.varying import Collections, Varying, says_what_it_is, telling
+from harness.model.masks import number
 from harness.model.world import Collection, Row
 
 __all__ = ["Change", "Freezer", "changes"]
@@ -106,7 +108,7 @@ class Freezer:
     span: tuple[float, float] | None = None
     _ids: dict[tuple[str, str], dict[Any, str]] = field(default_factory=dict)
     _names: list[tuple[re.Pattern[str], re.Pattern[str], tuple[str, str]]] = field(default_factory=list)
-    _carried: set[str] = field(default_factory=set)
+    _carried: dict[str, int] = field(default_factory=dict)
     _seen: set[int] = field(default_factory=set)  # numbers that stand where nobody says that an id is meant
 
     def freeze(self, listed: Sequence[Change]) -> list[Frozen]:
@@ -114,7 +116,7 @@ class Freezer:
         self._find_ids(listed)
         self._find_carried(listed)
         frozen = [self._row(change) for change in listed]
-        if self.ordered and self._shows_ranks():
+        if self.ordered and self._shows_ranks(listed):
             frozen = [self._row(change) if _WITH_ID in row.text else row for change, row in zip(listed, frozen, strict=True)]
         return frozen
 
@@ -136,15 +138,16 @@ class Freezer:
             named = re.compile(f"(?:.*[^a-z])?(?:{words})(?:[-_ ]?(?:id|no|nr|number|pk|key|ref))?", re.IGNORECASE)
             self._names.append((inside, named, place))
 
-    def _shows_ranks(self) -> bool:
+    def _shows_ranks(self, listed: Sequence[Change]) -> bool:
         """A rank hides the number. Where it, or one that comes soon, also stands where nobody says that it is meant, it is not hidden."""
-        shown = False
-        for ids in self._ids.values():
+        shown, rising = False, {_place(one.name, column) for one in listed if one.name.endswith("~given") for column in one.row}
+        for place, ids in self._ids.items():
             numbers = [value for value in ids if isinstance(value, int)]
-            open_to_doubt = len(numbers) < len(ids) or any(min(numbers) <= number <= max(numbers) + _AHEAD for number in self._seen)
-            if open_to_doubt:
-                ids.update({value: f"={value}" for value in ids})
-                shown = True
+            least = max if place in rising else min  # of a number that was passed over nobody will ever be given
+            near = len(numbers) < len(ids) or any(least(numbers) <= n <= max(numbers) + _AHEAD for n in self._seen)
+            open_to_doubt = {value: f"={value}" for value in ids if near or value in self._seen}
+            ids.update(open_to_doubt)
+            shown = shown or bool(open_to_doubt)
         return shown
 
     def _id(self, place: tuple[str, str], value: Any, atoms: list[Atom]) -> Any:
@@ -171,21 +174,17 @@ class Freezer:
             for path, value in leaves(change.row):
                 for text in (value, *path):
                     if isinstance(text, str):
-                        self._carried.update(self.varying.ids_in(text))
+                        self._carried.update((one, len(one)) for one in self.varying.ids_in(text))
                 habit = self.varying.habit(change.name, kind, path)
-                if (
-                    habit is None
-                    or (isinstance(value, str) and habit.shapeless(self.varying.tokens(value)))
-                    or (path == ("sha256",) and not self.varying.copies)
-                ):
+                if habit is None or (path == ("sha256",) and not self.varying.copies):
                     continue
-                if isinstance(value, str) and _DECIMAL.fullmatch(value):
+                if isinstance(value, str) and (_DECIMAL.fullmatch(value) or habit.shapeless(self.varying.tokens(value))):
                     continue
                 parts = self.varying.tokens(value) if isinstance(value, str) else ["", str(value), ""] if _long(value) else []
                 for place in habit.free(parts):
                     token = parts[2 * place + 1]
                     if telling(token) and token not in self.varying.known and self._when(token, habit.time_at(parts, place)) is None:
-                        self._carried.add(token)
+                        self._carried[token] = habit.length_at(parts, place)
 
     def _row(self, change: Change) -> Frozen:
         atoms: list[Atom] = []
@@ -219,19 +218,25 @@ class Freezer:
             return ["j", inside[0], self._value(change, kind, (*path, "$"), inside[1], atoms)]
         habit = None if value is None or isinstance(value, bool) or value == "" else self.varying.habit(change.name, kind, path)
         if habit is None or (habit.only_uuids and not isinstance(value, str)):
-            return self._constant(value, path, atoms)
+            turned = self._turned(change, path, value) if self.varying.turning and self.ordered else None
+            return turned or self._constant(value, path, atoms)
         if isinstance(value, str):
             parts = self.varying.tokens(value)
             if (decimal := _DECIMAL.fullmatch(value)) and 1 in (free := set(habit.free(parts))):
                 return ["~", "some number", *([] if 0 in free or int(decimal[1]) >= _CHANGES_SLOWLY else [decimal[1]])]
             if habit.shapeless(parts):
-                return self._shapeless(value, habit.outline(value), atoms)
+                return self._shapeless(value, habit, atoms)
+            if is_bytes(value):
+                return ["x", habit.unread.held(value), self._text(value, set(habit.free(parts)), path, atoms, habit)]
             return self._text(value, set(habit.free(parts)), path, atoms, habit)
         if when := self._when(value, habit.time_at(["", value, ""], 0)):
             return when
         if habit.is_twin(["", value, ""], 0):
             atoms.append(("short", str(value)))
             return ["~", "the same number"]
+        if sequence := habit.number_at(["", value, ""], 0):
+            atoms.append((sequence, str(value)))
+            return ["~", "a number of it"]
         if _long(value) and str(value) in self._carried:
             atoms.append(("token", str(value)))
             return ["~", "number"]
@@ -239,12 +244,22 @@ class Freezer:
             return ["about", habit.about(value)]  # of a file whose content nobody can read
         return ["~", "some number"]
 
-    def _shapeless(self, text: str, outline: list[Any], atoms: list[Atom]) -> Any:
+    def _turned(self, change: Change, path: Path, value: Any) -> list[Any] | None:
+        """The sign for a number that many crashes have raised."""
+        most = self.varying.turning.get((change.name, self.varying.row(change.name, change.collection, change.row), path))
+        turns = None if most is None else number(value)
+        return ["~", "from", most] if turns is not None and most is not None and turns >= most else None
+
+    def _shapeless(self, text: str, habit: Habit, atoms: list[Atom]) -> Any:
         """A text of which not even the separators are the same each time: a token made of any characters, or a long one."""
-        if _TOKEN_LENGTHS[0] <= len(text) <= _TOKEN_LENGTHS[1] and not any(one.isspace() for one in text) and self._when(text) is None:
-            atoms.append(("token", text))
-            return ["~", "text"]
-        return ["~", "text", *outline]
+        if (parted := habit.parted(text)) is None:
+            return ["~", "unlike", plain(text)]
+        around = [parted[0], parted[2]] if parted[0] or parted[2] else []
+        token = parted[1] if len(parted[1]) >= _TOKEN_LENGTHS[0] else text
+        if _TOKEN_LENGTHS[0] <= len(token) <= _TOKEN_LENGTHS[1] and not any(map(str.isspace, token)) and self._when(token) is None:
+            atoms.append(("token", token))
+            return ["~", "text", *around]
+        return ["~", "text", *around, *habit.outline(text)]
 
     def _constant(self, value: Any, path: Path, atoms: list[Atom]) -> Any:
         if isinstance(value, str):
@@ -277,11 +292,14 @@ class Freezer:
                 written.append(part)
             elif part in self._carried:
                 atoms.append(("token", part))
-                written.append(["~", "digits" if self.varying.is_number(part) else len(part)])
+                written.append(["~", "digits" if self.varying.is_number(part) else self.varying.form(part, self._carried[part])])
             elif n // 2 in free and habit is not None and habit.is_twin(parts, n // 2):
                 atoms.append(("short", part))
                 written.append(["~", "the same"])
-            elif n // 2 in free and part not in self.varying.known:
+            elif n // 2 in free and habit is not None and (sequence := habit.number_at(parts, n // 2)):
+                atoms.append((sequence, str(int(part))))
+                written.append(["~", "a number of it"])
+            elif n // 2 in free and not (part in self.varying.known and says_what_it_is(part)):
                 written.append(
                     self._when(part, habit.time_at(parts, n // 2) if habit else None)
                     or ["~", "digits" if self.varying.is_number(part) else "word"]

@@ -12,13 +12,14 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from harness.explore.beside import beside
-from harness.explore.deadlines import LONG_AGO
+from harness.explore.deadlines import GIVEN_BACK, HOUR, LONG_AGO
 from harness.explore.judge import Fault, Judge
 from harness.explore.merging import Merging
 from harness.explore.queues import lasting
 from harness.explore.returns import Returning
 from harness.explore.rules import Limits, RulesOf
-from harness.explore.spots import FINAL, Spot, Step
+from harness.explore.spots import FINAL, Spot, Step, is_the_same, killed_spot
+from harness.explore.turning import Turns
 from harness.explore.wakes import Trail
 from harness.explore.watching import Watched, run, watch
 from harness.model.exploration import Delivery, Ending, Message, Outcome, Stop
@@ -115,7 +116,7 @@ class Graph:
         self._arrived: set[Hashable] = set()
         self._again: set[Hashable] = set()  # of which a process that lives gets the message again
         self._came_as: dict[Hashable, Hashable] = {}  # key of a spot whose message was to come back -> its key with that in the queue
-        self._end, self._returning = 0.0, Returning(surroundings)
+        self._end, self._returning, self._turns = 0.0, Returning(surroundings), Turns(surroundings)
         self.survey = Survey()
 
     def explore(self, first: Node) -> Survey:
@@ -148,6 +149,7 @@ class Graph:
         if spot is None:
             return
         self.survey.spots.append(left)
+        self._turns.visit(spot)
         for number, message in enumerate(spot.node.pending):
             if not _may_come_next(message, spot.node.pending):
                 continue
@@ -188,7 +190,11 @@ class Graph:
         if self._by_season:
             self.survey.waits.add("a month later" if self._by_season == MONTH else "more than a year later")
             yield message.eta + self._by_season
-        if self._ages(node) and not self._by_day:
+        ages = self._ages(node)
+        if ages and message.redelivered:
+            self.survey.waits.add(HOUR)
+            yield message.eta + GIVEN_BACK
+        if ages and not self._by_day:
             self.survey.waits.add(AGED)
             yield message.eta + LONG_AGO
         if self._by_day:
@@ -197,7 +203,7 @@ class Graph:
 
     def _ages(self, node: Node) -> bool:
         """May the task find out how long ago something was done? Not where a program does, which has the true time."""
-        if not node.dated or (node.dated == "file" and not self._file_ages):
+        if not node.dated or (node.dated == "file" and not (self._file_ages or self._programs)):
             return False
         self.survey.ageless |= self._programs
         return not self._programs
@@ -223,9 +229,9 @@ class Graph:
         back = replace(message, redelivered=True) if rules.acks_late else None
 
         def changed(stop: Stop, node: Node, effect: Stop | None) -> None:
-            if not left or not _is_the_same(left[-1].node, node):
+            if not left or not is_the_same(left[-1].node, node):
                 killed = replace(delivery, killed_at=stop.number)
-                left.append(_killed(spot, killed, message, back, node, stop, effect, excused=rules.may_be_lost))
+                left.append(killed_spot(spot, killed, message, back, node, stop, effect, excused=rules.may_be_lost))
 
         seen = watch(
             self._mechanism,
@@ -315,12 +321,17 @@ class Graph:
                 self.survey.trail.follow(key)
             return False
         self._known.add(key)
-        if spot.waiting:
+        self._turns.keep(spot.node)
+        early = self._judge.early(spot.node) if spot.kills else None
+        if spot.waiting and early is None:
             self._queue.append(spot)
             return True
         self.survey.spots.append(spot)
         self.survey.trail.follow(key)
-        self._conclude(spot)
+        if early is not None:
+            self._suspect(early, spot)
+        else:
+            self._conclude(spot)
         return False
 
     def _beyond(self, spot: Spot) -> str:
@@ -341,7 +352,9 @@ class Graph:
         around = spot.key in spot.chain or self._came_as.get(spot.key) in spot.chain
         if around and self._ages(spot.node) and not self._at_once and last is not None and last.delivery.wait < LONG_AGO:
             return  # how long ago something was done is not in the key: it may come out of the circle in time, which a later wait tells
-        if around or (died_in_vain and spot.back is not None):
+        if around and self._turns.alike:
+            self.survey.leave("a circle in which a number may go up")
+        elif around or (died_in_vain and spot.back is not None):
             self._suspect(Fault("STORM", (), "done"), spot)
 
     def _conclude(self, spot: Spot) -> None:
@@ -369,19 +382,6 @@ class Graph:
 
     def _suspect(self, fault: Fault, spot: Spot) -> None:
         self.survey.suspicions.append(Suspicion(fault, spot))
-
-
-def _killed(
-    spot: Spot, delivery: Delivery, message: Message, back: Message | None, left: Node, stop: Stop, effect: Stop | None, *, excused: bool
-) -> Spot:
-    step = Step(delivery, message, stop, effect, None, forked=len(left.pending) >= spot.waiting, origin=spot.key)
-    lost, excused = back is None and not excused, back is None and excused
-    return Spot(left, (*spot.steps, step), back, spot.ends, spot.lost or lost, spot.excused or excused)
-
-
-def _is_the_same(one: Node, other: Node) -> bool:
-    """Of two stops of one delivery: is it one world, row by row? A transaction makes many such stops."""
-    return one.key == other.key and one.world == other.world
 
 
 def _may_come_next(message: Message, pending: Sequence[Message]) -> bool:

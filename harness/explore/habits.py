@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from harness.explore.reckoned import Reckoned
+from harness.explore.uneven import Uneven, is_bytes
 
 __all__ = ["Habit", "When"]
 
@@ -18,12 +19,18 @@ _LEEWAY = 8
 #: Nearer than this part of the way to the next size that was seen.
 _NEAR = 4
 _LONG = 4096
+#: What is longer than that as hexadecimal text may be encrypted (the tag alone has 16 bytes, what it begins from 12).
+_TOKEN_BYTES = 2 * 24 + 3
+#: Characters of a word that may be more than a token: what somebody packed, in base64 or hexadecimal.
+_PACKED = 16
 #: Of a text that is written piece by piece, so many of the last shapes that it had.
 _SHAPES = 32
 
 #: More than so many different ones are told apart by nothing.
 _TIMES = 64
 
+#: So many characters fewer than others a token may have by chance.
+_MISSING = 2
 #: The separators of a text.
 _Shape = tuple[str, ...]
 #: Token place -> the token that is there each time.
@@ -43,10 +50,15 @@ class Habit:
     only_uuids: bool = False
     shapes: dict[_Shape, list[_Constant]] = field(default_factory=dict)
     times: dict[tuple[_Shape, int], Reckoned] = field(default_factory=dict)
+    longest: dict[tuple[_Shape, int], int] = field(default_factory=dict)  # of the words that vary there
     sizes: list[tuple[int, int]] = field(default_factory=list)  # from … to, of what should have been equal
     twins: set[tuple[_Shape, int]] = field(default_factory=set)
+    numbers: dict[tuple[_Shape, int], int] = field(default_factory=dict)  # of a sequence: by how much one with others differed there
     loose: set[tuple[int, int]] = field(default_factory=set)  # length and lines of two that should have been equal, but for their words
     lines: bool = True  # they always had as many lines
+    uneven: Uneven = field(default_factory=Uneven)  # texts that differed in more than their words
+    unread: Uneven = field(default_factory=Uneven)  # bytes
+    packed: Uneven = field(default_factory=Uneven)  # long words
 
     def add(self, one: Sequence[Any], other: Sequence[Any], when: tuple[When, When] = (None, None)) -> None:
         """Two values that should have been equal, as `tokens` gives them; a number is its own only token."""
@@ -61,11 +73,31 @@ class Habit:
         if shapes[0] != shapes[1]:
             self.loose |= {(sum(map(len, parts)), _lines(parts)) for parts in (one, other)}
             self.lines = self.lines and _lines(one) == _lines(other)
+            self.uneven.add("".join(one), "".join(other))
             return
+        if is_bytes("".join(one)):
+            self.unread.add("".join(one), "".join(other))
+        for n, (token, theirs) in enumerate(zip(one[1::2], other[1::2], strict=True)):
+            if token != theirs:
+                self.longest[shapes[0], n] = max(self.longest.get((shapes[0], n), 0), len(token), len(theirs))
+            if token != theirs and min(len(token), len(theirs)) >= _PACKED and token.isalnum() and not token.isdigit():
+                self.packed.add(token, theirs)
         same = {n: token for n, (token, theirs) in enumerate(zip(one[1::2], other[1::2], strict=True)) if token == theirs}
         self.shapes[shapes[0]] = _with(self.shapes.pop(shapes[0], []), same)
         while len(self.shapes) > _SHAPES:
             self.shapes.pop(next(iter(self.shapes)))
+
+    def add_numbers(self, one: Sequence[Any], other: Sequence[Any], skipped: Collection[int]) -> None:
+        """Two values of which the second was made with numbers that were so much further on, each of its sequence."""
+        if _shape(one) == _shape(other):
+            for n, (ours, theirs) in enumerate(zip(one[1::2], other[1::2], strict=True)):
+                if str(ours).isdigit() and str(theirs).isdigit() and (further := int(theirs) - int(ours)) in skipped:
+                    self.numbers[_shape(one), n] = further
+
+    def number_at(self, parts: Sequence[Any], place: int) -> str:
+        """Of which sequence a number stands there; '' where it is none."""
+        found = self.numbers.get((_shape(parts), place))
+        return f"sequence {found}" if found and str(parts[2 * place + 1]).isdigit() else ""
 
     def add_sizes(self, one: int, other: int) -> None:
         """Of two contents, or texts, that should have been equal."""
@@ -113,6 +145,10 @@ class Habit:
         lines, about = _lines(parts), self.about(sum(map(len, parts)))
         return any(lines == others and self.about(size) == about for size, others in self.loose)
 
+    def parted(self, text: str) -> tuple[str, str, str] | None:
+        """See `Uneven.parted`; of a text that is written in pieces nobody knows where one ends."""
+        return ("", text, "") if self._is_long() else self.uneven.parted(text)
+
     def outline(self, text: str) -> list[Any]:
         """What can be said of one without a shape."""
         return [self.about(len(text)), *([text.count("\n")] if self.lines and self._is_whole(len(text)) else [])]
@@ -129,9 +165,25 @@ class Habit:
             elif constant.get(place) != token:
                 yield place
 
+    def length_at(self, parts: Sequence[str], place: int) -> int:
+        """Of the token there, as a sign that it is whole. Of a number in hexadecimal digits, say, the first ones may be missing."""
+        length = len(parts[2 * place + 1])
+        longest = self.longest.get((_shape(parts), place), length)
+        return longest if abs(longest - length) <= _MISSING else length
+
     def time_at(self, parts: Sequence[Any], place: int) -> Reckoned | None:
         """How far ahead the times lie that such a text names there."""
         return self.times.get((_shape(parts), place))
+
+    @property
+    def told(self) -> set[tuple[_Shape, int]]:
+        """Token places whose short values are known again elsewhere."""
+        return {*self.twins, *self.numbers}
+
+    @property
+    def hides(self) -> bool:
+        """May there be more in what varies than a random token?"""
+        return self.uneven.hides or self.unread.hides or self.unread.longest > _TOKEN_BYTES or self.packed.have_much_in_common
 
     def is_twin(self, parts: Sequence[Any], place: int) -> bool:
         """Does the same value always stand somewhere else too?"""

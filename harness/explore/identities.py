@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
+from harness.model.masks import SUPER_JOURNAL
+
 __all__ = ["without_tokens", "without_varying"]
 
 _TOKENS = (
@@ -12,6 +14,7 @@ _TOKENS = (
     (re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|(?<![0-9A-Za-z])[0-9a-f]{16,}(?![0-9A-Za-z])"), "<token>"),
     # tempfile's names: a prefix that may be the user's, then eight of [a-z0-9_]
     (re.compile(r"(?<![A-Za-z0-9])tmp[a-z0-9_]{8}(?![a-z0-9_])"), "tmp<token>"),
+    (SUPER_JOURNAL, "-mj<token>"),
     # secrets.token_urlsafe and the like: long, with digits and both cases
     (re.compile(r"(?<![\w-])(?=[\w-]*\d)(?=[\w-]*[a-z])(?=[\w-]*[A-Z])[\w-]{16,}"), "<token>"),
 )

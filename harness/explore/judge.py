@@ -10,6 +10,8 @@ from typing import Any
 
 from harness.explore.differences import brief
 from harness.explore.drawn_names import look_drawn
+from harness.explore.early import Early
+from harness.explore.fences import Fences
 from harness.explore.judged import is_new_schema
 from harness.explore.ordering import out_of_order
 from harness.explore.prolonged import Prolonged
@@ -17,7 +19,10 @@ from harness.model.exploration import Outcome
 from harness.model.masks import template
 from harness.ports.exploring import KnowsLives, KnowsOrder, KnowsTemporary, Node, Surroundings
 
-__all__ = ["HELD", "Fault", "Judge", "looks_held"]
+__all__ = ["HELD", "MAY_FAIL", "Fault", "Judge", "looks_held"]
+
+#: Allowed, since its caller is told.
+MAY_FAIL = "whether the call is done: after a crash it may end as failed, with nothing done"
 
 #: A pattern of what somebody holds. No block, clock, release or "please".
 HELD = r"(?<![^a-z]b)(?<!nb)(?<![^a-z]c)lock|(?<!re)(?<!p)lease|mutex|semaphore|marker"
@@ -65,14 +70,17 @@ class Judge:
         at_most_once: bool,
         between: Iterable[Node] = (),
         goals: Iterable[Node] = (),
+        runs: Iterable[Iterable[Node]] = (),
     ) -> None:
         self._surroundings, self._before, self._goal = surroundings, before, goal
-        self._at_most_once = at_most_once
+        self._at_most_once, self._fences = at_most_once, Fences()
         self._lives = surroundings.lives if isinstance(surroundings, KnowsLives) else _none
         self._between = tuple(between)
+        self._early = Early(before, runs)
         self._prolonged = Prolonged(surroundings, before, (goal, *goals), self._between)
         self._knows_order = surroundings if isinstance(surroundings, KnowsOrder) else None
         self._order = self._knows_order.orders(goal) if self._knows_order else {}
+        self._may_fail = False
         self._disordered = {name for name in self._order if not goal.world.collections()[name].key}  # no key of a world has their order
         self._staged = _staged(self._between, (before, goal))
         passing = {_kind(place) for node in self._between for place in self._lives(node)}
@@ -83,33 +91,41 @@ class Judge:
         ``excused``: one did of which that may be."""
         undone = self._from_before(node)
         done = self._from_goal(node)
+        less = (self._at_most_once and killed) or (excused and not lost)
         if not done:
             self._note_order(node)
             told = bool(ends) and all(end not in _DONE for end in ends)
-            return Fault("STATE", (), "done") if told and undone and not lost else self._lives_longer(node)
-        if (self._at_most_once and killed) or (excused and not lost):
+            return Fault("STATE", (), "done") if told and undone and not lost else self._lives_otherwise(node, shorter=not less)
+        if less:
             extra = self._never_between(node, [one for one in done if not _missing(one)])
-            return Fault("EFFECT", brief(extra), "done") if extra else self._lives_longer(node)
+            return Fault("EFFECT", brief(extra), "done") if extra else self._lives_otherwise(node, shorter=False)
         if lost:
             return Fault("LOST", brief(done), "done")
         if any(end in _DONE for end in ends):
             return Fault(self._leak(done) or "EFFECT", brief(done), "done")
         if not undone:
             in_vain = bool(ends) and all(end is Outcome.REJECTED for end in ends)  # nobody is told of that: there is no result
+            self._may_fail |= killed and not in_vain
             return Fault("LOST", brief(done), "done") if in_vain and killed else None
         return Fault(self._leak(undone) or "PARTIAL", brief(undone), "undone")
 
     def excludes(self) -> tuple[str, ...]:
         """In words: what a world that is allowed has in another way than the right one."""
-        return tuple(f"in which order the rows of {name} came: after a crash it may be another" for name in sorted(self._disordered))
+        disordered = (f"in which order the rows of {name} came: after a crash it may be another" for name in sorted(self._disordered))
+        return (*disordered, *([MAY_FAIL] if self._may_fail else []), *self._fences.excludes())
 
     def _note_order(self, node: Node) -> None:
         if self._knows_order and self._order and not self._order.keys() <= self._disordered:
             self._disordered |= out_of_order(self._order, self._knows_order.orders(node))
 
-    def _lives_longer(self, node: Node) -> Fault | None:
-        longer = self._prolonged.of(node)
-        return Fault("EFFECT", brief(longer), "done") if longer else None
+    def _lives_otherwise(self, node: Node, *, shorter: bool) -> Fault | None:
+        found = self._prolonged.of(node, shorter=shorter)
+        return Fault("EFFECT", brief(found), "done") if found else None
+
+    def early(self, node: Node) -> Fault | None:
+        """Of what another delivery has published: is it due long before it would be in a clean execution?"""
+        found = self._early.of(node)
+        return Fault("EFFECT", brief(found), "done") if found else None
 
     def _never_between(self, node: Node, differences: Sequence[Mapping[str, Any]]) -> Differences:
         """Those of rows that no clean execution had like that at any of its stops: of two equal requests one may be missing."""
@@ -138,7 +154,7 @@ class Judge:
         if node.key == expected.key:
             return ()
         found = self._surroundings.differences(expected, node, self._before, whole=True)
-        told = tuple(one for one in found if not self._passes(one, expected, node))
+        told = tuple(one for one in self._fences.without(found) if not self._passes(one, expected, node))
         left = self._lives(expected).values()
         if not told or not left or node.at - expected.at < max(left) - _SLOW:
             return told

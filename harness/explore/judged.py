@@ -20,7 +20,7 @@ from harness.model.world import Collection, Row
 from harness.ports.exploring import Node
 from harness.ports.queues import Kept
 from harness.ports.redis_content import PUBLISHED
-from harness.ports.store import KnowsUnseen
+from harness.ports.store import DrawsNumbers, KnowsUnseen, NamesFaults
 
 __all__ = ["TIMES", "Unseen", "is_beneath", "is_new_schema", "judged", "told_once"]
 
@@ -64,6 +64,8 @@ class Unseen:
     def __init__(self, everyone: Mapping[str, Any], servers: Iterable[str]) -> None:
         self._servers = frozenset(servers)
         self._everyone = {name: one for name, one in everyone.items() if isinstance(one, KnowsUnseen)}
+        self._numbers = {name: one for name, one in everyone.items() if isinstance(one, DrawsNumbers) and one.numbers()}
+        self._failing = {name: one for name, one in everyone.items() if isinstance(one, NamesFaults)}
         self._before: dict[str, Counter[str]] = {}
         self._expiring: set[str] = set()
         self._begun = time.monotonic()
@@ -87,7 +89,21 @@ class Unseen:
         the backend, which keeps them.
         """
         counts, before = (found.get("broker", Counter()) for found in (self._counts(), self._before))
-        return (f"{PUBLISHED} in the broker's Redis",) if counts[PUBLISHED] > before[PUBLISHED] else ()
+        told = [f"{PUBLISHED} in the broker's Redis"] if counts[PUBLISHED] > before[PUBLISHED] else []
+        told += [
+            f"how far {counter} has counted ({name}), which the scenario's `sequences` say only gives numbers"
+            for name, one in self._numbers.items()
+            for counter in one.numbers()
+        ]
+        told += [f"{fault} ({name}): faults of services are off here" for name, one in self._failing.items() for fault in one.faults()]
+        return tuple(told)
+
+    def skip_numbers(self, count: int) -> Sequence[int]:
+        """See `SkipsNumbers`."""
+        skipped: list[int] = []
+        for one in self._numbers.values():
+            skipped += one.skip_numbers(count + (max(skipped) if skipped else 0))
+        return skipped
 
     def doubts(self) -> tuple[str, ...]:
         """In words."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from harness.explore.delivering import Delivering
@@ -34,6 +35,10 @@ class EffectStops(FromZygote):
         self._leading: Leading | None = None
         self._decoder: Decoder | None = None
 
+    def call(self, request: Mapping[str, Any], environment: Mapping[str, str], log: Path) -> dict[str, Any]:
+        """See `CallsEarly`. Not at lines: the clocks of that process are its own."""
+        return self._zygote.call(request, environment, log)
+
     def start(self) -> Mapping[str, Any]:
         """See `FromZygote`. `Refused` where the kernel does not do what is needed."""
         if not sys.platform.startswith("linux"):
@@ -57,8 +62,8 @@ class EffectStops(FromZygote):
         self._memory.forget()
         self.sampled = unseen_from_the_beginning(self._zygote.pid, self._targets, told["connected"])
         if not self.sampled and (asked := told.get("asked_at_import")):
-            what = f"the app reads {self._targets.of_file(asked[0])} while it is imported"
-            self.sampled = f"{what}, and a worker that is started again reads it in another world"
+            what = f"the app reads or changes {self._targets.of_file(asked[0])} while it is imported"
+            self.sampled = f"{what}, and a worker that is started again does so in another world"
 
     def files(self) -> Sequence[str]:
         """See `KnowsFiles`."""

@@ -17,6 +17,11 @@ _TLS_RECORDS = {20: "a step of the TLS handshake", 21: "the end of TLS", 22: "a 
 _BARE = frozenset({"AUTH", "HELLO", "CLIENT", "ACL", "EVAL", "EVALSHA", "SCRIPT", "MULTI", "EXEC", "PING", "SELECT", "CONFIG"})
 _MOST_COMMANDS = 6
 _OWN_TIME = re.compile(rb"""redis\.p?call\(\s*['"]TIME['"]""", re.IGNORECASE)
+#: How kombu names the list of a queue's messages of one priority (redis.py, `Channel._q_for_pri`).
+_PRIORITY = re.compile("\x06\x16(\\d+)")
+_UNTIL = (b"EXAT", b"PXAT")
+#: By the server's own clock: never among those that are too many to be shown.
+_BY_CLOCK = frozenset({"TIME", "XPENDING", "EXPIREAT", "PEXPIREAT"})
 _PUBLISHING = frozenset({"LPUSH", "RPUSH", "ZADD", "HSET"})
 
 
@@ -65,7 +70,9 @@ def _redis(service: str, data: bytes) -> str:
         return f"result stored in {service}"
     if _OWN_TIME.search(data) and "TIME" not in names:  # in a script
         commands.append(("TIME", ""))
-    shown = ", ".join(f"{name} {key}" if key and name not in _BARE else name for name, key in commands[:_MOST_COMMANDS])
+    clocked = [(name, key) for name, key in commands[_MOST_COMMANDS:] if name in _BY_CLOCK or key.endswith((" EXAT", " PXAT"))]
+    listed = [*commands[:_MOST_COMMANDS], *clocked[:1]]
+    shown = ", ".join(f"{name} {key}" if key and name not in _BARE else name for name, key in listed)
     return f"{shown}{', …' if len(commands) > _MOST_COMMANDS else ''} sent to {service}"
 
 
@@ -95,5 +102,12 @@ def _commands(data: bytes) -> Iterator[tuple[str, str]]:
 
 
 def _shown(parts: list[bytes]) -> tuple[str, str]:
-    key = parts[1].decode("utf-8", "replace") if len(parts) > 1 else ""
-    return parts[0].decode("ascii", "replace").upper(), key
+    name, key = parts[0].decode("ascii", "replace").upper(), _readable(parts[1].decode("utf-8", "replace")) if len(parts) > 1 else ""
+    options = [part.decode().upper() for part in parts[2:] if part.upper() in _UNTIL] if name in ("SET", "GETEX") else []
+    return name, " ".join([key, *options[:1]])
+
+
+def _readable(key: str) -> str:
+    """On one line, and one word."""
+    key = _PRIORITY.sub(r"[priority=\1]", key)
+    return key if key.isprintable() else "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in key)

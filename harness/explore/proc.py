@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-__all__ = ["is_writable", "link", "numbers", "polled", "shared_maps", "state_of"]
+__all__ = ["is_writable", "leads_group", "link", "numbers", "polled", "shared_maps", "state_of"]
 
 
 def link(path: str) -> str:
@@ -61,3 +61,11 @@ def shared_maps(process: int, begin: int = 0, end: int = 1 << 64, *, writable: b
             if int(low, 16) < end and int(high, 16) > begin:
                 found[fields[5]] = None
     return list(found)
+
+
+def leads_group(process: int) -> bool:
+    """Then it cannot begin a session (setsid(2)): our children do, a worker's do not."""
+    try:
+        return os.getpgid(process) == process
+    except OSError:
+        return False

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from harness.explore.changing import Listed
 from harness.explore.deadlines import REACH, moments
 from harness.explore.freezing import Change
 from harness.explore.leaves import leaves
 from harness.explore.reckoned import DATE
+from harness.explore.turning import learn_turning
 from harness.explore.varying import Varying
+from harness.ports.exploring import Node
 
 __all__ = ["Recalled"]
 
@@ -50,6 +52,10 @@ class Recalled:
     def forget(self) -> None:
         """From now on other things vary."""
         self._made.clear()
+
+    def turning(self, nodes: Sequence[Node], known: Iterable[Node], again: Callable[[Node], Node]) -> bool:
+        """See `KnowsTurns`."""
+        return learn_turning(self._varying, self.forget, nodes, known, again)
 
     def _names_time(self, value: object, now: float) -> bool:
         if not isinstance(value, str):

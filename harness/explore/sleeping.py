@@ -6,15 +6,17 @@ import struct
 import time
 
 from harness.egress.listener import Call
+from harness.errors import EnvironmentFault
 from harness.explore.process_memory import ProcessMemory
 from harness.explore.shared_page import SharedPage
 
-__all__ = ["Sleeper"]
+__all__ = ["Sleeper", "demand_clock"]
 
 _SECOND = 1_000_000_000
 _TIMER_ABSTIME = 1
+_CLOCK_SECONDS = 60.0
 _FUTEX_CLOCK_REALTIME = 256
-_TIMESPEC = struct.Struct("=qq")
+_TIMESPEC, _WORD = struct.Struct("=qq"), struct.Struct("=I")
 #: Argument that holds how long: a struct timespec, or timeval.
 _TIMESPECS = {"nanosleep": 0, "clock_nanosleep": 2, "pselect6": 4, "ppoll": 2, "epoll_pwait2": 3}
 #: Nanoseconds: sleeps from so long on are rounded up to multiples of so much.
@@ -40,6 +42,8 @@ class Sleeper:
         if name in ("poll", "epoll_wait", "epoll_pwait"):
             milliseconds = call.arguments[2 if name == "poll" else 3] & 0xFFFFFFFF
             return None if milliseconds >= 1 << 31 else milliseconds * 1_000_000
+        if name == "futex":
+            return self._until_deadline(call)
         where = call.arguments[4 if name == "select" else _TIMESPECS[name]]
         found = self._timespec(call, where)
         if found is None:
@@ -51,6 +55,16 @@ class Sleeper:
             clock = call.arguments[0] & 0xFFFFFFFF
             return _asked(nanoseconds - self._page.now(clock)) if clock in (time.CLOCK_REALTIME, time.CLOCK_MONOTONIC, 7) else None
         return nanoseconds
+
+    def _until_deadline(self, call: Call) -> int | None:
+        found = self._timespec(call, call.arguments[3])
+        clock = time.CLOCK_REALTIME if call.arguments[1] & _FUTEX_CLOCK_REALTIME else time.CLOCK_MONOTONIC
+        return None if found is None else _asked(found[0] * _SECOND + found[1] - self._page.now(clock))
+
+    def waits(self, call: Call) -> bool:
+        """Of a lock with a time limit: is it held? Else the call returns at once."""
+        held = self._memory.read(call.thread, call.arguments[0], _WORD.size)
+        return len(held) == _WORD.size and _WORD.unpack(held)[0] == call.arguments[2] & 0xFFFFFFFF
 
     def _timespec(self, call: Call, where: int) -> tuple[int, int] | None:
         raw = self._memory.read(call.thread, where, _TIMESPEC.size) if where else b""
@@ -77,3 +91,16 @@ def _asked(nanoseconds: int) -> int:
     """
     grain = next((grain for least, grain in _ROUNDED if nanoseconds > 0.98 * least), 1)
     return -(-nanoseconds // grain) * grain
+
+
+def demand_clock(shown: float, ahead: float, waited: float) -> None:
+    """The task has seen the time that it was to see, ``ahead`` of ours. Who travels through time by himself comes back before his end.
+
+    ``waited``: seconds since it may have looked.
+    """
+    off = shown - (time.time() + ahead)
+    if not -_CLOCK_SECONDS - waited <= off <= _CLOCK_SECONDS:
+        raise EnvironmentFault(
+            f"the task's clock was {off:+.0f} s off what it was to be",
+            hint="this is an error of the explorer, not of your task: nothing was concluded",
+        )

@@ -9,7 +9,7 @@ from functools import cached_property
 from harness.model.exploration import Delivery, Ending, Message, Outcome, Stop
 from harness.ports.exploring import Node
 
-__all__ = ["FINAL", "Spot", "Step"]
+__all__ = ["FINAL", "Spot", "Step", "is_the_same", "killed_spot"]
 
 #: Ends after which the caller is told something; a retry or a kill is none.
 FINAL = (Outcome.SUCCESS, Outcome.FAILURE, Outcome.IGNORED, Outcome.REJECTED, Outcome.DIED, Outcome.ENDLESS)
@@ -92,3 +92,17 @@ class Spot:
         ends = frozenset((i, outcome) for i, outcome in self.ends.items() if i not in open_ids)
         back = self.back and (self.back.id, self.back.retries, self.back.redelivered, repr(sorted(self.back.raw.items(), key=str)))
         return (self.node.key, back, ends, (self.lost, self.excused), self.kills_after_fork)
+
+
+def killed_spot(
+    spot: Spot, delivery: Delivery, message: Message, back: Message | None, left: Node, stop: Stop, effect: Stop | None, *, excused: bool
+) -> Spot:
+    """What a kill at a stop leaves. ``back``: the message, where the broker gives it back; ``excused``: else it may be lost."""
+    step = Step(delivery, message, stop, effect, None, forked=len(left.pending) >= spot.waiting, origin=spot.key)
+    lost, excused = back is None and not excused, back is None and excused
+    return Spot(left, (*spot.steps, step), back, spot.ends, spot.lost or lost, spot.excused or excused)
+
+
+def is_the_same(one: Node, other: Node) -> bool:
+    """Of two stops of one delivery: is it one world, row by row? A transaction makes many such stops."""
+    return one.key == other.key and one.world == other.world

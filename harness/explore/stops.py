@@ -8,76 +8,23 @@ import os
 import posixpath
 import struct
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 
 from harness.egress.listener import Call
 from harness.egress.sockets import strange
+from harness.explore.alarms import seconds_of_timer
+from harness.explore.calls import PASS, Alarm, Connection, Done, Doubt, Effect, Forks, Refusal, Sleep, What
 from harness.explore.identities import without_varying
 from harness.explore.inherited import is_index
 from harness.explore.payloads import HEAD, Conversations
-from harness.explore.proc import is_writable, polled, shared_maps
+from harness.explore.pieces import Pieces
+from harness.explore.proc import is_writable, leads_group, polled, shared_maps
 from harness.explore.process_memory import ProcessMemory
 from harness.explore.strange_calls import SIGNALS, STRANGE, signalled, strangers
 from harness.explore.targets import Address, Target, Targets, address_of
 
-__all__ = ["PASS", "Connection", "Decoder", "Doubt", "Effect", "Forks", "Refusal", "Sleep", "What"]
+__all__ = ["PASS", "Alarm", "Connection", "Decoder", "Done", "Doubt", "Effect", "Forks", "Refusal", "Sleep", "What"]
 
-
-@dataclass(frozen=True, slots=True)
-class Pass:
-    """Nobody else can notice it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Effect:
-    """Fields as those of `Stop`."""
-
-    call: str
-    kind: str
-    target: str
-    words: str
-    identity: str
-
-
-@dataclass(frozen=True, slots=True)
-class Connection:
-    """It wants to connect its socket to this address."""
-
-    descriptor: int
-    address: Address
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """It sends to an address that nobody declared, or makes a socket by which it could (``error``: the errno that it is told)."""
-
-    address: Address
-    error: int = errno.ECONNREFUSED
-
-
-@dataclass(frozen=True, slots=True)
-class Sleep:
-    """It waits for time alone to pass: nanosleep, clock_nanosleep, select …; or until a deadline beside something else: futex."""
-
-    call: str
-
-
-@dataclass(frozen=True, slots=True)
-class Doubt:
-    """It will do what we cannot see. ``error``: the errno with which it is refused; 0: it may."""
-
-    words: str
-    error: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Forks:
-    """Another thread or process."""
-
-
-What = Pass | Effect | Connection | Refusal | Sleep | Doubt | Forks
-PASS = Pass()
 _FORKS = Forks()
 _AT_FDCWD = 0xFFFFFF9C
 _ARCHES = {0xC000003E: "x86_64", 0xC00000B7: "aarch64"}
@@ -147,6 +94,7 @@ class Decoder:
         self._targets = targets
         self._memory = memory
         self._conversations = Conversations()
+        self._pieces = Pieces()
         self._known: dict[tuple[str, bytes], What] = {}
         self.given: dict[str, None] = {}  # files that programs of the task were given
         self.read_only_maps = False  # of files that others see, and that a call could make writable
@@ -161,6 +109,10 @@ class Decoder:
             **dict.fromkeys(("clone", "clone3", "fork", "vfork"), lambda call, name: _FORKS),
             "openat2": self._openat2,
             "connect": self._connect,
+            "bind": self._bind,
+            "alarm": lambda call, name: Alarm(call.arguments[0] & 0xFFFFFFFF),
+            "setitimer": lambda call, name: PASS if (seconds := seconds_of_timer(call, memory)) is None else Alarm(seconds),
+            "setsid": lambda call, name: Done(call.thread) if leads_group(call.thread) else PASS,
             "mmap": self._mmap,
             **dict.fromkeys(("mprotect", "pkey_mprotect"), self._mprotect),
             "socket": lambda call, name: Refusal(strange(*(_int(one) for one in call.arguments[:3])), errno.EPERM),
@@ -172,6 +124,7 @@ class Decoder:
     def forget(self) -> None:
         """The process is gone."""
         self._conversations.forget()
+        self._pieces.forget()
         self._targets.forget_sockets()
 
     def read(self, call: Call) -> What:
@@ -179,7 +132,12 @@ class Decoder:
         found = self._readers.get(call.number)
         if found is None or call.arch not in _ARCHES:
             return Doubt("the task runs a program of another architecture (32 bit), whose calls are not known")
-        return found[0](call, found[1])
+        what = found[0](call, found[1])
+        return PASS if isinstance(what, Effect) and self._pieces.goes_on(call, what.words) else what
+
+    def again(self) -> None:
+        """What was read last comes once more: a signal came first."""
+        self._pieces.forget()
 
     # --- on descriptors ------------------------------------------------------------------------------------------------
 
@@ -254,7 +212,7 @@ class Decoder:
             return self._of_files(name, words, tuple(self._targets.of_file(self._path(call, folder, path)) for folder, path in pairs))
         ((folder, path),) = pairs
         text = self._memory.string(call.thread, call.arguments[path])
-        if text[:1] != b"/":
+        if text[:1] != b"/" or text.startswith((b"/proc/", b"/dev/")):
             return self._of_files(name, words, (self._targets.of_file(self._absolute(call, folder, text)),))
         found = self._known.get((name, text))
         if found is None:
@@ -311,6 +269,14 @@ class Decoder:
     def _connect(self, call: Call, name: str) -> What:
         address = address_of(self._memory.read(call.thread, call.arguments[1], min(call.arguments[2] & 0xFFFF, 128)))
         return Connection(_int(call.arguments[0]), address) if address is not None else PASS
+
+    def _bind(self, call: Call, name: str) -> What:
+        """A unix socket by a path is a file: whoever binds it later is refused as long as it is there."""
+        address = address_of(self._memory.read(call.thread, call.arguments[1], min(call.arguments[2] & 0xFFFF, 128)))
+        scheme, _, path = (address or ("", 0))[0].partition(":")
+        if scheme != "unix" or path[:1] in ("", "@"):
+            return PASS
+        return self._of_files(name, "make the socket {}", (self._targets.of_file(self._targets.absolute(call.thread, None, path)),))
 
     def _signal(self, call: Call, name: str) -> What:
         reached = signalled(call, name)

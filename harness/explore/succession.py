@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from harness.errors import HarnessError, ScenarioError, TaskRefused
 from harness.explore.choosing import mechanism_for
-from harness.explore.exploration import explore
-from harness.explore.proof import Plain
 from harness.explore.rules import Question
-from harness.explore.surroundings import Services
 from harness.model.exploration import Exploration, Flaw
-from harness.ports.exploring import BeginsEarly, ExploresHere, Mechanism
+from harness.ports.beginning import BeginsEarly, CallsEarly
+from harness.ports.exploring import ExploresHere, Mechanism
 from harness.ports.queues import Queues
 from harness.ports.store import Store
+
+if TYPE_CHECKING:  # the processes of the app come up while the rest is imported
+    from harness.explore.surroundings import Services
 
 __all__ = ["Succession"]
 
@@ -35,6 +37,17 @@ class Succession:
         self._facts: Mapping[str, Any] | None = None
         self._queues: Mapping[str, Queues] = {}
         self._services: Services | None = None
+        self._prepared: HarnessError | bool = False
+
+    def prepare(self) -> None:
+        """What the first exploration begins with, beside whatever the caller waits for. If it fails, that one tells of it."""
+        assert self._mechanism is not None
+        try:
+            self._system.begin_exploring(calling=self._mechanism.call if isinstance(self._mechanism, CallsEarly) else None)
+            self._facts = self._mechanism.start()
+            self._prepared = True
+        except HarnessError as exc:
+            self._prepared = exc
 
     def explore(
         self,
@@ -45,18 +58,33 @@ class Succession:
         check: Callable[[], None] = lambda: None,
         tell: Callable[[Flaw], None] = lambda flaw: None,
     ) -> Exploration:
-        """See `harness.explore.exploration.explore`. After an error it is of no use any more."""
+        """See `harness.explore.exploration.explore`. TaskRefused where only this one cannot be; after any other error it is of no use."""
+        from harness.explore.exploration import explore
+
         services, mechanism = self._begin()
         if self._facts is None:
             say("importing the app")
             self._facts = mechanism.start()
-        return explore(mechanism, services, question, seed=seed, say=say, check=check, tell=tell, facts=self._facts)
+        try:
+            return explore(mechanism, services, question, seed=seed, say=say, check=check, tell=tell, facts=self._facts)
+        except ScenarioError as exc:
+            self._services = None  # whatever it was in the middle of
+            self._end_mechanism()
+            raise TaskRefused.of(exc) from exc
 
     def _begin(self) -> tuple[Services, Mechanism]:
+        from harness.explore.proof import Plain
+        from harness.explore.surroundings import Services
+
+        if isinstance(self._prepared, HarnessError):
+            raise self._prepared
         before, self._services = self._services, None
         self._close_queues()
         lasts = before is not None and before.lasts
-        self._system.begin_exploring(setup=not lasts)
+        if self._prepared:
+            self._prepared = False
+        else:
+            self._system.begin_exploring(setup=not lasts)
         launch = self._system.zygote()
         if launch != self._launch:
             if lasts:  # rows may have the addresses that were

@@ -63,7 +63,8 @@ class Services:
             expect_ids(self._varying, name)
         everyone: dict[str, Any] = {**self._stores, **self._servers}
         self._unseen = Unseen(everyone, self._servers)
-        self.doubts, self.orders = self._unseen.doubts, self._order.of  # see `Doubts`, `KnowsOrder`
+        self.doubts, self.orders, self.turning = self._unseen.doubts, self._order.of, self._recalled.turning  # as ports have them
+        self.skip_numbers = self._unseen.skip_numbers  # see `SkipsNumbers`
         self._behind_sockets = [(name, one) for name, one in everyone.items() if isinstance(one, Settles)]
         for store in self._stores.values():
             if isinstance(store, ShowsWhole):  # half of a file and all of it must not both be "some file"
@@ -209,7 +210,7 @@ class Services:
         listed = self._changes.of(self._timed(node, now))
         if (known := self._recalled.of(listed)) is not None:
             return replace(node, key=known[0], deadlines=self._deadlines(node, ()), dated=known[1])
-        key, when = self._key(listed.changes, now), dated(listed.changes, self._aside, now)
+        key, when = self._key(listed.changes, now), dated(listed.changes, self._aside, now, self._varying)
         self._unseen.note_clock(self._varying, listed.changes)
         self._recalled.keep(listed, key, when, now)
         return replace(node, key=key, deadlines=self._deadlines(node, listed.changes), dated=when)
@@ -382,13 +383,13 @@ class Services:
 
     # --- comparing ----------------------------------------------------------------------------------------------
 
-    def learn(self, nodes: Sequence[Node]) -> None:
-        """By collection, column and path inside of JSON."""
+    def learn(self, nodes: Sequence[Node], skipped: Sequence[int] = ()) -> None:
+        """By collection, column and path inside of JSON. ``skipped``: see `SkipsNumbers`."""
         self._before = None
         self._recalled.forget()
         if len(nodes) > 1:
             self._queued.learn([node.image.servers for node in nodes], [node.at for node in nodes])
-            self._varying.learn([self._collections(node) for node in nodes], [node.at for node in nodes], self._begun)
+            self._varying.learn([self._collections(node) for node in nodes], [node.at for node in nodes], self._begun, skipped)
 
     def differences(self, expected: Node, found: Node, before: Node, *, whole: bool = False) -> tuple[Mapping[str, Any], ...]:
         """See `judged`."""

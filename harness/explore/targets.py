@@ -15,6 +15,7 @@ from pathlib import Path
 from harness.egress.addresses import Address, address_of, normal
 from harness.egress.sockets import kind_of, strange_at
 from harness.explore.proc import link, numbers
+from harness.model.masks import SUPER_JOURNAL
 
 __all__ = ["Address", "Target", "Targets", "address_of", "normal"]
 
@@ -22,6 +23,9 @@ __all__ = ["Address", "Target", "Targets", "address_of", "normal"]
 _UNSEEN_PREFIXES = ("pipe:", "anon_inode:", "/memfd:", "/proc/", "/dev/pts/", "/dev/fd/")
 _UNSEEN_FILES = frozenset(f"/dev/{name}" for name in ["null", "zero", "full", "tty", "ptmx", "random", "urandom", "stdout", "stderr"])
 _DELETED = " (deleted)"
+#: Other names of what a process has open, and of where it is.
+_BY_NUMBER = re.compile(r"^/dev/fd/(\d+)(?=/|$)")
+_BY_PROCESS = re.compile(r"^/proc/(self|thread-self|\d+)(?:/task/\d+)?/(fd/\d+|cwd|root)(/.*|)$")
 #: As the kernel shows a file that was made by O_TMPFILE.
 _NAMELESS = re.compile(r"/#\d+$")
 
@@ -110,21 +114,26 @@ class Targets:
             return _UNSEEN
         if self._unseen and path.startswith(self._unseen):
             return _UNSEEN
+        behind_links = posixpath.join(os.path.realpath(posixpath.dirname(path)), posixpath.basename(path))
+        return self._of_a_service(path) or self._of_a_service(behind_links) or Target("other", "", path)
+
+    def _of_a_service(self, path: str) -> Target | None:
+        database = SUPER_JOURNAL.sub("", path)
         for folder, service in self._folders:
-            if path == folder or path.startswith(folder + "/"):
-                return Target("file", service, path[len(folder) + 1 :] or posixpath.basename(path))
-        return Target("other", "", path)
+            if folder in (path, database) or path.startswith(folder + "/"):
+                return Target("file", service, posixpath.basename(path) if folder == database else path[len(folder) + 1 :])
+        return None
 
     def absolute(self, thread: int, descriptor: int | None, path: str) -> str:
         """A path as the task means it. ``descriptor``: of the folder that it is relative to; None: the working folder."""
         if path.startswith("/"):
-            return posixpath.normpath(path) if "/." in path or "//" in path else path
+            return _behind(thread, posixpath.normpath(path) if "/." in path or "//" in path else path)
         folder = "cwd" if descriptor is None else f"fd/{descriptor}"
         try:
             base = link(f"/proc/{thread}/{folder}")
         except OSError:
             base = "/"
-        return posixpath.normpath(posixpath.join(base, path)) if path else base
+        return _behind(thread, posixpath.normpath(posixpath.join(base, path)) if path else base)
 
     # --- connections -------------------------------------------------------------------------------------------------
 
@@ -180,6 +189,21 @@ class Targets:
                 if len(fields) > 9 and fields[3] == "0A" and _from_table(fields[1])[1] == address[1]:
                     wanted.add(fields[9])
         return any(f"socket:[{inode}]" in _descriptors(process) for inode in wanted for process in processes)
+
+
+def _behind(thread: int, path: str) -> str:
+    """What such a path leads to where it names an open file or a folder of a process. The path itself where that has no name."""
+    if not path.startswith(("/proc/", "/dev/fd/")):
+        return path
+    found = _BY_PROCESS.match(_BY_NUMBER.sub(r"/proc/self/fd/\1", path))
+    if found is None:
+        return path
+    whose, what, rest = found.groups()
+    try:
+        text = link(f"/proc/{thread if whose in ('self', 'thread-self') else whose}/{what}")
+    except OSError:
+        return path  # not open: the call will fail
+    return posixpath.normpath(text.rstrip("/") + (rest or "/")) if text.startswith("/") and not text.endswith(_DELETED) else path
 
 
 def _table(thread: int, name: str) -> list[str]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -40,6 +41,10 @@ class TwoImports:
         """See `BeginsEarly`."""
         self._first.begin()
         self._second.begin()
+
+    def call(self, request: Mapping[str, Any], environment: Mapping[str, str], log: Path) -> dict[str, Any]:
+        """See `CallsEarly`."""
+        return self._first.call(request, environment, log)
 
     def start(self) -> Mapping[str, Any]:
         """See `FromZygote`. `Refused` where the kernel does not do what is needed. One import after the other: they share a world."""

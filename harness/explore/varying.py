@@ -5,6 +5,7 @@ from __future__ import annotations
 import calendar
 import re
 from collections import defaultdict
+from collections.abc import Collection as AnyOf
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import Any
@@ -13,10 +14,11 @@ from harness.explore.drawn_names import TemporaryNames, look_drawn
 from harness.explore.habits import Habit, When
 from harness.explore.leaves import Path, kind_of, leaves
 from harness.explore.reckoned import DATE, moment_of
+from harness.explore.signatures import Signatures
 from harness.explore.twins import Twins, is_short
 from harness.model.world import Collection, Row
 
-__all__ = ["TOKEN", "Collections", "Habit", "Varying", "telling", "tokens"]
+__all__ = ["TOKEN", "Collections", "Habit", "Varying", "says_what_it_is", "telling", "tokens"]
 
 #: By 'store.collection'.
 Collections = Mapping[str, Collection]
@@ -25,7 +27,7 @@ _Place = tuple[str, str, Path]
 _Times = tuple[When, When]
 
 _UUID = r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}"
-_TIME = rf"\d{{4}}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?(?:Z|[+-]\d\d:?\d\d)?)?|{DATE}|\d{{10,19}}\.\d+"
+_TIME = rf"\d{{4}}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?(?:Z|[+-]\d\d:?\d\d)?)?|{DATE}|\d{{10,19}}\.\d+(?![A-Za-z0-9])"
 _TEMPORARY = r"tmp[a-z0-9_]{8}(?![A-Za-z0-9_])"  # names as Python's tempfile makes them: an underscore in one is no separator
 #: Of a file: its content may vary without its size, or with it.
 _SIZE, _DIGEST = ("size",), ("sha256",)
@@ -38,6 +40,8 @@ _COMPACT = re.compile(r"(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?:
 _CALENDAR = frozenset(name.lower() for name in (*calendar.day_name, *calendar.month_name))
 #: Fewer characters may be equal by accident: that two such are the same says nothing.
 _TELLING = 8
+#: Shorter ones are no names of anything.
+_A_WORD = 4
 _UUID_LENGTH = 36
 
 
@@ -49,6 +53,11 @@ def tokens(text: str, token: re.Pattern[str] = TOKEN) -> list[str]:
 def telling(token: str) -> bool:
     """Is it long enough that nobody makes it twice by accident, and no time, date, weekday or month?"""
     return len(token) >= _TELLING and not (_IS_TIME.fullmatch(token) or _COMPACT.fullmatch(token) or token.lower() in _CALENDAR)
+
+
+def says_what_it_is(token: str) -> bool:
+    """Is it no number, part of a date, or word of two or three letters, which turn up anywhere?"""
+    return telling(token) or not (token.isdigit() or token.lower() in _CALENDAR or len(token) < _A_WORD)
 
 
 class Varying:
@@ -70,8 +79,11 @@ class Varying:
         self._blurred: set[tuple[str, str]] = set()  # (collection, kind of row) of files that vary and that nobody can read as text
         self._lengths: set[int] = set()  # of tokens that vary and have letters in them
         self._loose: dict[_Place, set[tuple[tuple[str, ...], int] | None]] = defaultdict(set)  # what is no time, and nothing is known by
+        self._skipped: AnyOf[int] = ()  # see `learn`, which is under way
+        self._forms: set[str] = set()  # see `form`
         self._twins = Twins()
-        self._temporary = TemporaryNames()
+        self.turning: dict[_Place, int] = {}  # (collection, `row`, path) of numbers that each crash raises: from this on alike in keys
+        self._temporary, self._signatures = TemporaryNames(), Signatures()
         self._token = TOKEN
 
     def name_id(self, text: str) -> None:
@@ -125,8 +137,18 @@ class Varying:
                     return f"{before}*{after}"
         return kind_of(collection, row)
 
-    def learn(self, samples: Sequence[Collections], seen: Sequence[float] = (), begun: float = 0.0) -> None:
-        """From worlds that should be equal. ``seen``: when each was looked at, by the task's clock; ``begun``: as in `Habit.add`."""
+    def row(self, name: str, collection: Collection, row: Row) -> str:
+        """Which row it is, the same in each walk of a path; '' where nothing says so."""
+        if not collection.key or "*" in self.kind(name, collection, row):
+            return ""
+        return _IS_UUID.sub(self._hidden, repr([row.get(column) for column in collection.key]))
+
+    def learn(self, samples: Sequence[Collections], seen: Sequence[float] = (), begun: float = 0.0, skipped: AnyOf[int] = ()) -> None:
+        """From worlds that should be equal. ``seen``: when each was looked at, by the task's clock; ``begun``: as in `Habit.add`.
+
+        ``skipped``: there are two, and in the second sequences were so much further on.
+        """
+        self._skipped = skipped
         self.copies = self.copies or any(map(_has_copies, samples))
         times: Sequence[When] = [(at, begun) for at in seen] or [None] * len(samples)
         for name in sorted(set.intersection(*(set(sample) for sample in samples))):
@@ -144,9 +166,12 @@ class Varying:
         """(collection, words) of what is compared less closely than its value, in order."""
         for name, kind in sorted(self._blurred):
             yield name, f"what is in {kind or 'a row'} ({name}): it varies and is no text, so that about how long it is counts alone"
-        loose = {(place[0], _words(place)) for place, tokens in self._loose.items() if tokens - self._habits[place].twins}
+        loose = {(place[0], _words(place)) for place, tokens in self._loose.items() if tokens - self._habits[place].told}
+        loose |= {(place[0], _words(place)) for place, habit in self._habits.items() if habit.hides}
         for name, where in sorted(loose):
             yield name, f"what is in {where}: it varies by itself, so that its look alone is compared"
+        for name, where in sorted((place[0], _words((place[0], place[1][1:-1], place[2]))) for place in self.turning):
+            yield name, f"what a task does with {where} once so many crashes in a row as were tried had raised it: it is alike from then on"
         terms = {(name, path) for (name, _, path), habit in self._habits.items() if not all(one.steady for one in habit.times.values())}
         for name, path in sorted((name, ".".join(part for part in path if isinstance(part, str) and part != "$")) for name, path in terms):
             yield name, f"how far ahead {path} ({name}) lies, but within the hour: on different days it is reckoned in different ways"
@@ -209,10 +234,14 @@ class Varying:
                 self._compared.add((name, kind, place))
             if value == right[path] or value is None or right[path] is None or path[0] in made_up:
                 continue
+            texts = isinstance(value, str) and isinstance(right[path], str) and path[0] not in collection.key
+            if texts and self._signatures.learn(value, right[path]):
+                self._take_for_tokens()
             self._note_loose((name, kind, place), (self.parts(value), self.parts(right[path])), when)
             known = [(self._habits, place), *([(self._further, starred)] if starred != place else [])]
             for habit in [habits.setdefault((name, kind, where), Habit()) for habits, where in known]:
                 habit.add(self.parts(value), self.parts(right[path]), when)
+                habit.add_numbers(self.parts(value), self.parts(right[path]), self._skipped)
                 if isinstance(value, str) and isinstance(right[path], str):
                     habit.add_sizes(len(value), len(right[path]))
                     self._learn_lengths(value, right[path])
@@ -237,6 +266,8 @@ class Varying:
 
     def _learn_lengths(self, one: str, other: str) -> None:
         for ours, theirs in zip(self.tokens(one)[1::2], self.tokens(other)[1::2], strict=False):
+            if ours != theirs and (form := _form(ours)) == _form(theirs) != "#":
+                self._forms.add(form)
             if ours != theirs and len(ours) == len(theirs) and any(map(str.isalpha, ours + theirs)) and not _IS_TIME.fullmatch(ours):
                 self._lengths.add(len(ours))
 
@@ -244,14 +275,29 @@ class Varying:
         """Of one that varies: a number, which may have a digit less, or a token of letters and digits that has no letter by chance?"""
         return token.isdigit() and len(token) not in self._lengths
 
+    def form(self, token: str, length: int) -> int | str:
+        """Of one that varies: ``length``, as `Habit.length_at` has it; of numbers with the same letters around them each time
+        ("M1234P77Q1", a maildir's) these.
+        """
+        form = _form(token)
+        return form if form in self._forms else length
+
     def _learn_name(self, name: str, one: str, other: str) -> None:
         """Of two keys of the same thing: what they have in common."""
         if (around := self._temporary.learn(one, other)) is None:
             self._names[name].add(_around(one, other))
             return
         self._names[name].add(around)
-        names = self._temporary.pattern()
-        self._token = re.compile(f"({_UUID}|{_TIME}|{_TEMPORARY}|{names}|[A-Za-z0-9]+)")
+        self._take_for_tokens()
+
+    def _take_for_tokens(self) -> None:
+        parts = (_UUID, _TIME, _TEMPORARY, self._temporary.pattern(), self._signatures.pattern(), "[A-Za-z0-9]+")
+        self._token = re.compile(f"({'|'.join(filter(None, parts))})")
+
+
+def _form(token: str) -> str:
+    """With one sign for each number."""
+    return re.sub(r"\d+", "#", token)
 
 
 def _is_known_again(token: Any) -> bool:

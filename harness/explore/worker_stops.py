@@ -231,6 +231,7 @@ class WorkerStops:
             return
         if not child.listener.go_on(call) and isinstance(what, Effect):
             child.number -= 1  # a signal came first: the call begins again, and is seen again
+            child.decoder.again()
 
     def _waiting_for(self, run: _Execution | None) -> list[tuple[int, Mapping[str, Any]]]:
         """Triggers that mean this execution."""

@@ -12,6 +12,7 @@ import struct
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from harness.egress.listener import Listener
@@ -19,7 +20,7 @@ from harness.errors import EnvironmentFault, HarnessError, ScenarioError
 from harness.explore.hash_seeds import seeded
 from harness.ports.exploring import Launch
 
-__all__ = ["Channel", "Child", "Closed", "Pages", "Refused", "Zygote", "started"]
+__all__ = ["Channel", "Child", "Closed", "Pages", "Refused", "Zygote", "started", "tail_of"]
 
 #: Runs of memory, each from an address to another: the same in every child.
 Pages = Sequence[Sequence[int]]
@@ -35,6 +36,12 @@ _HINTS = {
     "connects": "declare the service in the scenario, or connect when the first task runs",
     "addresses": "let the address come from the environment (CELERY_BROKER_URL, CELERY_RESULT_BACKEND) or from the app's configuration",
 }
+
+
+def tail_of(log: Path) -> str:
+    """Its last lines, for errors."""
+    lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+    return "\n  ".join(lines[-12:])
 
 
 class Closed(Exception):
@@ -224,6 +231,17 @@ class Zygote:
         if self._channel is None:
             self._process, self._channel = started(self._launch, _CHANNEL, "the explorer's process for your app")
 
+    def call(self, request: Mapping[str, Any], environment: Mapping[str, str], log: Path) -> dict[str, Any]:
+        """See `CallsEarly`."""
+        from harness.explore.calling import called
+
+        self.begin()
+        assert self._channel is not None
+        try:
+            return called(self._channel, request, environment, log)
+        except Closed:
+            raise self._gone() from None
+
     def start(self) -> tuple[dict[str, Any], int]:
         """What it says of the app and the machine, and the descriptor of the shared page. ScenarioError; EnvironmentFault."""
         self.begin()
@@ -241,8 +259,7 @@ class Zygote:
         return told, descriptors[0]
 
     def _tail(self) -> str:
-        lines = self._launch.log.read_text(errors="replace").splitlines() if self._launch.log.exists() else []
-        return "\n  ".join(lines[-12:])
+        return tail_of(self._launch.log)
 
     def order(self) -> None:
         """Another child, ready when it is needed."""

@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 from typing import Any
 
-__all__ = ["DIGITS", "DROP", "FORMATS", "RAW", "TYPE", "masked", "number", "template", "token"]
+__all__ = ["DIGITS", "DROP", "FORMATS", "RAW", "SUPER_JOURNAL", "TYPE", "masked", "number", "template", "token"]
 
 RAW, FORMATS, DIGITS, TYPE, DROP = range(5)
+
+#: What SQLite adds to the name of a database for a transaction over several of them: drawn at random (vdbeCommit in its vdbeaux.c).
+SUPER_JOURNAL = re.compile(r"-mj[0-9A-F]{6}9[0-9A-F]{2}(?![0-9A-Za-z_-])")
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{12}")
 _TIME = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)?)?")

@@ -10,13 +10,13 @@ from typing import Any, Protocol, runtime_checkable
 
 from harness.model.exploration import Ending, Message, Stop
 from harness.model.world import Row, World
+from harness.ports.beginning import Calling
 from harness.ports.queues import Queues
 
 __all__ = [
     "AnswersFor",
     "AtStop",
     "BeginsAnew",
-    "BeginsEarly",
     "CountsAttempts",
     "Decision",
     "Doubts",
@@ -30,6 +30,7 @@ __all__ = [
     "KnowsModules",
     "KnowsOrder",
     "KnowsTemporary",
+    "KnowsTurns",
     "Launch",
     "LetsGo",
     "LooksWhereChanged",
@@ -39,6 +40,7 @@ __all__ = [
     "PassesTime",
     "Repeat",
     "SeesRepeats",
+    "SkipsNumbers",
     "Surroundings",
 ]
 
@@ -102,10 +104,10 @@ class ExploresHere(Protocol):
     def drawer(self) -> Launch:
         """Likewise the process that draws arguments (the agent's program `draw`), which can reach nothing."""
 
-    def begin_exploring(self, *rows: Any, setup: bool = True) -> None:
+    def begin_exploring(self, *rows: Any, setup: bool = True, calling: Calling | None = None) -> None:
         """A fresh world as the user's setup leaves it, called with ``rows``, and services that fail nothing on purpose.
 
-        Without ``setup``: as it is before that. ScenarioError where the setup fails.
+        Without ``setup``: as it is before that. ScenarioError where the setup fails. ``calling``: who runs it; None: a new process.
 
         After `open`; what `queues` and `zygote` gave before is of no use any more.
         """
@@ -255,14 +257,6 @@ class KnowsOrder(Protocol):
 
 
 @runtime_checkable
-class BeginsEarly(Protocol):
-    """A mechanism that has something to do before the first world is there."""
-
-    def begin(self) -> None:
-        """Start the process, which does not look at the app before `start`. Also twice."""
-
-
-@runtime_checkable
 class ImportsAnew(Protocol):
     """A mechanism with a second process that has imported the app for itself, where `Job.anew` and what is redelivered runs."""
 
@@ -317,6 +311,17 @@ class SeesRepeats(Protocol):
 
 
 @runtime_checkable
+class SkipsNumbers(Protocol):
+    """Surroundings with counters that do nothing but give numbers."""
+
+    def skip_numbers(self, count: int) -> Sequence[int]:
+        """The first goes on by so many, the second by twice as many, and so on: by how many each did; none where there are none."""
+
+    def learn(self, nodes: Sequence[Node], skipped: Sequence[int] = ()) -> None:
+        """As `Surroundings.learn`, from two nodes: in the second these numbers were skipped."""
+
+
+@runtime_checkable
 class Doubts(Protocol):
     """Surroundings that say what they could not see."""
 
@@ -359,6 +364,15 @@ class CountsAttempts(Protocol):
 
     def count_attempts_to(self, most: int) -> None:
         """Retries with this number and higher ones are alike in keys from now on: for tasks that retry without a limit."""
+
+
+@runtime_checkable
+class KnowsTurns(Protocol):
+    """Surroundings in which each crash may take a number up, such as the fence of a lease."""
+
+    def turning(self, nodes: Sequence[Node], known: Sequence[Node], again: Callable[[Node], Node]) -> bool:
+        """``nodes``: what crashes one after another left. Where these raised numbers and changed nothing else, higher ones than any of
+        ``known`` has are alike in keys from now on; ``again`` makes a node's key anew. Whether that was so."""
 
 
 @runtime_checkable

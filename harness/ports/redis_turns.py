@@ -13,6 +13,7 @@ _READ = re.compile(rb"total_net_input_bytes:(\d+)")
 _VANISHED = re.compile(rb"(?:expired|evicted)_keys:(\d+)")
 _CHANGED = re.compile(rb"rdb_(?:changes_since_last_save|last_save_time|saves):(\d+)")
 _MOST_TURNS = 50
+_AT_ONCE = 1 << 16
 
 
 class RedisTurns:
@@ -69,8 +70,34 @@ class RedisTurns:
         self._strange = [*self._strange[-2:], int(found[1]) - self._sent]
 
     def _ask(self, *questions: bytes) -> list[bytes]:
-        """In one packet, so that the server reads all of them at once."""
+        """In one packet, so that the server reads all of them at once. The client's own reader would take as long as all else."""
         packet = b"".join(questions)
         self._sent += len(packet)
         self._connection.send_packed_command([packet])
-        return [bytes(self._connection.read_response()) for _ in questions]
+        sock, data, at = self._connection._sock, b"", 0
+        found: list[bytes] = []
+        while len(found) < len(questions):
+            text, after = _text_at(data, at)
+            if after:
+                found.append(text)
+                at = after
+            elif more := sock.recv(_AT_ONCE):
+                data += more
+            else:
+                raise ConnectionResetError("the server has closed the connection")
+        return found
+
+
+def _text_at(data: bytes, at: int) -> tuple[bytes, int]:
+    """A bulk string (RESP 2) or a verbatim one (RESP 3), and what comes after it: 0 where it is not whole yet. OSError for anything else.
+
+    https://redis.io/docs/latest/develop/reference/protocol-spec/
+    """
+    end = data.find(b"\r\n", at)
+    if end < 0:
+        return b"", 0
+    if data[at : at + 1] not in (b"$", b"="):
+        raise OSError(data[at:end].decode("utf-8", "replace"))
+    begin = end + 2
+    after = begin + int(data[at + 1 : end])
+    return data[begin:after], after + 2 if len(data) >= after + 2 else 0

@@ -14,6 +14,7 @@ from harness.ports.broker import Endpoint, Tls
 
 __all__ = [
     "Ages",
+    "DrawsNumbers",
     "FailsOnPurpose",
     "Fingerprints",
     "HoldsMore",
@@ -22,6 +23,7 @@ __all__ = [
     "ListsInOrder",
     "LogsEffects",
     "LooksOnce",
+    "NamesFaults",
     "Remembers",
     "SeenEffect",
     "Settles",
@@ -92,6 +94,14 @@ class FailsOnPurpose(Protocol):
 
     def begin_pass(self, *, clean: bool) -> None:
         """Before anybody uses it in this pass. ``clean``: fail nothing that would succeed if it were tried again."""
+
+
+@runtime_checkable
+class NamesFaults(Protocol):
+    """A store that says what it does not do in a clean pass."""
+
+    def faults(self) -> Sequence[str]:
+        """In words, such as "fail_first of POST /charges"."""
 
 
 @runtime_checkable
@@ -166,6 +176,20 @@ class KnowsTime(Protocol):
 
     def image_later(self, image: Any, seconds: float) -> Any:
         """The image as it is so much later: without what has vanished by then, the rest with so much less to live."""
+
+
+@runtime_checkable
+class DrawsNumbers(Protocol):
+    """A store with counters of which the scenario says that they do nothing but give numbers: how far they are is not shown."""
+
+    def numbers(self) -> Sequence[str]:
+        """Their names, as the scenario has them."""
+
+    def skip_numbers(self, count: int) -> Sequence[int]:
+        """Of those that were ever seen the first goes on by so many, as if others had drawn them, the second by twice as many, and so on.
+
+        By how many each did.
+        """
 
 
 @runtime_checkable

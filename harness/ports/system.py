@@ -14,8 +14,10 @@ from harness.ports.broker import BrokerInspector
 from harness.ports.clock import Clock
 
 __all__ = [
+    "HearsServers",
     "InspectsBroker",
     "KillsWorkers",
+    "LeavesBehind",
     "MeasuresUse",
     "PausesServers",
     "PausesWorkers",
@@ -152,6 +154,23 @@ class MeasuresUse(Protocol):
 
     def use(self) -> Mapping[str, tuple[float, int]]:
         """Worker -> (processor seconds of its current life, resident bytes), both with its children's; those that are gone are left out."""
+
+
+@runtime_checkable
+class HearsServers(Protocol):
+    """Knows which of its servers are silent."""
+
+    def silent(self) -> str:
+        """Those that run and do not answer, though no fault has stopped or paused them, with their last lines; '' where there is none."""
+
+
+@runtime_checkable
+class LeavesBehind(Protocol):
+    """Its parts may outlive it."""
+
+    @property
+    def left(self) -> Sequence[str]:
+        """Once it is closed: why some of it could not be removed; () where nothing is left."""
 
 
 @runtime_checkable

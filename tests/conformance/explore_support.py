@@ -137,8 +137,8 @@ class Mill:
 
 
 @contextlib.contextmanager
-def mill(folder: Path, **options: Any) -> Iterator[Mill]:
-    """Started, and gone afterwards."""
+def mill(folder: Path, *, start: bool = True, **options: Any) -> Iterator[Mill]:
+    """Started, and gone afterwards. ``start``: the app is imported."""
     api = Api()
     threading.Thread(target=api.serve_forever, args=(0.05,), daemon=True).start()
     with contextlib.ExitStack() as stack:
@@ -150,7 +150,8 @@ def mill(folder: Path, **options: Any) -> Iterator[Mill]:
         stack.callback(store.stop)
         found = Mill(folder, broker, store, api, **options)
         stack.callback(found.stops.close)
-        found.stops.start()
+        if start:
+            found.stops.start()
         yield found
 
 

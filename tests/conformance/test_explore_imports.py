@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.errors import EnvironmentFault
 from harness.model.exploration import Message, Outcome
 from tests.conformance.explore_support import Mill, mill
 
@@ -46,3 +47,38 @@ def test_an_app_that_cannot_be_imported_twice_is_explored_all_the_same(tmp_path:
         message = one.publish("nothing")
         assert [one.deliver(replace(message, redelivered=back)).outcome for back in (False, True)] == [Outcome.SUCCESS] * 2
         assert not one.stops.imports_anew
+
+
+SHOP = """
+import os
+from celery import Celery
+app = Celery("shop", broker=os.environ["MILL_BROKER"])
+app.conf.task_default_queue = "mill"
+seen = [os.environ.get("SHOP", "closed")]
+def create():
+    seen.append(open(os.environ["MILL_FOLDER"] + "/late", "w"))
+    seen[-1].write("when it ends")
+    print("said by create")
+    return [seen[0], os.getsid(0) == os.getpid()]
+def die():
+    os._exit(7)
+@app.task(name="mill.look")
+def look():
+    return seen
+"""
+
+
+@pytest.mark.usefixtures("redis_server_program")
+def test_a_function_that_is_called_before_the_app_is_imported_leaves_nothing_in_its_process(tmp_path: Path) -> None:
+    project, log = tmp_path / "project", tmp_path / "setup.log"
+    project.mkdir()
+    (project / "shop.py").write_text(SHOP)
+    with mill(tmp_path / "run", points="auto", project=project, app="shop:app", start=False) as one:
+        environment = {**one.launch().environment, "SHOP": "open"}
+        assert one.stops.call({"call": "shop:create"}, environment, log)["value"] == ["open", True]
+        assert log.read_text() == "said by create\n" and one.files() == {"late": "when it ends"}
+        with pytest.raises(EnvironmentFault, match=r"`call` for your app ended without an answer \(status 7\)"):
+            one.stops.call({"call": "shop:die"}, environment, log)
+        one.stops.start()
+        message = one.publish("look")
+        assert [one.deliver(replace(message, redelivered=back)).result for back in (False, True)] == ["['closed']"] * 2

@@ -100,6 +100,14 @@ def test_bad_input_is_refused_and_leaves_no_report(project: Path, arguments: tup
     assert not reports.exists() or list(reports.iterdir()) == []
 
 
+def test_who_refuses_a_task_has_stopped_its_services(project: Path) -> None:
+    """Also servers in threads of the command itself, which nobody can stop once it ends."""
+    system = {"app": "shop:app", "services": {"company": "http"}}
+    (project / "refused.yaml").write_text(json.dumps({"version": 1, "system": system, "explore": [{"task": "shop.idel"}]}))
+    status, _, err = explore("refused.yaml", cwd=project)
+    assert status == 2 and "the app has no task shop.idel" in err
+
+
 def test_a_scenario_that_is_only_explored_has_nothing_to_run() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "harness.cli", "run", SCENARIO], cwd=ROOT, capture_output=True, text=True, timeout=100, check=False

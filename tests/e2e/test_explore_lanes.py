@@ -91,9 +91,13 @@ def test_a_lane_that_is_killed_ends_the_command_and_is_no_verdict(shop: Project)
     wait_until(lambda: not processes_of(shop.folder), "no process of a system is left")
 
 
-def test_the_first_error_ends_the_command_after_what_stands_before_it(shop: Project) -> None:
-    done = shop.run(*explore(shop, QUICK, {"task": "shop.quik", "args": [1]}, *LONG))
-    assert [json.loads(line)["task"] for line in done.stdout.splitlines()] == ["shop.quick"]
+def test_a_task_that_is_refused_keeps_no_other_from_being_explored(shop: Project) -> None:
+    done = shop.run(*explore(shop, QUICK, {"task": "shop.quik", "args": [1]}, {"task": "shop.quick", "args": []}, {**QUICK, "args": [2]}))
+    assert [(told["args"], told["verdict"]) for told in map(json.loads, done.stdout.splitlines())] == [
+        ([1], "certified"),
+        ([2], "certified"),
+    ]
     assert done.returncode == 2
     assert "s.yaml:" in done.stderr and "the app has no task shop.quik" in done.stderr and "shop.quick" in done.stderr
+    assert "shop.quick cannot be called with these arguments" in done.stderr
     assert list((shop.folder / "tmp").iterdir()) == []

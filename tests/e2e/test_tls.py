@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -94,3 +95,19 @@ def test_a_bad_certificate_of_a_postgres_backend(runs: dict[Any, Future[Done]], 
     done = runs["postgres", flaw].result()
     assert done.code == 3, done.text
     assert re.search(POSTGRES[flaw], " ".join(done.text.split())), done.text
+
+
+#: How the pieces are told apart is in tests/unit/runtimes/shared/test_tls_words.py.
+@pytest.mark.exhaustive
+@pytest.mark.parametrize(("service", "tls_of_it"), [("postgres", "wrong_name"), ("redis", "expired")])
+def test_a_bad_certificate_of_a_service_that_the_setup_needs(tmp_path: Path, service: str, tls_of_it: str) -> None:
+    connect = {
+        "postgres": "import psycopg; psycopg.connect(os.environ['STORE'])",
+        "redis": "import redis; redis.Redis.from_url(os.environ['STORE']).ping()",
+    }
+    shop = project(tmp_path, world=f"import os\n\n\ndef create():\n    {connect[service]}\n")
+    system = {"setup": "world:create", "services": {"store": {service: {"tls": tls_of_it}}}, "env": {"STORE": "${{ store.url }}"}}
+    done = shop.run("run", str(shop.scenario(system=system)), "--runtime", "processes", timeout=100)
+    assert done.returncode == 3, done.stdout + done.stderr
+    told = " ".join((done.stdout + done.stderr).split())
+    assert f"world:create cannot connect: {POSTGRES[tls_of_it]}" in told and "Traceback" not in told

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable
 
 from celery_harness_agent import answer, application, config
 from celery_harness_agent.files_read import FilesRead
@@ -13,11 +13,16 @@ from celery_harness_agent.frames import Frames
 from celery_harness_agent.guard import Guard
 from celery_harness_agent.settings import Settings
 
-__all__ = ["main"]
+__all__ = ["called", "main"]
 
 
 def main(settings: Settings) -> None:
     """Answer {"call": "module:name", "args": [...], "kwargs": {...}} with {"ok": true, "value": …}, or with its error."""
+    answer.give(called(settings, answer.question))
+
+
+def called(settings: Settings, question: Callable[[], "dict[str, Any]"]) -> dict[str, Any]:
+    """The answer, in a process that does nothing else. ``question`` is asked when all is ready."""
     if settings.broker:
         config.force_addresses(settings)
     frames = Frames(settings.root)
@@ -27,8 +32,8 @@ def main(settings: Settings) -> None:
     guard.install(files.events(programs=True))
     config.merge_when_loaded(settings.config)
     application.use_working_folder()
-    request = answer.question()
-    answer.give({**_call(request, frames), "undeclared": refused, "read": sorted({*files.take(), *_modules(frames)})})
+    found = _call(question(), frames)
+    return {**found, "undeclared": refused, "read": sorted({*files.take(), *_modules(frames)})}
 
 
 def _modules(frames: Frames) -> list[str]:

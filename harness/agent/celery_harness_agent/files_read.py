@@ -5,6 +5,8 @@ Some are not there: a module that it tries to import, a file that it tries to op
 
 from __future__ import annotations
 
+import functools
+import importlib
 import os
 import shlex
 import sys
@@ -33,6 +35,7 @@ class FilesRead:
 
     def events(self, *, programs: bool = False) -> dict[str, Callable[[str, Any], None]]:
         """For `Guard.install`. ``programs``: those that are started, and files that they are given, too."""
+        self._watch_import_module()
         found: dict[str, Callable[[str, Any], None]] = {
             "open": self._opened,
             "import": self._imported,
@@ -70,6 +73,18 @@ class FilesRead:
             asker = _asker(through_imports=True)
             if asker and self._frames.is_user(asker):
                 self._names[name] = None
+
+    def _watch_import_module(self) -> None:
+        """For which the interpreter has no event."""
+        before = importlib.import_module
+
+        @functools.wraps(before)
+        def import_module(name: str, package: "str | None" = None) -> Any:
+            if isinstance(name, str) and not name.startswith("."):
+                self._imported("import", (name,))
+            return before(name, package)
+
+        importlib.import_module = import_module
 
     def _never_found(self) -> Iterator[str]:
         """Where the modules would be that were asked for in vain: who adds one of them changes what the code does."""

@@ -42,6 +42,7 @@ class Guard:
         self._journal = journal
         self._on_refusal = on_refusal
         self._seen: set[tuple[str, str]] = set()
+        self._asked: dict[str, Callable[[str, Any], None]] = {}
 
     def install(self, others: Mapping[str, Callable[[str, Any], None]] | None = None) -> None:
         """From here on. Answers for names that are open are remembered: connections are made to addresses. Names that a service stands
@@ -52,7 +53,7 @@ class Guard:
         if self._named:
             self._remember_answers()
         self._names.install()
-        asked = {**dict.fromkeys(_EVENTS, self._judge), **(others or {})}
+        asked = self._asked = {**dict.fromkeys(_EVENTS, self._judge), **(others or {})}
 
         # A plain function: the interpreter looks for `__cantrace__` on a hook at every event, some sixteen times a task,
         # and on a bound method that is not there costs an AttributeError (700 ns against 240).
@@ -62,9 +63,15 @@ class Guard:
 
         sys.addaudithook(hook)
 
+    def retire(self) -> None:
+        """Another one is about to be installed in this process: a fork with settings of its own."""
+        self._asked.clear()
+
     def _judge(self, event: str, arguments: tuple[Any, ...]) -> None:
         if event in ("socket.getaddrinfo", "socket.gethostbyname"):
             if not self._may_resolve(arguments[0]):
+                if _normal(_text(arguments[0])) == _normal(socket.gethostname()):  # smtplib wants to know who it is, and does without
+                    raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
                 self._refuse(_with_port(_text(arguments[0]), arguments[1] if len(arguments) > 1 else None))
             return
         sock, address = arguments[0], arguments[1]

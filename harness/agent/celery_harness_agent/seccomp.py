@@ -36,16 +36,16 @@ _WAIT_KILLABLE = 1 << 5
 _EINVAL = 22
 
 _X86_64 = (
-    "write=1 open=2 poll=7 mmap=9 mprotect=10 ioctl=16 pwrite64=18 writev=20 select=23 shmget=29 shmat=30 shmctl=31 nanosleep=35 "
-    "sendfile=40 socket=41 connect=42 sendto=44 sendmsg=46 clone=56 fork=57 vfork=58 execve=59 kill=62 semget=64 semop=65 semctl=66 "
-    "msgget=68 msgsnd=69 msgrcv=70 msgctl=71 truncate=76 ftruncate=77 rename=82 mkdir=83 rmdir=84 creat=85 link=86 unlink=87 symlink=88 "
-    "chmod=90 fchmod=91 chown=92 fchown=93 lchown=94 ptrace=101 rt_sigqueueinfo=129 utime=132 mknod=133 pivot_root=155 chroot=161 "
-    "settimeofday=164 mount=165 umount2=166 sethostname=170 setdomainname=171 setxattr=188 lsetxattr=189 fsetxattr=190 removexattr=197 "
-    "lremovexattr=198 fremovexattr=199 tkill=200 futex=202 io_submit=209 semtimedop=220 clock_settime=227 clock_nanosleep=230 "
-    "epoll_wait=232 tgkill=234 utimes=235 mq_open=240 mq_unlink=241 mq_timedsend=242 mq_timedreceive=243 add_key=248 request_key=249 "
-    "keyctl=250 openat=257 mkdirat=258 mknodat=259 fchownat=260 futimesat=261 unlinkat=263 renameat=264 linkat=265 symlinkat=266 "
-    "fchmodat=268 pselect6=270 ppoll=271 splice=275 tee=276 vmsplice=278 utimensat=280 epoll_pwait=281 fallocate=285 pwritev=296 "
-    "rt_tgsigqueueinfo=297 open_by_handle_at=304 sendmmsg=307 setns=308 process_vm_writev=311 renameat2=316 execveat=322 "
+    "write=1 open=2 poll=7 mmap=9 mprotect=10 ioctl=16 pwrite64=18 writev=20 select=23 shmget=29 shmat=30 shmctl=31 nanosleep=35 alarm=37 "
+    "setitimer=38 sendfile=40 socket=41 connect=42 sendto=44 sendmsg=46 bind=49 clone=56 fork=57 vfork=58 execve=59 kill=62 semget=64 "
+    "semop=65 semctl=66 msgget=68 msgsnd=69 msgrcv=70 msgctl=71 truncate=76 ftruncate=77 rename=82 mkdir=83 rmdir=84 creat=85 link=86 "
+    "unlink=87 symlink=88 chmod=90 fchmod=91 chown=92 fchown=93 lchown=94 ptrace=101 setsid=112 rt_sigqueueinfo=129 utime=132 mknod=133 "
+    "pivot_root=155 chroot=161 settimeofday=164 mount=165 umount2=166 sethostname=170 setdomainname=171 setxattr=188 lsetxattr=189 "
+    "fsetxattr=190 removexattr=197 lremovexattr=198 fremovexattr=199 tkill=200 futex=202 io_submit=209 semtimedop=220 clock_settime=227 "
+    "clock_nanosleep=230 epoll_wait=232 tgkill=234 utimes=235 mq_open=240 mq_unlink=241 mq_timedsend=242 mq_timedreceive=243 add_key=248 "
+    "request_key=249 keyctl=250 openat=257 mkdirat=258 mknodat=259 fchownat=260 futimesat=261 unlinkat=263 renameat=264 linkat=265 "
+    "symlinkat=266 fchmodat=268 pselect6=270 ppoll=271 splice=275 tee=276 vmsplice=278 utimensat=280 epoll_pwait=281 fallocate=285 "
+    "pwritev=296 rt_tgsigqueueinfo=297 open_by_handle_at=304 sendmmsg=307 setns=308 process_vm_writev=311 renameat2=316 execveat=322 "
     "copy_file_range=326 pwritev2=328 pkey_mprotect=329 pidfd_send_signal=424 io_uring_setup=425 move_mount=429 clone3=435 openat2=437 "
     "pidfd_getfd=438 epoll_pwait2=441 fchmodat2=452 setxattrat=463 removexattrat=466"
 )
@@ -53,13 +53,14 @@ _AARCH64 = (
     "io_submit=2 setxattr=5 lsetxattr=6 fsetxattr=7 removexattr=14 lremovexattr=15 fremovexattr=16 epoll_pwait=22 ioctl=29 mknodat=33 "
     "mkdirat=34 unlinkat=35 symlinkat=36 linkat=37 renameat=38 umount2=39 mount=40 pivot_root=41 truncate=45 ftruncate=46 fallocate=47 "
     "chroot=51 fchmod=52 fchmodat=53 fchownat=54 fchown=55 openat=56 write=64 writev=66 pwrite64=68 pwritev=70 sendfile=71 pselect6=72 "
-    "ppoll=73 vmsplice=75 splice=76 tee=77 utimensat=88 futex=98 nanosleep=101 clock_settime=112 clock_nanosleep=115 ptrace=117 kill=129 "
-    "tkill=130 tgkill=131 rt_sigqueueinfo=138 sethostname=161 setdomainname=162 settimeofday=170 mq_open=180 mq_unlink=181 "
-    "mq_timedsend=182 mq_timedreceive=183 msgget=186 msgctl=187 msgrcv=188 msgsnd=189 semget=190 semctl=191 semtimedop=192 semop=193 "
-    "shmget=194 shmctl=195 shmat=196 socket=198 connect=203 sendto=206 sendmsg=211 add_key=217 request_key=218 keyctl=219 clone=220 "
-    "execve=221 mmap=222 mprotect=226 rt_tgsigqueueinfo=240 open_by_handle_at=265 setns=268 sendmmsg=269 process_vm_writev=271 "
-    "renameat2=276 execveat=281 copy_file_range=285 pwritev2=287 pkey_mprotect=288 pidfd_send_signal=424 io_uring_setup=425 move_mount=429 "
-    "clone3=435 openat2=437 pidfd_getfd=438 epoll_pwait2=441 fchmodat2=452 setxattrat=463 removexattrat=466"
+    "ppoll=73 vmsplice=75 splice=76 tee=77 utimensat=88 futex=98 nanosleep=101 setitimer=103 clock_settime=112 clock_nanosleep=115 "
+    "ptrace=117 kill=129 tkill=130 tgkill=131 rt_sigqueueinfo=138 setsid=157 sethostname=161 setdomainname=162 settimeofday=170 "
+    "mq_open=180 mq_unlink=181 mq_timedsend=182 mq_timedreceive=183 msgget=186 msgctl=187 msgrcv=188 msgsnd=189 semget=190 semctl=191 "
+    "semtimedop=192 semop=193 shmget=194 shmctl=195 shmat=196 socket=198 bind=200 connect=203 sendto=206 sendmsg=211 add_key=217 "
+    "request_key=218 keyctl=219 clone=220 execve=221 mmap=222 mprotect=226 rt_tgsigqueueinfo=240 open_by_handle_at=265 setns=268 "
+    "sendmmsg=269 process_vm_writev=271 renameat2=276 execveat=281 copy_file_range=285 pwritev2=287 pkey_mprotect=288 "
+    "pidfd_send_signal=424 io_uring_setup=425 move_mount=429 clone3=435 openat2=437 pidfd_getfd=438 epoll_pwait2=441 fchmodat2=452 "
+    "setxattrat=463 removexattrat=466"
 )
 #: machine -> AUDIT_ARCH, the number of seccomp(2), the calls
 _TABLES = {"x86_64": (0xC000003E, 317, _X86_64), "aarch64": (0xC00000B7, 277, _AARCH64)}

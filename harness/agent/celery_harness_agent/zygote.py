@@ -15,10 +15,11 @@ import stat
 import sys
 import tempfile
 import threading
+import traceback
 from pathlib import Path
-from typing import Any, Iterator, Sequence
+from typing import Any, Iterator, NoReturn, Sequence
 
-from celery_harness_agent import answer, application, config, own_time, seccomp, virtual_clock
+from celery_harness_agent import answer, application, call, config, own_time, seccomp, virtual_clock
 from celery_harness_agent.asked_at_import import AskedAtImport
 from celery_harness_agent.channel import Channel, exempt_descriptor, own_descriptor
 from celery_harness_agent.explored_child import Child, user_modules
@@ -29,6 +30,7 @@ from celery_harness_agent.launch import die_with_parent, parent_from_environment
 from celery_harness_agent.line_stops import LineStops
 from celery_harness_agent.lines_of_stops import Lines
 from celery_harness_agent.settings import Settings
+from celery_harness_agent.settings import load as settings_of
 from celery_harness_agent.shared_page import SharedPage
 
 __all__ = ["CHANNEL", "LINES", "main"]
@@ -39,6 +41,17 @@ LINES = "lines"
 #: The environment's name for the descriptor of the socket to the supervisor.
 CHANNEL = "CELERY_HARNESS_EXPLORER"
 _PR_SET_CHILD_SUBREAPER, _PR_GET_CHILD_SUBREAPER = 36, 37
+#: Of Celery's own, and of ours: what every app makes a worker import, and what brokers and backends by these schemes need.
+_EARLY = (
+    "celery.app.trace",
+    "celery.app.amqp",
+    "celery.backends.base",
+    "celery.fixups.django",
+    "celery.loaders.app",
+    "celery.worker.strategy",
+    "celery_harness_agent.hooks",
+)
+_EARLY_BY_SCHEME = (("broker", "redis", "kombu.transport.redis"), ("backend", "redis", "celery.backends.redis"))
 #: By which events a process tells that it starts another.
 _STARTS = ("subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.system")
 _LOOPBACK_FAMILIES = (socket.AF_INET, socket.AF_INET6)
@@ -66,8 +79,8 @@ def main(settings: Settings, options: Sequence[str] = ()) -> None:
     at_lines = LINES in options
     asked = AskedAtImport()
     others = dict.fromkeys(_STARTS, child.has_started) if at_lines else asked.beside(child.files.events())
-    Guard(settings, frames, None, child.refused).install(others)
-    config.merge_when_loaded(settings.config)
+    guard = Guard(settings, frames, None, child.refused)
+    guard.install(others)
     application.use_working_folder()
     sys.dont_write_bytecode = True  # or the first delivery that imports something writes more than the next
     before = _connections()
@@ -75,7 +88,9 @@ def main(settings: Settings, options: Sequence[str] = ()) -> None:
         own = own_time.OwnTime(child.pass_time)
         own.install()
         child.move_clocks = own.move
-    asked.watch(_await_word(channel))
+    _import_early([*_EARLY, *_of_schemes(settings)])
+    asked.watch(_await_word(channel, guard))
+    config.merge_when_loaded(settings.config)
     try:
         app = _import_app(settings, frames)
         asked_at_import = asked.taken()
@@ -101,14 +116,59 @@ def _tell(channel: Channel, told: dict[str, Any], page: SharedPage) -> None:
         raise _Refused({"kind": "descriptors", "what": f"sendmsg(SCM_RIGHTS): {exc.strerror}"}) from exc
 
 
-def _await_word(channel: Channel) -> "list[str]":
-    """What a worker has imported before its app; then wait: the world that the app may look into is still being made. Its folders."""
-    import celery.app.trace  # noqa: F401
+def _await_word(channel: Channel, guard: Guard) -> "list[str]":
+    """Wait for it: the world that the app may look into is still being made, also by functions that are called in forks of this
+    process. The world's folders.
+    """
+    while True:
+        try:
+            word = channel.receive()
+            if "call" not in word:
+                return list(word.get("watched") or ())
+            _call(word, channel, guard)
+        except (EOFError, OSError):
+            os._exit(0)
 
+
+def _call(word: "dict[str, Any]", channel: Channel, guard: Guard) -> None:
+    """As the program `call` does it, in a fork, which has all of Celery already; and wait for its end."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    own = os.getpid()
+    pid = os.fork()
+    if pid == 0:
+        theirs.close()
+        channel.abandon()
+        _answer_call(word, Channel(ours.detach()), guard, own)
+    ours.close()
+    channel.send({"pid": pid}, [theirs.fileno()])
+    theirs.close()
+    _, status = os.waitpid(pid, 0)
+    channel.send({"status": -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)})
+
+
+def _answer_call(word: "dict[str, Any]", channel: Channel, guard: Guard, parent: int) -> NoReturn:
+    """In the fork: with the environment, the output and the session that a process of its own would have, and an end as it has."""
     try:
-        return list(channel.receive().get("watched") or ())
-    except (EOFError, OSError):
-        os._exit(0)
+        die_with_parent(parent)
+        os.setsid()
+        output = os.open(word["log"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+        for standard in (1, 2):
+            os.dup2(output, standard)
+        os.close(output)
+        os.environ.clear()
+        os.environ.update(word["environment"])
+        guard.retire()
+        sys.dont_write_bytecode = False
+        channel.send(call.called(settings_of(), lambda: dict(word["call"])))
+    except BaseException:
+        traceback.print_exc()
+        sys.stderr.flush()
+        os._exit(1)
+    sys.exit(0)  # what it has not closed is written then
+
+
+def _of_schemes(settings: Settings) -> "list[str]":
+    return [name for role, scheme, name in _EARLY_BY_SCHEME if str(getattr(settings, role) or "").startswith((scheme + ":", scheme + "s:"))]
 
 
 def _serve(channel: Channel, child: Child) -> None:

@@ -41,6 +41,7 @@ import shop
 print(json.dumps([os.path.relpath(path) for path in files.take()]))
 """
 SHOP = """
+import importlib
 import sqlite3
 from pathlib import Path
 
@@ -50,6 +51,10 @@ for name in ("local_settings", "json", "shelf.nails"):
         __import__(name)
     except ImportError:
         pass
+try:
+    importlib.import_module("settings_of_here")
+except ImportError:
+    pass
 list((HERE / "plugins").glob("*.txt"))
 sqlite3.connect(f"file:{HERE}/prices.sqlite3?mode=ro", uri=True).close()
 """
@@ -64,4 +69,5 @@ def test_what_is_asked_for_in_vain_folders_and_databases(tmp_path: Path) -> None
     environment = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{agent}", "PYTHONDONTWRITEBYTECODE": "1"}
     told = subprocess.run([sys.executable, "-c", PROJECT], cwd=tmp_path, env=environment, stdout=subprocess.PIPE, check=True, timeout=60)
     in_vain = ["local_settings.py", "local_settings/__init__.py", "shelf/nails.py", "shelf/nails/__init__.py"]
+    in_vain += ["settings_of_here.py", "settings_of_here/__init__.py"]
     assert json.loads(told.stdout) == sorted([*in_vain, "plugins", "prices.sqlite3", "shelf/__init__.py", "shop.py"])

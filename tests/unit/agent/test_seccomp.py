@@ -137,7 +137,7 @@ def test_both_machines_have_the_same_calls_but_for_old_forms(monkeypatch: pytest
     old = set(tables["x86_64"]) - set(tables["aarch64"])
     assert not set(tables["aarch64"]) - set(tables["x86_64"]) and old == {
         *("open", "creat", "rename", "mkdir", "rmdir", "link", "unlink", "symlink", "chmod", "chown", "lchown", "utime", "utimes"),
-        *("mknod", "futimesat", "fork", "vfork", "select", "poll", "epoll_wait"),
+        *("mknod", "futimesat", "fork", "vfork", "select", "poll", "epoll_wait", "alarm"),
     }  # fmt: skip
 
 
@@ -151,30 +151,31 @@ def test_an_unknown_machine_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
 KERNELS = {
     "x86_64": (
         "1:write 2:open 7:poll 9:mmap 10:mprotect 16:ioctl 18:pwrite64 20:writev 23:select 29:shmget 30:shmat 31:shmctl 35:nanosleep "
-        "40:sendfile 41:socket 42:connect 44:sendto 46:sendmsg 56:clone 57:fork 58:vfork 59:execve 62:kill 64:semget 65:semop 66:semctl "
-        "68:msgget 69:msgsnd 70:msgrcv 71:msgctl 76:truncate 77:ftruncate 82:rename 83:mkdir 84:rmdir 85:creat 86:link 87:unlink "
-        "88:symlink 90:chmod 91:fchmod 92:chown 93:fchown 94:lchown 101:ptrace 129:rt_sigqueueinfo 132:utime 133:mknod 155:pivot_root "
-        "161:chroot 164:settimeofday 165:mount 166:umount2 170:sethostname 171:setdomainname 188:setxattr 189:lsetxattr 190:fsetxattr "
-        "197:removexattr 198:lremovexattr 199:fremovexattr 200:tkill 202:futex 209:io_submit 220:semtimedop 227:clock_settime "
-        "230:clock_nanosleep 232:epoll_wait 234:tgkill 235:utimes 240:mq_open 241:mq_unlink 242:mq_timedsend 243:mq_timedreceive "
-        "248:add_key 249:request_key 250:keyctl 257:openat 258:mkdirat 259:mknodat 260:fchownat 261:futimesat 263:unlinkat 264:renameat "
-        "265:linkat 266:symlinkat 268:fchmodat 270:pselect6 271:ppoll 275:splice 276:tee 278:vmsplice 280:utimensat 281:epoll_pwait "
-        "285:fallocate 296:pwritev 297:rt_tgsigqueueinfo 304:open_by_handle_at 307:sendmmsg 308:setns 311:process_vm_writev 316:renameat2 "
-        "317:seccomp 322:execveat 326:copy_file_range 328:pwritev2 329:pkey_mprotect 424:pidfd_send_signal 425:io_uring_setup "
-        "429:move_mount 435:clone3 437:openat2 438:pidfd_getfd 441:epoll_pwait2 452:fchmodat2 463:setxattrat 466:removexattrat"
+        "37:alarm 38:setitimer 40:sendfile 41:socket 42:connect 44:sendto 46:sendmsg 49:bind 56:clone 57:fork 58:vfork 59:execve 62:kill "
+        "64:semget 65:semop 66:semctl 68:msgget 69:msgsnd 70:msgrcv 71:msgctl 76:truncate 77:ftruncate 82:rename 83:mkdir 84:rmdir "
+        "85:creat 86:link 87:unlink 88:symlink 90:chmod 91:fchmod 92:chown 93:fchown 94:lchown 101:ptrace 112:setsid 129:rt_sigqueueinfo "
+        "132:utime 133:mknod 155:pivot_root 161:chroot 164:settimeofday 165:mount 166:umount2 170:sethostname 171:setdomainname "
+        "188:setxattr 189:lsetxattr 190:fsetxattr 197:removexattr 198:lremovexattr 199:fremovexattr 200:tkill 202:futex 209:io_submit "
+        "220:semtimedop 227:clock_settime 230:clock_nanosleep 232:epoll_wait 234:tgkill 235:utimes 240:mq_open 241:mq_unlink "
+        "242:mq_timedsend 243:mq_timedreceive 248:add_key 249:request_key 250:keyctl 257:openat 258:mkdirat 259:mknodat 260:fchownat "
+        "261:futimesat 263:unlinkat 264:renameat 265:linkat 266:symlinkat 268:fchmodat 270:pselect6 271:ppoll 275:splice 276:tee "
+        "278:vmsplice 280:utimensat 281:epoll_pwait 285:fallocate 296:pwritev 297:rt_tgsigqueueinfo 304:open_by_handle_at 307:sendmmsg "
+        "308:setns 311:process_vm_writev 316:renameat2 317:seccomp 322:execveat 326:copy_file_range 328:pwritev2 329:pkey_mprotect "
+        "424:pidfd_send_signal 425:io_uring_setup 429:move_mount 435:clone3 437:openat2 438:pidfd_getfd 441:epoll_pwait2 452:fchmodat2 "
+        "463:setxattrat 466:removexattrat"
     ),
     "aarch64": (
         "2:io_submit 5:setxattr 6:lsetxattr 7:fsetxattr 14:removexattr 15:lremovexattr 16:fremovexattr 22:epoll_pwait 29:ioctl 33:mknodat "
         "34:mkdirat 35:unlinkat 36:symlinkat 37:linkat 38:renameat 39:umount2 40:mount 41:pivot_root 45:truncate 46:ftruncate "
         "47:fallocate 51:chroot 52:fchmod 53:fchmodat 54:fchownat 55:fchown 56:openat 64:write 66:writev 68:pwrite64 70:pwritev "
-        "71:sendfile 72:pselect6 73:ppoll 75:vmsplice 76:splice 77:tee 88:utimensat 98:futex 101:nanosleep 112:clock_settime "
-        "115:clock_nanosleep 117:ptrace 129:kill 130:tkill 131:tgkill 138:rt_sigqueueinfo 161:sethostname 162:setdomainname "
-        "170:settimeofday 180:mq_open 181:mq_unlink 182:mq_timedsend 183:mq_timedreceive 186:msgget 187:msgctl 188:msgrcv 189:msgsnd "
-        "190:semget 191:semctl 192:semtimedop 193:semop 194:shmget 195:shmctl 196:shmat 198:socket 203:connect 206:sendto 211:sendmsg "
-        "217:add_key 218:request_key 219:keyctl 220:clone 221:execve 222:mmap 226:mprotect 240:rt_tgsigqueueinfo 265:open_by_handle_at "
-        "268:setns 269:sendmmsg 271:process_vm_writev 276:renameat2 277:seccomp 281:execveat 285:copy_file_range 287:pwritev2 "
-        "288:pkey_mprotect 424:pidfd_send_signal 425:io_uring_setup 429:move_mount 435:clone3 437:openat2 438:pidfd_getfd "
-        "441:epoll_pwait2 452:fchmodat2 463:setxattrat 466:removexattrat"
+        "71:sendfile 72:pselect6 73:ppoll 75:vmsplice 76:splice 77:tee 88:utimensat 98:futex 101:nanosleep 103:setitimer "
+        "112:clock_settime 115:clock_nanosleep 117:ptrace 129:kill 130:tkill 131:tgkill 138:rt_sigqueueinfo 157:setsid 161:sethostname "
+        "162:setdomainname 170:settimeofday 180:mq_open 181:mq_unlink 182:mq_timedsend 183:mq_timedreceive 186:msgget 187:msgctl "
+        "188:msgrcv 189:msgsnd 190:semget 191:semctl 192:semtimedop 193:semop 194:shmget 195:shmctl 196:shmat 198:socket 200:bind "
+        "203:connect 206:sendto 211:sendmsg 217:add_key 218:request_key 219:keyctl 220:clone 221:execve 222:mmap 226:mprotect "
+        "240:rt_tgsigqueueinfo 265:open_by_handle_at 268:setns 269:sendmmsg 271:process_vm_writev 276:renameat2 277:seccomp 281:execveat "
+        "285:copy_file_range 287:pwritev2 288:pkey_mprotect 424:pidfd_send_signal 425:io_uring_setup 429:move_mount 435:clone3 "
+        "437:openat2 438:pidfd_getfd 441:epoll_pwait2 452:fchmodat2 463:setxattrat 466:removexattrat"
     ),
 }
 HEADERS = {"x86_64": "x86_64-linux-gnu/asm/unistd_64.h", "aarch64": "asm-generic/unistd.h"}

@@ -51,6 +51,10 @@ class Failed(Exception):
     """The task raised."""
 
 
+class AskedAgain(Exception):
+    """The task rejected its message, and it comes again."""
+
+
 class Retried(Exception):
     """The task published its retry."""
 
@@ -140,6 +144,8 @@ def steps(program: Sequence[Op], state: State, context: Context) -> Iterator[tup
                 yield from steps(rest[1], state, context)
         elif name == "fail":
             raise Failed(rest[0])
+        elif name == "again":  # Reject, requeue
+            raise AskedAgain
         else:
             raise AssertionError(name)
 
@@ -198,10 +204,12 @@ class Simulated:
             outcome, error = Outcome.FAILURE, str(exc)
         except Retried:
             outcome, error = Outcome.RETRY, ""
+        except AskedAgain:
+            outcome, error = Outcome.REJECTED, ""
         else:
             outcome, error = Outcome.SUCCESS, ""
         self.memory = memory
-        return Ending(outcome, tuple(stops), error=error)
+        return Ending(outcome, tuple(stops), error=error, requeue=outcome is Outcome.REJECTED)
 
     def close(self) -> None:
         pass

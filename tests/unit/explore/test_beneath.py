@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
+from harness.stores.http import HttpParameters, Route
 from tests.unit.explore.shop import Shop, first
 
 BENEATH: dict[str, tuple[str, Callable[[Shop], None]]] = {
@@ -76,6 +77,14 @@ def test_writing_the_same_again_is_seen_by_the_next_delivery_but_is_no_differenc
     (shop.folder() / "a").touch()
     after = services.look()
     assert after.key != before.key and services.differences(before, after, before) == ()
+
+
+def test_faults_that_a_service_has_are_off_and_told(shop: Shop) -> None:
+    failing = Route(method="POST", path="/charges", fail_first=1, drop="after_accept")
+    shop.api.parameters = HttpParameters(routes=(failing, Route(fail="always"), Route(fail="once")))
+    first(shop)
+    told = ("fail_first and drop of POST /charges (api)", "fail of * * (api)")
+    assert shop.services.excludes() == tuple(f"{words}: faults of services are off here" for words in told)
 
 
 def test_what_nothing_shows_is_a_doubt(shop: Shop) -> None:

@@ -24,6 +24,7 @@ RIGHT = {
     "keyed request": (("post", "order-7"), ("set", "order", "paid")),
     "guarded counter in one transaction": (("unless", "applied", (("set", "applied", 1),)), ("set", "balance", 90)),
     "insert unless it is there": (("unless", "payment", (("insert", "payment"),)), ("post", "order-7")),
+    "asks for its message again until it is ready": (("unless", "ready", (("set", "ready", 1), ("again",))), ("post", "order-7")),
     "retry once": (("retry", 5), ("post", "order-7"), ("set", "order", "paid")),
     "memory that only saves work": (("memo", "order", (("post", "order-7"), ("set", "order", "paid"))),),
 }
@@ -111,7 +112,8 @@ def test_what_is_told_by_its_age_is_tried_when_it_is_old() -> None:
     assert (flaw.word, [delivery.wait > 600 for delivery in flaw.path]) == ("EFFECT", [False, True])
     right: Program = (("unless_since", "done", 2 * 86400, (("post", "order-7"), ("add_stamped", "done", "count"))),)
     found = explored(right)
-    assert found.verdict == "certified" and "almost a day later" in found.coverage.waits
+    assert found.verdict == "certified" and {"almost a day later", "an hour later"} <= {*found.coverage.waits}
+    assert any("after some minutes" in told for told in found.coverage.excluded)
 
 
 @pytest.mark.parametrize(("lease", "expected"), [(600, ("certified", [])), (1e12, ("fails", ["STORM"]))])
@@ -228,6 +230,11 @@ def test_a_task_that_changes_nothing_is_inconclusive() -> None:
 def test_a_task_that_fails_by_itself_is_refused_with_its_error() -> None:
     with pytest.raises(ScenarioError, match=r"shop\.pay fails without any crash: no such order"):
         explored((("post", "order-7"), ("fail", "no such order")))
+
+
+def test_a_task_that_asks_for_its_message_for_ever_is_refused() -> None:
+    with pytest.raises(ScenarioError, match=r"rejects its message and asks for it again without any crash, 11 times on end"):
+        explored((("post", "order-7"), ("again",)))
 
 
 def test_a_task_that_is_not_there_is_refused_with_the_nearest() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.explore.foreseen import ForeseenEnd
+from harness.explore.foreseen import ForeseenEnd, _normal
 from harness.model.history import Evidence, FaultRecord, History
 from harness.model.replaying import Foreseen
 from harness.model.scenario import Scenario
@@ -55,6 +55,22 @@ def test_another_end_is_told_both_ways() -> None:
 def test_a_right_world_is_another_end_too() -> None:
     end, verdict = judged(world(charge("9b2e1c55-4a4c-4d26-8f5c-3a3b6b7a0c11")), _TWICE)
     assert verdict is Verdict.FAIL and end.otherwise is not None and len(end.otherwise) == 1
+
+
+def test_a_random_name_says_no_more_than_a_random_value() -> None:
+    """A hash of Redis whose fields are messages' ids; how many there are counts."""
+    one, other, third = (
+        "200f2031-6109-4e84-9373-6bfdc8889b32",
+        "98603726-ab06-4175-a3a3-f4b173ed83ea",
+        "4904c808-87f1-4e81-b44d-b7a0d86f67b3",
+    )
+
+    def sold(after: dict[str, str], expected: dict[str, str]) -> str:
+        return _normal({"collection": "cache.keys", "row": {"key": "sold"}, "after": {"value": after}, "expected": {"value": expected}})
+
+    assert sold({one: "2"}, {one: "1"}) == sold({other: "2"}, {third: "1"})
+    assert sold({one: "1", other: "2"}, {one: "1"}) == sold({third: "2", other: "1"}, {one: "1"})
+    assert len({sold({one: "1"}, {}), sold({one: "2"}, {}), sold({one: "1", other: "1"}, {}), sold({one: "1", "book": "1"}, {})}) == 4
 
 
 def test_where_a_crash_did_not_strike_nothing_is_concluded() -> None:

@@ -299,3 +299,44 @@ def test_message_ids_are_alike_however_long_their_random_number_is() -> None:
     others = [mail(NOW + 1, 30191, 16_609_279_843_798_148_834), mail(NOW + 2, 30197, 852_309_780_949_258_652)]
     one, other = (canonical(Freezer(learnt, {}, now=NOW, ordered=True).freeze(changes({}, found))) for found in others)
     assert one == other
+
+
+def test_numbers_between_the_same_letters_may_have_a_digit_more() -> None:
+    def files(name: str) -> dict[str, Collection]:
+        return {"docs.files": Collection("files", ({"path": f"new/1795000000.{name}.host", "size": 1},), key=("path",))}
+
+    found = Varying()
+    found.learn([files("M123456P11362Q1"), files("M234567P11399Q1")])
+    names = ["M345678P12001Q1", "M9999P9999Q1", "M345678P12", "N345678P12001Q1"]
+    forms = [canonical(Freezer(found, {}).freeze(changes({}, files(name)))) for name in names]
+    assert forms[0] == forms[1] and len(set(forms)) == 3
+
+
+def test_a_number_that_was_passed_over_is_none_that_will_be_given() -> None:
+    """Of an AUTOINCREMENT each delivery may use one up: worlds without end, if each were another."""
+
+    def form(given: int) -> tuple[str, ...]:
+        orders = Collection("orders", ({"id": 1, "number": 7, "paid": 1},), key=("id",), surrogate=("id",))
+        found = {"db.orders": orders, "db.orders~given": Collection("orders~given", ({"id": given},), surrogate=("id",))}
+        return canonical(Freezer(Varying(), {}, now=NOW, ordered=True).freeze(changes({}, found)))
+
+    assert form(5) != form(6) != form(7) != form(8) == form(9) == form(90)
+
+
+@pytest.mark.parametrize(
+    ("value", "same"),
+    [
+        ("9f8e7d6c5b4a3921", True),
+        ("f8e7d6c5b4a392", True),  # whose first digits would be zeros
+        ("f8e7d6c5b4a3", False),
+        ("9f8e7d6c5b4a392100000", False),
+    ],
+)
+def test_a_token_may_lack_a_digit_or_two_and_is_not_half_a_one(value: str, same: bool) -> None:
+    def keys(token: str) -> dict[str, Collection]:
+        return {"cache.keys": Collection("keys", ({"key": "token", "value": token},), key=("key",))}
+
+    learnt = Varying()
+    learnt.learn([keys("a1b2c3d4e5f60718"), keys("0a9b8c7d6e5f4a3b")])
+    one, other = (canonical(Freezer(learnt, {}).freeze(changes({}, keys(token)))) for token in ("a1b2c3d4e5f60718", value))
+    assert (one == other) is same

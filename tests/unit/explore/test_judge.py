@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from harness.explore.judge import Judge
-from harness.model.exploration import Outcome
+from harness.explore.judge import MAY_FAIL, Judge
+from harness.model.exploration import Message, Outcome
 from harness.model.world import Collection, StoreState, World
 from harness.ports.exploring import Node
 from tests.unit.explore.simulated import Simulated
@@ -124,6 +125,7 @@ def test_a_call_that_is_rejected_undone_is_lost_without_anybody_being_told(end: 
     judge = Judge(CACHE, before, CACHE.node(1, DONE), at_most_once=False)
     fault = judge.judge(before, [end], lost=False, killed=killed)
     assert (fault and fault.word) == word
+    assert judge.excludes() == ((MAY_FAIL,) if (end, killed) == (Outcome.FAILURE, True) else ())
 
 
 @pytest.mark.parametrize(
@@ -156,3 +158,54 @@ def test_what_lives_until_a_moment_of_the_calendar_is_not_prolonged() -> None:
     first, goal = CACHE.node(1000, {}), CACHE.node(1000, {"today:7": (1, 36000)})
     judge = Judge(CACHE, first, goal, at_most_once=False, goals=[CACHE.node(91061, {"today:7": (1, 32339)})])
     assert judge.judge(CACHE.node(4000, {"today:7": (1, 43000)}), [Outcome.SUCCESS], lost=False, killed=True) is None
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "word"),
+    [
+        ("fence", "2", None),
+        ("quay:fence:7", "12", None),
+        ("quay/fencing_token", "2", None),
+        ("page", {"fence": "2", "text": ["a"]}, None),
+        ("page", {"fence": "2", "text": ["b"]}, "EFFECT"),
+        ("page", {"fence": "2"}, "EFFECT"),
+        ("fence", "0", "EFFECT"),  # a fence goes up
+        ("fence", "x", "EFFECT"),
+        ("fences", "2", "EFFECT"),
+        ("fence_price", "2", "EFFECT"),
+        ("offence", "2", "EFFECT"),
+        ("lease_epoch", "2", None),
+        ("token", "2", "EFFECT"),
+    ],
+)
+def test_a_fence_that_is_further_is_no_effect_and_told(key: str, value: Any, word: str | None) -> None:
+    goal = CACHE.node(1000, {key: ({"fence": "1", "text": ["a"]} if key == "page" else "1", 1e9)})
+    judge = Judge(CACHE, CACHE.node(1000, {}), goal, at_most_once=False)
+    fault = judge.judge(CACHE.node(1001, {key: (value, 1e9)}), [Outcome.SUCCESS], lost=False, killed=True)
+    assert (fault and fault.word) == word
+    assert bool(judge.excludes()) == (word is None)
+
+
+@pytest.mark.parametrize(("left", "after", "wrong"), [(3600, 1, True), (43100, 100, False), (39000, 4300, False)])
+def test_what_a_crash_leaves_may_not_live_for_much_less(left: float, after: float, wrong: bool) -> None:
+    """By the time that has gone by since it was made it may."""
+    first, goal = CACHE.node(1000, {}), CACHE.node(1000, {"vip:7": (1, 43199)})
+    for declared, expected in ((False, wrong), (True, False)):
+        judge = Judge(CACHE, first, goal, at_most_once=declared, goals=[CACHE.node(91061, {"vip:7": (1, 43199)})])
+        fault = judge.judge(CACHE.node(1000 + after, {"vip:7": (1, left)}), [Outcome.SUCCESS], lost=False, killed=True)
+        assert (fault is not None) is expected
+
+
+@pytest.mark.parametrize(
+    ("eta", "after", "n", "wrong"),
+    [(0.0, 1, 7, True), (10_800.0, 1, 7, False), (7_200.0, 3_601, 7, False), (0.0, 1, 8, False)],
+)
+def test_what_is_published_may_not_be_due_long_before(eta: float, after: float, n: int, wrong: bool) -> None:
+    def published(at: float, eta: float, n: int) -> Node:
+        message = Message("1", "shop.remind", 0, False, eta, {"headers": {"argsrepr": f"({n},)", "kwargsrepr": "{}"}})
+        return replace(CACHE.node(at, {}), pending=(message,))
+
+    runs = [[published(1001, 10_799.0, 7), published(1002, 10_798.0, 7)], [published(91_061, 10_799.5, 7)]]
+    judge = Judge(CACHE, CACHE.node(1000, {}), CACHE.node(1002, {}), at_most_once=False, runs=runs)
+    fault = judge.early(published(1000 + after, eta, n))
+    assert (fault.differences[0]["after"] if fault else None) == ({"due": "at once"} if wrong else None)

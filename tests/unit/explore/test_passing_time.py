@@ -61,6 +61,9 @@ def test_moments_of_the_first_world_pass_too(shop: Shop) -> None:
         (lambda shop: shop.pay(lease=int(shop.now) + 60), ""),
         (lambda shop: shop.pay(), ""),
         (lambda shop: shop.redis.hset("seen:7", "at", shop.now), "row"),
+        (lambda shop: shop.redis.set("id:7", f"{int(shop.now * 1000):012x}7abc8def01234567"), "row"),  # such as a uuid7
+        (lambda shop: shop.redis.set("id:7", "7f8f9a0b1c2d7abc8def01234567"), ""),
+        (lambda shop: shop.redis.xadd("events", {"n": 7}), "row"),
         (lambda shop: (shop.folder() / "7.done").touch(), "file"),  # a file knows when it was written
         (lambda shop: shop.post({"at": shop.now}), ""),  # nobody tells the task of it again
     ],

@@ -15,7 +15,7 @@ from harness.explore.stops import PASS, Decoder, Effect, What
 from harness.explore.targets import Targets
 
 PAGE = mmap.PAGESIZE
-X86_64, MKDIR, MKDIRAT, AT_FDCWD = 0xC000003E, 83, 258, 0xFFFFFF9C
+X86_64, MKDIR, MKDIRAT, BIND, AT_FDCWD = 0xC000003E, 83, 258, 49, 0xFFFFFF9C
 
 
 @pytest.fixture
@@ -64,3 +64,22 @@ def test_a_path_is_known_again_and_a_relative_one_is_that_of_its_folder(tmp_path
             monkeypatch.chdir(folder)
             assert {target(MKDIR, "box"), target(MKDIRAT, "box")} == {expected}
     assert read(MKDIR, f"{shop}/box") == read(MKDIR, f"{shop}/box") != read(MKDIRAT, f"{shop}/box")
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        (b"\1\0%s/lock.sock\0", "make the socket lock.sock"),
+        (b"\1\0lock.sock\0", "make the socket lock.sock"),
+        (b"\1\0\0abstract", ""),
+        (b"\2\0\0\0\x7f\0\0\1" + bytes(8), ""),
+    ],
+    ids=["a path", "in its folder", "abstract", "of IP"],
+)
+def test_a_socket_with_a_path_is_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: bytes, expected: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    decoder = Decoder({BIND: "bind"}, Targets({}, {tmp_path: "files"}, tmp_path / "log"), ProcessMemory())
+    content = address.replace(b"%s", os.fsencode(tmp_path))
+    held = ctypes.create_string_buffer(content, len(content))
+    found = decoder.read(Call(1, os.getpid(), BIND, X86_64, (3, ctypes.addressof(held), len(content), 0, 0, 0)))
+    assert (found.words if isinstance(found, Effect) else "") == expected and (found is PASS) == (not expected)

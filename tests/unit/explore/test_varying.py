@@ -348,3 +348,21 @@ def test_a_clock_that_no_waiting_moves_is_a_doubt_where_it_is_kept(shown: Callab
     varying = learnt(keys(("last:7", 5_000_000.25)), keys(("last:7", 6_000_000.5)))
     unseen.note_clock(varying, changes({}, keys(("last:7", shown()))))
     assert any("time.monotonic()" in words for words in unseen.doubts()) is doubt
+
+
+def test_numbers_of_a_sequence_are_known_by_where_they_stand() -> None:
+    """And each is itself: the one that a row has is the one that was sent."""
+
+    def world(number: int, sent: int, other: int = 1) -> dict[str, Collection]:
+        rows = ({"key": "invoice:7", "value": f"R-{number:05d}"}, {"key": "count", "value": str(other)})
+        return {
+            "cache.keys": Collection("keys", rows, key=("key",)),
+            "api.requests": Collection("requests", ({"body": {"number": sent}},)),
+        }
+
+    varying = Varying()
+    varying.remember({"cache.keys": Collection("keys", ({"key": "left", "value": "1"},), key=("key",))})
+    varying.learn([world(1, 1), world(1001, 1001)], skipped=[1000])
+    forms = [canonical(Freezer(varying, {}).freeze(changes({}, one))) for one in (world(1, 1), world(2, 2), world(2, 1), world(2, 2, 2))]
+    assert forms[0] == forms[1] != forms[2] and forms[0] != forms[3]
+    assert not [words for _, words in varying.vague()]
