@@ -33,6 +33,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _IN_CI = os.environ.get("CI") == "true"
+_ROOM = 2 << 30
 _CHROMIUMS = ("chromium", "chromium-browser", "google-chrome")
 #: Programs that may outlive their last word by a moment, e.g. a killed worker's children.
 _GRACE = 5.0
@@ -58,12 +59,19 @@ def chromium_program() -> str:
 
 
 @pytest.fixture(scope="session")
-def rabbit_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitServer]:
+def rabbit_node() -> Iterator[RabbitServer]:
     """A RabbitMQ for all tests of this process that want one: its start costs more than most tests. Each module has it `module_rabbit`."""
     from tests.unit.brokers.rabbit_server import RabbitServer, running  # imports Celery, which most tests do without
 
-    with running(RabbitServer(tmp_path_factory.mktemp("rabbit"))) as server:
+    with tempfile.TemporaryDirectory(prefix="rabbit-", dir=_in_memory()) as name, running(RabbitServer(Path(name))) as server:
         yield server
+
+
+def _in_memory() -> str | None:
+    """A folder whose files are on no disk, where there is room. On a disk that several tests write to, a quorum queue waits for seconds
+    until its log is written, and RabbitMQ gives the channel up (INTERNAL_ERROR)."""
+    folder = Path("/dev/shm")
+    return str(folder) if os.access(folder, os.W_OK) and shutil.disk_usage(folder).free > _ROOM else None
 
 
 #: Files whose tests share `rabbit_node`: one process of `pytest -n` runs all of them, or each process would start a RabbitMQ.

@@ -31,6 +31,9 @@ class InterruptGuard:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
                 self._before[number] = signal.signal(number, self._note)
+        for outer in {getattr(handler, "__self__", None) for handler in self._before.values()}:
+            if isinstance(outer, InterruptGuard) and outer.received and not outer._raised:
+                self.received = self.received or outer.received  # it came between the two: who stands within hears of it
         return self
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:

@@ -203,7 +203,8 @@ def work(n):
     assert re.fullmatch(r"Locust ended with exit 1: \d+ of \d+ requests failed, 0 exceptions", made.result()["generator"]["failed"])
     found = failures(tmp_path / "reports/latest/locust")
     twos = found["run", "TaskFailed('builtins.ValueError')"]
-    assert twos > 0 and found["end to end", "TaskFailed('builtins.ValueError')"] == twos
+    ends = found["end to end", "TaskFailed('builtins.ValueError')"]
+    assert twos > 0 and 0 <= twos - ends <= spec["users"], "each user may be stopped between the two"
     assert found["end to end", "TaskTimeout('not ended after 0.5 s')"] > 0
 
 

@@ -61,6 +61,8 @@ def forget(n):
 '''
 
 
+#: In `make test` what the inspector makes of each is in tests/conformance/test_rabbitmq_places.py.
+@pytest.mark.exhaustive
 def test_queues_that_are_no_plain_queues_of_work(tmp_path: Path) -> None:
     post = project(tmp_path, post=POST)
     system = {"app": "post:app", "broker": "rabbitmq", "workers": {"w": {"concurrency": 1, "queues": ["parcels", "short"]}}}
