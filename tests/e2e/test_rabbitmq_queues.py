@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.e2e.support import project
 
 POST = '''"""Parcels: a queue that expires into dead letters, one beside it that nobody reads, one that is too short."""
