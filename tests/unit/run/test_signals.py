@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
 
 import pytest
 
@@ -30,6 +31,15 @@ def test_one_that_was_told_already_is_not_told_again_within() -> None:
             inner.check()
 
 
+@pytest.fixture
+def terminal() -> Iterator[None]:
+    """As where nobody has had SIGHUP ignored (nohup)."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("terminal")
 def test_one_that_waits_comes_when_it_is_over() -> None:
     with InterruptGuard() as outer:
         with signals_wait():
