@@ -14,6 +14,7 @@ import click
 from harness import __version__
 from harness.errors import HarnessError
 from harness.passwords import masked
+from harness.run.signals import ending_signals
 
 __all__ = ["main"]
 
@@ -87,9 +88,8 @@ class _LazyGroup(click.Group):
             formatter.write_dl(list(_SUMMARIES.items()))
 
     def invoke(self, ctx: click.Context) -> Any:
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
-                signal.signal(number, _leave)
+        for number in ending_signals():
+            signal.signal(number, _leave)
         gc.set_threshold(50_000, 20, 50)  # a command makes much and throws little away: to look for that is a tenth of a short one
         try:
             return super().invoke(ctx)

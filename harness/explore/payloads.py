@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from harness.model.masks import priorities_told
+
 __all__ = ["HEAD", "Conversations"]
 
 #: So much of what is sent is read; of a broker more, since a message's headers stand behind its body.
@@ -17,8 +19,6 @@ _TLS_RECORDS = {20: "a step of the TLS handshake", 21: "the end of TLS", 22: "a 
 _BARE = frozenset({"AUTH", "HELLO", "CLIENT", "ACL", "EVAL", "EVALSHA", "SCRIPT", "MULTI", "EXEC", "PING", "SELECT", "CONFIG"})
 _MOST_COMMANDS = 6
 _OWN_TIME = re.compile(rb"""redis\.p?call\(\s*['"]TIME['"]""", re.IGNORECASE)
-#: How kombu names the list of a queue's messages of one priority (redis.py, `Channel._q_for_pri`).
-_PRIORITY = re.compile("\x06\x16(\\d+)")
 _UNTIL = (b"EXAT", b"PXAT")
 #: By the server's own clock: never among those that are too many to be shown.
 _BY_CLOCK = frozenset({"TIME", "XPENDING", "EXPIREAT", "PEXPIREAT"})
@@ -109,5 +109,5 @@ def _shown(parts: list[bytes]) -> tuple[str, str]:
 
 def _readable(key: str) -> str:
     """On one line, and one word."""
-    key = _PRIORITY.sub(r"[priority=\1]", key)
+    key = priorities_told(key)
     return key if key.isprintable() else "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in key)

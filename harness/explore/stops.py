@@ -212,7 +212,7 @@ class Decoder:
             return self._of_files(name, words, tuple(self._targets.of_file(self._path(call, folder, path)) for folder, path in pairs))
         ((folder, path),) = pairs
         text = self._memory.string(call.thread, call.arguments[path])
-        if text[:1] != b"/" or text.startswith((b"/proc/", b"/dev/")):
+        if text[:1] != b"/" or b"/proc/" in text or b"/dev/fd/" in text:  # another file each time
             return self._of_files(name, words, (self._targets.of_file(self._absolute(call, folder, text)),))
         found = self._known.get((name, text))
         if found is None:

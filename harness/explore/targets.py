@@ -114,8 +114,7 @@ class Targets:
             return _UNSEEN
         if self._unseen and path.startswith(self._unseen):
             return _UNSEEN
-        behind_links = posixpath.join(os.path.realpath(posixpath.dirname(path)), posixpath.basename(path))
-        return self._of_a_service(path) or self._of_a_service(behind_links) or Target("other", "", path)
+        return self._of_a_service(path) or self._of_a_service(_without_links(path)) or Target("other", "", path)
 
     def _of_a_service(self, path: str) -> Target | None:
         database = SUPER_JOURNAL.sub("", path)
@@ -189,6 +188,11 @@ class Targets:
                 if len(fields) > 9 and fields[3] == "0A" and _from_table(fields[1])[1] == address[1]:
                     wanted.add(fields[9])
         return any(f"socket:[{inode}]" in _descriptors(process) for inode in wanted for process in processes)
+
+
+def _without_links(path: str) -> str:
+    """Where it really is; a link that it names itself stays one."""
+    return posixpath.join(os.path.realpath(posixpath.dirname(path)), posixpath.basename(path))
 
 
 def _behind(thread: int, path: str) -> str:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 from typing import Any
 
-__all__ = ["DIGITS", "DROP", "FORMATS", "RAW", "SUPER_JOURNAL", "TYPE", "masked", "number", "template", "token"]
+__all__ = ["DIGITS", "DROP", "FORMATS", "RAW", "SUPER_JOURNAL", "TYPE", "masked", "number", "priorities_told", "template", "token"]
 
 RAW, FORMATS, DIGITS, TYPE, DROP = range(5)
 
 #: What SQLite adds to the name of a database for a transaction over several of them: drawn at random (vdbeCommit in its vdbeaux.c).
 SUPER_JOURNAL = re.compile(r"-mj[0-9A-F]{6}9[0-9A-F]{2}(?![0-9A-Za-z_-])")
 
+#: How kombu names the list of a queue's messages of one priority (redis.py, `Channel._q_for_pri`).
+_PRIORITY = re.compile("\x06\x16(\\d+)")
 _UUID = re.compile(r"[0-9a-fA-F]{8}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{12}")
 _TIME = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)?)?")
 _HEX = re.compile(r"\b(?=[0-9a-fA-F]*\d)(?=[0-9a-fA-F]*[a-fA-F])[0-9a-fA-F]{8,}\b")
@@ -56,3 +58,8 @@ def number(value: Any) -> float | int | None:
     if isinstance(value, str) and _NUMBER.fullmatch(value):
         return float(value) if "." in value else int(value)
     return None
+
+
+def priorities_told(text: str) -> str:
+    """Names of such lists with the priority in words, in place of what separates it."""
+    return _PRIORITY.sub(r"[priority=\1]", text)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from harness.model.finding import CheckResult, Finding
+from harness.model.masks import priorities_told
 from harness.model.quantities import format_duration
 from harness.model.result import FaultResult, RunResult
 from harness.model.undeclared import undeclared_services
@@ -32,8 +33,6 @@ __all__ = [
     "visible",
 ]
 
-#: How kombu names the list of a queue's messages of one priority.
-_PRIORITY = re.compile("\x06\x16(\\d+)")
 #: C0 and C1 controls but tab and newline, and the characters that reorder or hide text.
 _UNPRINTABLE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufeff\ufffe\uffff]"
@@ -42,7 +41,7 @@ _UNPRINTABLE = re.compile(
 
 def printable(text: str) -> str:
     """The text with terminal escapes, other controls and reordering characters replaced by U+FFFD."""
-    return _UNPRINTABLE.sub("\ufffd", _PRIORITY.sub(r"[priority=\1]", text))
+    return _UNPRINTABLE.sub("\ufffd", priorities_told(text))
 
 
 def visible(page: Mapping[str, Any]) -> dict[str, Any]:

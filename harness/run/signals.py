@@ -11,13 +11,20 @@ from typing import Any
 
 from harness.errors import Interrupted
 
-__all__ = ["InterruptGuard", "signals_wait"]
+__all__ = ["InterruptGuard", "ending_signals", "signals_wait"]
+
+
+def ending_signals() -> Iterator[int]:
+    """Those that end a command: SIGHUP among them, unless it is ignored (nohup)."""
+    yield from (signal.SIGINT, signal.SIGTERM)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        yield signal.SIGHUP
 
 
 class InterruptGuard:
     """Within it SIGINT and SIGTERM set a flag; `check` raises `Interrupted` once. A second signal changes nothing: stopping is bounded.
 
-    SIGHUP is taken for SIGTERM, unless it is ignored (nohup).
+    SIGHUP is taken for SIGTERM, see `ending_signals`.
     """
 
     def __init__(self) -> None:
@@ -28,9 +35,8 @@ class InterruptGuard:
     def __enter__(self) -> InterruptGuard:
         if threading.current_thread() is not threading.main_thread():
             return self  # Python hands signals to the main thread alone: they are for whoever runs there
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
-                self._before[number] = signal.signal(number, self._note)
+        for number in ending_signals():
+            self._before[number] = signal.signal(number, self._note)
         for outer in {getattr(handler, "__self__", None) for handler in self._before.values()}:
             if isinstance(outer, InterruptGuard) and outer.received and not outer._raised:
                 self.received = self.received or outer.received  # it came between the two: who stands within hears of it

@@ -9,6 +9,8 @@ import pathlib
 import sys
 from typing import Any, Callable, Sequence
 
+from celery_harness_agent.files_read import database_path
+
 __all__ = ["AskedAtImport"]
 
 #: By these a program asks what a file is without opening it, for which the interpreter has no audit event.
@@ -89,8 +91,7 @@ class AskedAtImport:
 
         def connected(path: Any, *arguments: Any, **named: Any) -> Any:
             connection = connect(path, *arguments, **named)
-            text = os.fsdecode(path) if isinstance(path, (str, bytes, os.PathLike)) else ""
-            database = text[5:].partition("?")[0] if text.startswith("file:") else text
+            database = database_path(path)
 
             def judge(action: int, table: Any, *_: Any) -> int:
                 if action in _ON_ROWS and self._folders and not str(table).startswith("sqlite_"):

@@ -14,7 +14,7 @@ from typing import Any, Callable, Iterator
 
 from celery_harness_agent.frames import Frames
 
-__all__ = ["FilesRead"]
+__all__ = ["FilesRead", "database_path"]
 
 #: By which events a process tells that it starts a program, and which of its arguments name it.
 _STARTS = ("subprocess.Popen", "os.exec", "os.posix_spawn", "os.system")
@@ -103,16 +103,20 @@ class FilesRead:
             self._note(folder)
 
     def _connected(self, _: str, arguments: Any) -> None:
-        database = arguments[0]
-        if isinstance(database, (str, bytes, os.PathLike)):
-            path = os.fsdecode(database)
-            self._paths[path[len("file:") :].partition("?")[0] if path.startswith("file:") else path] = None
+        if path := database_path(arguments[0]):
+            self._paths[path] = None
 
     def _started(self, _: str, arguments: Any) -> None:
         for given in arguments[:2]:
             for word in given if isinstance(given, (list, tuple)) else (given,):
                 text = os.fsdecode(word) if isinstance(word, (str, bytes, os.PathLike)) else ""
                 self._paths.update(dict.fromkeys([text, *_words(text)]))
+
+
+def database_path(database: Any) -> str:
+    """What `sqlite3.connect` is given, a path or a URI, as a path; '' for anything else."""
+    text = os.fsdecode(database) if isinstance(database, (str, bytes, os.PathLike)) else ""
+    return text[len("file:") :].partition("?")[0] if text.startswith("file:") else text
 
 
 def _words(command: str) -> list[str]:

@@ -20,7 +20,7 @@ from testcontainers.core.network import Network
 from harness.errors import EnvironmentFault
 from harness.netproxy.client import Proxies
 from harness.netproxy.exchange import Answered, exchange
-from harness.runtimes.containers.engine import Box, Engine, log_lines
+from harness.runtimes.containers.engine import Box, Engine, log_lines, log_tail
 
 __all__ = ["Door"]
 
@@ -86,9 +86,8 @@ class Door:
         while not Proxies(*self.api, timeout=1.0).ready():
             self._demand_running(container, part)
             if time.monotonic() > deadline:
-                tail = "\n  ".join(log_lines(container)) or "(none)"
                 raise EnvironmentFault(
-                    f"{part} does not answer on {self.api[0]}:{self.api[1]}; its last lines:\n  {tail}",
+                    f"{part} does not answer on {self.api[0]}:{self.api[1]}; its last lines:\n  {log_tail(container)}",
                     hint="does a firewall keep this machine from its own published ports? `--runtime processes` needs none",
                 )
             time.sleep(_TICK)
@@ -99,10 +98,8 @@ class Door:
             container.reload()
         state = container.attrs["State"]
         if state["Status"] in _ENDED:
-            tail = "\n  ".join(log_lines(container)) or "(none)"
-            raise EnvironmentFault(
-                f"{part} (toxiproxy in a container) ended with status {state['ExitCode']} before it was ready; its last lines:\n  {tail}"
-            )
+            what = f"{part} (toxiproxy in a container) ended with status {state['ExitCode']} before it was ready"
+            raise EnvironmentFault(f"{what}; its last lines:\n  {log_tail(container)}")
 
     def ended(self, code: int, at: float) -> None:
         """The engine says so; 128 + signal."""

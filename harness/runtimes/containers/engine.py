@@ -25,14 +25,15 @@ from testcontainers.core.network import Network
 from harness.errors import EnvironmentFault
 from harness.ports.network import host_name
 
-__all__ = ["Box", "Engine", "available", "log_lines"]
+__all__ = ["SILENT", "Box", "Engine", "available", "log_lines", "log_tail"]
 
 #: Engine 20.10.
 _OLDEST_API = (1, 41)
 _CALL_SECONDS = 30.0
 _PING_SECONDS = 10.0
 _SILENT_SECONDS = 20.0
-_SILENT = "the container engine no longer answers"
+#: Why nothing can be asked.
+SILENT = "the container engine no longer answers"
 _PIDS = 4096
 _TRANSPORT = (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, DockerException, OSError)
 _START_AGAIN = "start it again, then `celery-harness clean` removes what this run left"
@@ -115,7 +116,7 @@ class Engine:
     def asking(self, part: str, what: str, stands_for: str = "") -> Iterator[None]:
         """Engine calls inside: errors come out as ``<part> could not be <what>``, or as the engine's own death (see `Box`)."""
         if time.monotonic() < self._silent_until:
-            raise EnvironmentFault(f"{part} could not be {what}: {_SILENT}", hint=_START_AGAIN)
+            raise EnvironmentFault(f"{part} could not be {what}: {SILENT}", hint=_START_AGAIN)
         try:
             yield
         except ImageNotFound as exc:
@@ -128,7 +129,7 @@ class Engine:
         except _TRANSPORT as exc:
             if self.answers():
                 raise EnvironmentFault(f"{part} could not be {what}: {_first_line(exc)}") from exc
-            raise EnvironmentFault(f"{part} could not be {what}: {_SILENT}", hint=_START_AGAIN) from exc
+            raise EnvironmentFault(f"{part} could not be {what}: {SILENT}", hint=_START_AGAIN) from exc
 
     def network(self, name: str, labels: Mapping[str, str], *, fixed_addresses: bool) -> Network:
         """An internal network: the engine gives it no way out and publishes nothing from it. Its bridge has no address either, so
@@ -227,7 +228,7 @@ class Engine:
     def remove(self, name: str) -> str:
         """A container with its anonymous volumes, whatever state it is in; why not, or ''."""
         if time.monotonic() < self._silent_until:
-            return _SILENT
+            return SILENT
         try:
             self.client.api.remove_container(name, force=True, v=True)
         except docker.errors.NotFound:
@@ -235,7 +236,7 @@ class Engine:
         except APIError as exc:
             return "" if exc.status_code == 409 and "in progress" in _plain(exc) else _plain(exc)
         except _TRANSPORT as exc:
-            return _first_line(exc) if self.answers() else _SILENT
+            return _first_line(exc) if self.answers() else SILENT
         return ""
 
     def remove_network(self, name: str) -> str:
@@ -267,6 +268,11 @@ def log_lines(container: Any, lines: int = 12) -> tuple[str, ...]:
     except _TRANSPORT:
         return ()
     return tuple(line.rstrip() for line in text.splitlines() if line.strip())[-lines:]
+
+
+def log_tail(container: Any) -> str:
+    """The same for an error, which names them in its lines from the second on."""
+    return "\n  ".join(log_lines(container)) or "(none)"
 
 
 def _connect() -> Engine:

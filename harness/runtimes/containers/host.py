@@ -33,7 +33,7 @@ from harness.ports.network import host_name
 from harness.runtimes.containers.cleanup import OWNER, PART, PLACE, RUN, place, remove_run
 from harness.runtimes.containers.door import Door
 from harness.runtimes.containers.egress import Exit
-from harness.runtimes.containers.engine import Box, Engine
+from harness.runtimes.containers.engine import SILENT, Box, Engine
 from harness.runtimes.containers.events import Watcher
 from harness.runtimes.containers.folders import Folders, emptied
 from harness.runtimes.containers.launching import Launcher, Order
@@ -336,4 +336,4 @@ class ContainerHost:
                 time.sleep(_AGAIN_SECONDS)  # what was busy a moment ago
                 self.left = remove_run(self.engine, self.run_id)
         else:
-            self.left = ["the container engine no longer answers"]
+            self.left = [SILENT]

@@ -157,9 +157,9 @@ class Seats:
             if not seat.fit:
                 break
             waited.wait(_TICK)
-        from harness.runtimes.containers.engine import log_lines
+        from harness.runtimes.containers.engine import log_tail
 
-        tail = "\n  ".join(log_lines(seat.container)) or "(none)"
+        tail = log_tail(seat.container)
         raise EnvironmentFault(
             f"{seat.box.part}: its container reported nothing to {seat.papers.control.parent}; its last lines:\n  {tail}",
             hint="does the engine run on this machine? its image needs Python 3.8 or later",

@@ -12,7 +12,7 @@ from harness.errors import EnvironmentFault
 from harness.ports.broker import Endpoint
 from harness.ports.network import host_name
 from harness.runtimes.containers.building import write_tar
-from harness.runtimes.containers.engine import Box, log_lines
+from harness.runtimes.containers.engine import Box, log_tail
 from harness.runtimes.containers.process import Life
 from harness.runtimes.shared.hosting import Managed, ServerSpec
 
@@ -108,7 +108,7 @@ class ContainerServer:
     def _fault(self, what: str) -> EnvironmentFault:
         if self._life is not None:
             self._life.expected_end = True
-        tail = "\n  ".join(log_lines(self._container)) or "(none)"
+        tail = log_tail(self._container)
         self.save_log()
         return EnvironmentFault(
             f"{self.spec.name} ({self.plan.image} in a container) {what}; its last lines:\n  {tail}", where=str(self.log)
